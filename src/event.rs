@@ -1,0 +1,219 @@
+//! What happened in a session: the lines of its journal, of `log --json` and of every view.
+//!
+//! Invariant: a line holds all a reader needs, in the Agent Client Protocol's words where it has
+//! one; a reader skips an update it does not know, and a journal is only ever appended to.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::message::{Answer, PlanItem, ToolCall, ToolResult, Usage};
+
+/// The format number that each line begins with.
+pub const FORMAT: u32 = 1;
+
+/// One line of the journal.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// Format number of the line.
+    pub format: u32,
+    /// When it happened.
+    pub time: Timestamp,
+    /// The step it belongs to, counted from 1; 0 before the first answer.
+    pub step: u32,
+    /// What happened.
+    pub update: Update,
+}
+
+impl Event {
+    /// An event of now.
+    pub fn now(step: u32, update: Update) -> Self {
+        Self { format: FORMAT, time: Timestamp::now(), step, update }
+    }
+
+    /// Reads one line of a journal.
+    ///
+    /// An update that this program does not know, or one in a newer format, becomes
+    /// [`Update::Unknown`].
+    ///
+    /// # Errors
+    /// The line is not JSON, or lacks the frame that all formats share.
+    pub fn parse(line: &str) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Frame<'a> {
+            format: u32,
+            time: Timestamp,
+            step: u32,
+            #[serde(borrow)]
+            update: &'a RawValue,
+        }
+        let Frame { format, time, step, update } = serde_json::from_str(line)?;
+        let update = match serde_json::from_str(update.get()) {
+            Ok(update) => update,
+            Err(_) => Update::Unknown,
+        };
+        Ok(Self { format, time, step, update })
+    }
+
+    /// The line, without its line end.
+    ///
+    /// # Errors
+    /// Never for an event made by this program; serde's signature has one.
+    pub fn to_line(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Update {
+    /// A message that the model reads, word for word.
+    UserMessage(UserMessage),
+    /// One answer of the model, raw and normalised.
+    AgentMessage(Answer),
+    /// A call begins to run.
+    ToolCall(ToolCall),
+    /// A call has ended; the result is what the model reads.
+    ToolCallUpdate(ToolEnd),
+    /// The plan, whole.
+    Plan(Vec<PlanItem>),
+    /// A commit on the session's branch.
+    Checkpoint(Checkpoint),
+    /// A verify command has ended.
+    Verify(VerifyRecord),
+    /// The model waits for a person.
+    Question(Question),
+    /// The session moves to another state.
+    State(StateChange),
+    /// A request failed and will be tried again.
+    Waiting(Waiting),
+    /// Anything else a person should know.
+    Notice(String),
+    /// An update of a newer program: skipped, never an error.
+    #[serde(skip)]
+    Unknown,
+}
+
+/// Who a [`UserMessage`] is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The task, with the facts of the start.
+    Task,
+    /// A person, by `say`.
+    Person,
+    /// The loop itself: a nudge, a verify result.
+    Loop,
+}
+
+/// A message that the model reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserMessage {
+    /// Who says it.
+    pub from: Origin,
+    /// What is said.
+    pub text: String,
+    /// The inbox message it came from, so that none is delivered twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbox_id: Option<String>,
+}
+
+/// The end of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolEnd {
+    /// What the model reads.
+    pub result: ToolResult,
+    /// One line for people: `cargo test · exit 1 · 3.2 s`.
+    pub title: String,
+    /// How long it ran, in milliseconds.
+    pub millis: u64,
+}
+
+/// A commit on the session's branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The commit, or none where the strategy holds it back: then only the tree is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// Its tree.
+    pub tree: String,
+    /// First line of its message.
+    pub subject: String,
+    /// Paths that changed, `/`-separated, lossy where not UTF-8.
+    pub paths: Vec<String>,
+    /// Lines added and removed against the step before.
+    pub insertions: u64,
+    /// Lines removed.
+    pub deletions: u64,
+    /// Files left out, each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+}
+
+/// A verify command and what it said of one tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyRecord {
+    /// The command, as given.
+    pub command: String,
+    /// Exit code; 128 + n for a signal, 124 for the time limit.
+    pub exit: i32,
+    /// How long it ran, in milliseconds.
+    pub millis: u64,
+    /// The tree it ran on.
+    pub tree: String,
+    /// The end of what it printed, capped.
+    pub output: String,
+}
+
+/// The model asks a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// What it asks.
+    pub text: String,
+    /// Answers it offers, maybe none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// The call that waits for the answer; none where the program itself asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<String>,
+}
+
+/// A move between states.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateChange {
+    /// The state it comes from.
+    pub from: String,
+    /// The state it is in now.
+    pub to: String,
+    /// Why, in one line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Tokens used so far, so that a record alone tells the price.
+    #[serde(default)]
+    pub usage: Usage,
+}
+
+/// A request that failed and will be tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// What the server said.
+    pub reason: String,
+    /// Which try comes next, from 2.
+    pub attempt: u32,
+    /// When it goes out.
+    pub until: Timestamp,
+}
+
+/// What a model is saying just now: shown to who looks, never stored.
+#[derive(Clone, Copy, Debug)]
+pub enum Delta<'a> {
+    /// More of the visible text.
+    Text(&'a str),
+    /// More of the reasoning.
+    Thought(&'a str),
+    /// The beginning of a call to the named tool.
+    Call(&'a str),
+    /// The request failed; what was said of this answer so far is void, and it is tried again.
+    Waiting(&'a Waiting),
+}

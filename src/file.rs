@@ -1,0 +1,107 @@
+//! Files that must never be seen half written, and reads that must never grow without bound.
+//!
+//! Invariant: after a crash a replaced file holds either the old bytes or the new ones.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use fs_err as fs;
+
+/// What a tool may have changed in the worktree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// Nothing.
+    Nothing,
+    /// These paths, relative to the worktree, and no other.
+    Paths(Vec<std::path::PathBuf>),
+    /// Anything: a program ran.
+    Anything,
+}
+
+impl Changed {
+    /// What this and `other` may have changed together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Anything, _) | (_, Self::Anything) => Self::Anything,
+            (Self::Nothing, other) | (other, Self::Nothing) => other,
+            (Self::Paths(mut paths), Self::Paths(more)) => {
+                paths.extend(more);
+                Self::Paths(paths)
+            }
+        }
+    }
+}
+
+/// Replaces `path` with `bytes`, atomically and durably: a temporary file beside it, synced,
+/// renamed over it. The folder must exist. A symbolic link is followed, so that it stays one.
+///
+/// # Errors
+/// Whatever the file system says; the old content is then still there.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_beside(path, bytes, true)
+}
+
+/// As [`replace`], without waiting for the disk: for what can be rebuilt after a power cut.
+///
+/// # Errors
+/// Whatever the file system says; the old content is then still there.
+pub fn replace_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_beside(path, bytes, false)
+}
+
+fn write_beside(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
+    let target = match fs::canonicalize(path) {
+        Ok(resolved) => resolved,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        Err(error) => return Err(error),
+    };
+    let folder = target.parent().ok_or_else(|| io::Error::other("a file has no parent folder"))?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    if durable {
+        file.as_file().sync_data()?;
+    }
+    file.persist(&target).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Reads at most `limit` bytes of `path`; `None` if there is no such file.
+///
+/// # Errors
+/// Whatever the file system says, other than that there is no such file.
+pub fn read_capped(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replace_keeps_a_symbolic_link_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::write(&real, "old").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert_eq!(fs::read(&real).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_read_stops_at_its_limit_and_a_missing_file_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        assert_eq!(read_capped(&path, 3).unwrap(), None);
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read_capped(&path, 3).unwrap().unwrap(), b"123");
+    }
+}

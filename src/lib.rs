@@ -1,0 +1,57 @@
+//! `git agent`: coding agents that work on a git repository, each in a session of its own.
+//!
+//! # The way of a session
+//!
+//! 1. [`commands::start`] turns what was typed into a [`session::spec::Spec`], makes the worktree,
+//!    the branch and the session's ref, and starts a supervisor.
+//! 2. [`supervise`] is that supervisor: one process, one lock, no terminal.
+//! 3. [`runner`] puts the session's parts together: model, tools, journal, checkpoints.
+//! 4. [`agent`] is the loop: ask the model, run its tools, commit the step, verify, go on.
+//! 5. [`model`] and [`tool`] are what the loop calls; [`sandbox`] is where tools run.
+//! 6. [`session`] is what a session is on disk and in refs; [`git`] is git, one noun a file.
+//! 7. [`land`] brings the work back to the branch it is for.
+//!
+//! # Layers
+//!
+//! A module imports from lower layers only; modules of one layer do not know each other, save
+//! through the `mod.rs` of their own room. `tests/guard/layers.rs` reads this very table.
+//!
+//! ```text
+//! 7 cli commands error
+//! 6 ui
+//! 5 runner supervise
+//! 4 agent land
+//! 3 session
+//! 2 model tool sandbox
+//! 1 git
+//! 0 message event config process cancel file
+//! ```
+//!
+//! Within layer 7, `cli` knows `commands`, which know `error`; in layer 2, `tool` knows `sandbox`.
+
+pub mod agent;
+pub mod cancel;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod error;
+pub mod event;
+pub mod file;
+pub mod git;
+pub mod land;
+pub mod message;
+pub mod model;
+pub mod process;
+pub mod runner;
+pub mod sandbox;
+pub mod session;
+pub mod supervise;
+pub mod tool;
+pub mod ui;
+
+use std::process::ExitCode;
+
+/// Runs the program with these arguments, the program's own name first.
+pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    cli::run(args)
+}

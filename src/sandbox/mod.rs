@@ -1,0 +1,3 @@
+//! Where tools run.
+//!
+//! Invariant: what the level says is what the machine does.

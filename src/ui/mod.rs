@@ -1,0 +1,3 @@
+//! Answers and events for people and for programs.
+//!
+//! Invariant: stdout is the answer, stderr the narration.
