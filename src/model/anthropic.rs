@@ -28,10 +28,6 @@ const MAX_OUTPUT: u64 = 32_000;
 pub(super) struct Anthropic;
 
 impl Dialect for Anthropic {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
     fn path(&self) -> &'static str {
         "/v1/messages"
     }

@@ -30,8 +30,6 @@ pub(super) struct Brief<'a> {
 
 /// One wire format.
 pub(super) trait Dialect {
-    /// As written in [`RawContent::dialect`].
-    fn name(&self) -> &'static str;
     /// What follows the endpoint's base address.
     fn path(&self) -> &'static str;
     /// What is sent besides key and content type.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::choice::{Choice, PROVIDERS, Provider};
+use super::choice::{Choice, PROVIDERS, Provider, Wire};
 use crate::process::{Cmd, ProcessError};
 
 /// What addresses and keys are looked up in.
@@ -33,7 +33,7 @@ pub struct Endpoint {
 
 #[derive(Clone, Debug)]
 pub(super) enum Place {
-    Server { base: Url, key: Option<Key> },
+    Server { base: Url, key: Option<Key>, wire: Wire },
     Transcript(PathBuf),
 }
 
@@ -107,11 +107,12 @@ impl Endpoint {
     /// # Errors
     /// There is no key, the address is none or not safe, or the key command fails.
     pub fn resolve(choice: &Choice, around: &Surroundings<'_>) -> Result<Self, EndpointError> {
-        if let Some(path) = choice.transcript(around.cwd) {
+        let Some(wire) = choice.provider.wire else {
+            let path = around.cwd.join(&choice.model);
             let sources = vec![path.display().to_string()];
             return Ok(Self { place: Place::Transcript(path), sources });
-        }
-        find(choice.provider, around)
+        };
+        find(choice.provider, wire, around)
     }
 
     /// What it was found in, by name: variables, configuration keys, helpers.
@@ -142,8 +143,9 @@ pub fn look(around: &Surroundings<'_>) -> Vec<(&'static str, Looked)> {
     PROVIDERS
         .iter()
         .filter(|provider| !provider.key_env.is_empty() && provider.name != "chat")
-        .map(|provider| {
-            let looked = match find(provider, around) {
+        .filter_map(|provider| Some((provider, provider.wire?)))
+        .map(|(provider, wire)| {
+            let looked = match find(provider, wire, around) {
                 Ok(endpoint) => Looked::Found(endpoint.sources),
                 Err(EndpointError::NoKey { looked_for, .. }) => Looked::Missing(looked_for),
                 Err(error) => Looked::Wrong(error.to_string()),
@@ -161,7 +163,11 @@ enum From {
     Vendor,
 }
 
-fn find(provider: &'static Provider, around: &Surroundings<'_>) -> Result<Endpoint, EndpointError> {
+fn find(
+    provider: &'static Provider,
+    wire: Wire,
+    around: &Surroundings<'_>,
+) -> Result<Endpoint, EndpointError> {
     let (base, from, source) = address(provider, around)?;
     let mut sources = Vec::from_iter(source);
     let mut looked_for = Vec::new();
@@ -205,7 +211,7 @@ fn find(provider: &'static Provider, around: &Surroundings<'_>) -> Result<Endpoi
         let address = base.as_str().trim_end_matches('/').to_owned();
         return Err(EndpointError::NoKey { provider: provider.name, address, looked_for });
     }
-    Ok(Endpoint { place: Place::Server { base, key }, sources })
+    Ok(Endpoint { place: Place::Server { base, key, wire }, sources })
 }
 
 /// The base address, where it was found, and that place's name.

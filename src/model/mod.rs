@@ -10,6 +10,8 @@ mod choice;
 mod dialect;
 mod endpoint;
 mod http;
+mod openai_chat;
+mod openai_responses;
 mod replay;
 mod retry;
 
@@ -151,8 +153,8 @@ impl Model {
         let label = choice.to_string();
         let way = match &endpoint.place {
             Place::Transcript(path) => Way::Replay(Transcript::open(path)?),
-            Place::Server { base, key } => {
-                let dialect = dialect(choice.provider.wire);
+            Place::Server { base, key, wire } => {
+                let dialect = dialect(*wire);
                 let brief = Brief {
                     model: &choice.model,
                     system: &setup.system,
@@ -213,6 +215,8 @@ impl Model {
 
 fn dialect(wire: Format) -> Box<dyn Dialect> {
     match wire {
-        _ => Box::new(anthropic::Anthropic),
+        Format::Anthropic => Box::new(anthropic::Anthropic),
+        Format::Responses => Box::new(openai_responses::Responses),
+        Format::Chat => Box::new(openai_chat::Chat),
     }
 }
