@@ -21,7 +21,7 @@ use crate::message::{Answer, Message, StopReason, ToolCall, Usage};
 const NAME: &str = "anthropic";
 /// What ends a message whose content may still grow.
 const CLOSING: &str = "]}";
-/// Asked for where the model's own limit is not known: every current model has it.
+/// Asked for at first: enough for all but a whole file at once, and every current model has it.
 const MAX_OUTPUT: u64 = 32_000;
 
 /// The Messages API.
@@ -60,6 +60,7 @@ impl Dialect for Anthropic {
         }
         let mut head = json!({
             "model": brief.model,
+            // Demanded by the API.
             "max_tokens": brief.max_output.unwrap_or(MAX_OUTPUT),
             "stream": true,
         });
@@ -83,6 +84,10 @@ impl Dialect for Anthropic {
         head.pop();
         head.push_str(r#","messages":["#);
         head
+    }
+
+    fn max_output(&self, known: Option<u64>) -> Option<u64> {
+        Some(known.map_or(MAX_OUTPUT, |known| known.min(MAX_OUTPUT)))
     }
 
     fn push(&self, history: &mut History, model: &str, message: &Message) {

@@ -38,6 +38,10 @@ pub(super) trait Dialect {
     fn key_header(&self) -> KeyHeader;
     /// The request up to the first message: ends in `[`, or in a first message of its own.
     fn head(&self, brief: &Brief<'_>) -> String;
+    /// The limit to ask for, given the model's own; none leaves it to the server.
+    fn max_output(&self, _known: Option<u64>) -> Option<u64> {
+        None
+    }
     /// Adds a message. Its assistant content goes back raw where `model` itself made it.
     fn push(&self, history: &mut History, model: &str, message: &Message);
     /// What a message gets that the provider's cache shall reach up to.
