@@ -15,6 +15,8 @@ mod openai_responses;
 mod price;
 mod replay;
 mod retry;
+#[cfg(test)]
+mod testing;
 
 use std::path::PathBuf;
 use std::time::Duration;
