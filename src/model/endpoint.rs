@@ -199,7 +199,7 @@ fn find(
     // A server on this machine is let be asked without a key, so no helper is bothered for it.
     if key.is_none() && !local {
         let name = format!("git credential for {}", base.origin().ascii_serialization());
-        match ask_git(&base)? {
+        match ask_git(&base, around)? {
             Some(found) => {
                 key = Some(Key::ApiKey(found));
                 sources.push(name);
@@ -296,9 +296,15 @@ fn run_key_command(name: &str, command: &str) -> Result<SecretString, EndpointEr
 
 /// Asks git's credential helpers, without prompts and away from any repository, whose
 /// configuration could name a helper of its own.
-fn ask_git(base: &Url) -> Result<Option<SecretString>, EndpointError> {
+fn ask_git(base: &Url, around: &Surroundings<'_>) -> Result<Option<SecretString>, EndpointError> {
     let origin = base.origin().ascii_serialization();
-    let done = Cmd::new("git")
+    let mut git = Cmd::new("git");
+    for name in ["HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"] {
+        if let Some(value) = (around.env)(name) {
+            git = git.env(name, value);
+        }
+    }
+    let done = git
         .args(["-c", "credential.interactive=false", "-c", "core.askPass=", "credential", "fill"])
         .env("GIT_TERMINAL_PROMPT", "0")
         .env_remove("GIT_ASKPASS")
@@ -433,6 +439,32 @@ mod tests {
             resolve("replay/a.jsonl", &[], &[]),
             found("/work dir/a.jsonl", None, &["/work dir/a.jsonl"])
         );
+    }
+
+    #[test]
+    fn gits_helpers_are_asked_last_and_an_empty_password_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config");
+        let ask = |password: &str| {
+            let helper = format!("!f() {{ echo username=x; echo password={password}; }}; f");
+            let text =
+                format!("[credential \"https://api.openai.com\"]\n\thelper = \"{helper}\"\n");
+            fs_err::write(&config, text).unwrap();
+            let env = [
+                ("GIT_CONFIG_GLOBAL", config.to_str().unwrap()),
+                ("GIT_CONFIG_SYSTEM", "/dev/null"),
+            ];
+            (resolve("openai/x", &env, &[]), resolve("openrouter/x", &env, &[]))
+        };
+        let (openai, openrouter) = ask("k3y");
+        let source = "git credential for https://api.openai.com";
+        assert_eq!(openai, found("https://api.openai.com/v1", Some("k3y"), &[source]));
+        assert_eq!(
+            openrouter.unwrap_err(),
+            "no key for openrouter at https://openrouter.ai/api/v1; looked for OPENROUTER_API_KEY, \
+             agent.openrouter.keyCommand, git credential for https://openrouter.ai"
+        );
+        assert!(ask("").0.is_err());
     }
 
     #[test]

@@ -385,6 +385,13 @@ event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
         let answer = patient(&server).answer(&mut |delta| told.hear(delta)).await;
         assert_eq!(said(answer), "hé 🦀");
         assert_eq!(told.0[1], "try 2: nothing came for 0.08 s");
+
+        let pings = ": still here\n\n".repeat(20);
+        let gap = Duration::from_millis(10);
+        let slow = Reply { piece: 28, gap, ..Reply::stream(format!("{pings}{HI}")) };
+        let server = Server::play(vec![slow]).await;
+        let answer = patient(&server).answer(&mut |_| {}).await;
+        assert_eq!((said(answer).as_str(), server.requests().len()), ("hé 🦀", 1));
     }
 
     #[tokio::test]

@@ -8,9 +8,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::dialect::{Dialect, History};
+use super::retry::Failure;
 use super::{Choice, Endpoint, Model, Pace, Setup, Surroundings};
 use crate::event::Delta;
-use crate::message::ToolSpec;
+use crate::message::{Answer, Message, StopReason, ToolCall, ToolResult, ToolSpec, Usage};
 
 /// One reply.
 #[derive(Clone)]
@@ -20,6 +22,8 @@ pub(super) struct Reply {
     pub(super) body: String,
     /// The body goes out in pieces of so many bytes.
     pub(super) piece: usize,
+    /// So long after each piece.
+    pub(super) gap: Duration,
     pub(super) end: End,
 }
 
@@ -37,7 +41,14 @@ pub(super) enum End {
 impl Reply {
     pub(super) fn stream(body: impl Into<String>) -> Self {
         let headers = "content-type: text/event-stream\r\n";
-        Self { status: "200 OK", headers, body: body.into(), piece: usize::MAX, end: End::Whole }
+        Self {
+            status: "200 OK",
+            headers,
+            body: body.into(),
+            piece: usize::MAX,
+            gap: Duration::ZERO,
+            end: End::Whole,
+        }
     }
 
     pub(super) fn error(status: &'static str, headers: &'static str, body: &str) -> Self {
@@ -163,7 +174,10 @@ async fn serve(
             if stream.write_all(&chunk).await.is_err() {
                 return;
             }
-            tokio::task::yield_now().await;
+            match reply.gap {
+                Duration::ZERO => tokio::task::yield_now().await,
+                gap => tokio::time::sleep(gap).await,
+            }
         }
         match reply.end {
             End::Whole => stream.write_all(b"0\r\n\r\n").await.unwrap(),
@@ -190,4 +204,61 @@ async fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
             Ok(read) => bytes.extend_from_slice(&more[..read]),
         }
     }
+}
+
+/// Reads events as if they had streamed in, and tells what was told.
+pub(super) fn decode(
+    dialect: &dyn Dialect,
+    model: &str,
+    events: &[&str],
+) -> (Result<Answer, Failure>, Vec<String>) {
+    let mut decoder = dialect.decoder(model, 4);
+    let mut told = Told::default();
+    for event in events {
+        match decoder.event(event, &mut |delta| told.hear(delta)) {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(failure) => return (Err(failure), told.0),
+        }
+    }
+    (decoder.finish(), told.0)
+}
+
+/// An answer without raw content.
+pub(super) fn answer(text: &str, calls: &[(&str, &str, &str)]) -> Answer {
+    Answer {
+        text: text.to_owned(),
+        thought: String::new(),
+        calls: calls.iter().map(|(id, name, arguments)| call(id, name, arguments)).collect(),
+        stop: if calls.is_empty() { StopReason::EndTurn } else { StopReason::ToolUse },
+        usage: Usage::default(),
+        raw: None,
+    }
+}
+
+pub(super) fn call(id: &str, name: &str, arguments: &str) -> ToolCall {
+    ToolCall { id: id.to_owned(), name: name.to_owned(), arguments: arguments.to_owned() }
+}
+
+pub(super) fn result(call_id: &str, output: &str, is_error: bool) -> ToolResult {
+    ToolResult { call_id: call_id.to_owned(), output: output.to_owned(), is_error }
+}
+
+/// The request that these messages make, as text, with nothing in its head.
+pub(super) fn history(dialect: &dyn Dialect, model: &str, messages: &[Message]) -> String {
+    let mut history = History::default();
+    for message in messages {
+        dialect.push(&mut history, model, message);
+    }
+    let body = history.body("[", dialect.cache_mark());
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    text.strip_suffix('}').unwrap().to_owned()
+}
+
+/// How much of a request the next one repeats, in bytes, and how long it is. Cache marks apart.
+pub(super) fn shared(earlier: &str, later: &str, mark: &str) -> (usize, usize) {
+    let plain = |body: &str| if mark.is_empty() { body.to_owned() } else { body.replace(mark, "") };
+    let (earlier, later) = (plain(earlier), plain(later));
+    let same = earlier.bytes().zip(later.bytes()).take_while(|(a, b)| a == b).count();
+    (same, earlier.len())
 }
