@@ -134,8 +134,7 @@ pub(super) fn pace() -> Pace {
         base: Duration::from_millis(2),
         cap: Duration::from_millis(10),
         absent: Duration::from_millis(40),
-        first_byte: Duration::from_secs(5),
-        idle: Duration::from_secs(5),
+        silence: Some(Duration::from_secs(5)),
     }
 }
 
