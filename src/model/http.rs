@@ -489,6 +489,20 @@ event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
     }
 
     #[tokio::test]
+    async fn another_endpoint_goes_on_with_the_same_conversation() {
+        let refused = Reply::error("401 Unauthorized", "", r#"{"error":{"message":"expired"}}"#);
+        let server = Server::play(vec![refused, Reply::stream(HI)]).await;
+        let mut model = server.model("anthropic/claude-x");
+        model.push(&Message::User("hello".to_owned()));
+        assert!(matches!(model.answer(&mut |_| {}).await, Err(ModelError::KeyRefused { .. })));
+        model.reconnect(server.endpoint("anthropic/claude-x", "sk-another")).unwrap();
+        assert_eq!(said(model.answer(&mut |_| {}).await), "hé 🦀");
+        let requests = server.requests();
+        assert_eq!(requests[0].body, requests[1].body);
+        assert!(requests[1].head.contains("x-api-key: sk-another"));
+    }
+
+    #[tokio::test]
     async fn a_dropped_question_leaves_the_conversation_as_it_was() {
         let stall = Reply { end: End::Stall, ..Reply::stream(&HI[..100]) };
         let server = Server::play(vec![stall, Reply::stream(HI)]).await;
