@@ -1,0 +1,2 @@
+//! The tools together, on real files and processes.
+use super::*;
