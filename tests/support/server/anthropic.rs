@@ -242,7 +242,7 @@ fn assistant<'a>(
                 said.push(Said::Call(id));
             }
             "future_block" => {
-                demand(block["data"] == "a/b+c==", || format!("{at}: a block cannot be modified"))?
+                demand(block["data"] == "a/b+c==", || format!("{at}: a block cannot be modified"))?;
             }
             kind => return Err(Refusal(format!("{at}.type: unexpected `{kind}`"))),
         }

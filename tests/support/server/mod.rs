@@ -82,6 +82,7 @@ struct Log {
     violations: Vec<String>,
     asked: HashMap<(usize, usize), usize>,
     open: Vec<Weak<TcpStream>>,
+    sending: usize,
 }
 
 impl Server {
@@ -144,7 +145,7 @@ impl Server {
 
     /// All requests so far, in the order they came.
     pub fn records(&self) -> Vec<Record> {
-        self.shared.log().records.clone()
+        self.shared.settled().records.clone()
     }
 
     /// The turns that were asked for, in order, each as often as it was; those answered with a
@@ -161,7 +162,7 @@ impl Server {
     /// The times from the last byte of an answer to the first byte of the next request. They
     /// mean something where one session alone was served.
     pub fn gaps(&self) -> Vec<Duration> {
-        let log = self.shared.log();
+        let log = self.shared.settled();
         let gap = |pair: &[Record]| {
             pair[1].request.first_byte.saturating_duration_since(pair[0].last_byte)
         };
@@ -214,6 +215,20 @@ impl Shared {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The log, once the answers that are on their way are noted down, which is after the client
+    /// has them; those that are held up by a fault are not waited for.
+    fn settled(&self) -> MutexGuard<'_, Log> {
+        let patience = Instant::now() + Duration::from_millis(100);
+        loop {
+            let log = self.log();
+            if log.sending == 0 || Instant::now() > patience {
+                return log;
+            }
+            drop(log);
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+
     fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
     }
@@ -243,11 +258,9 @@ impl Shared {
                 Reply::Stream { .. } => 200,
             };
             self.record(number, |record| (record.turn, record.status) = (turn, status));
-            if !stream::sleep(delay, || self.is_stopped()) {
-                return;
-            }
             let wait = |time| stream::sleep(time, || self.is_stopped());
             let sent = match &reply {
+                _ if !wait(delay) => Ok(Sent::Broken),
                 Reply::Plain { bytes, .. } => (&*stream).write_all(bytes).map(|()| Sent::Whole),
                 Reply::Stream { head, events, fault, dialect } => {
                     stream::send(&stream, head, events, fault.as_ref(), *dialect, &wait)
@@ -257,6 +270,7 @@ impl Shared {
             // A client that hangs up while it is answered may: it was stopped, or has had enough.
             let whole = matches!(sent, Ok(Sent::Whole));
             self.record(number, |record| (record.whole, record.last_byte) = (whole, last_byte));
+            self.log().sending -= 1;
             if !whole {
                 return;
             }
@@ -273,6 +287,7 @@ impl Shared {
             whole: false,
             last_byte: Instant::now(),
         });
+        log.sending += 1;
         log.records.len() - 1
     }
 
@@ -318,12 +333,13 @@ impl Shared {
     /// The refusal of a key. A wrong one may be what a test is about; none at all, or the other
     /// vendor's, is a violation.
     fn key_refused(&self, request: &Request, dialect: Dialect, number: usize) -> Option<Reply> {
-        let others = Dialect::ALL.map(Dialect::key).into_iter().filter(|key| *key != dialect.key());
-        for key in others {
-            if request.headers.iter().any(|(_, value)| value.contains(key)) {
-                let line = format!("request {number} ({dialect:?}): carries a foreign key");
-                self.log().violations.push(line);
-            }
+        let is_foreign = |other: &Dialect| {
+            other.key() != dialect.key()
+                && request.headers.iter().any(|(_, value)| value.contains(other.key()))
+        };
+        if Dialect::ALL.iter().any(is_foreign) {
+            let line = format!("request {number} ({dialect:?}): carries a foreign key");
+            self.log().violations.push(line);
         }
         match dialect.key_in(request) {
             Some(key) if key == dialect.key() => None,
