@@ -4,4 +4,6 @@
 
 // Always so in a test binary; said, because clippy allows tests what it denies the program.
 #[cfg(test)]
+mod guard;
+#[cfg(test)]
 mod support;

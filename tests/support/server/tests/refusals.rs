@@ -43,7 +43,7 @@ fn each_is_refused(dialect: Dialect, cases: &[Case]) {
     }
 }
 
-fn at<'a>(value: &'a mut Value, index: usize) -> &'a mut Vec<Value> {
+fn at(value: &mut Value, index: usize) -> &mut Vec<Value> {
     value["messages"][index]["content"].as_array_mut().unwrap()
 }
 
@@ -115,7 +115,7 @@ fn anthropic() {
             }),
             ("content.0.index: Extra inputs", |body| at(body, 1)[0]["index"] = json!(0)),
             ("input: Input should be a valid dictionary", |body| {
-                at(body, 1)[2]["input"] = json!("{}")
+                at(body, 1)[2]["input"] = json!("{}");
             }),
             ("does not support assistant message prefill", |body| {
                 body["messages"]
@@ -205,7 +205,7 @@ fn responses() {
             }),
             ("Invalid value for 'input[0].role'", |body| body["input"][0]["role"] = json!("tool")),
             ("Invalid value for 'input[1].type'", |body| {
-                body["input"][1]["type"] = json!("thought")
+                body["input"][1]["type"] = json!("thought");
             }),
             ("names must be unique", |body| {
                 let tool = body["tools"][0].clone();
