@@ -20,14 +20,22 @@ const COMMITS: usize = 12;
 
 /// One session in full.
 pub fn session(card: &SessionCard, now: Timestamp, look: &Look) -> String {
-    let SessionCard { session, plan, commits } = card;
+    let SessionCard { session, plan, commits, .. } = card;
     let mut lines = vec![headline(session, look)];
     lines.extend(set_in(&session.task, 2, look));
     lines.push(String::new());
-    for (name, value) in facts(session, now, look) {
+    for (name, value) in facts(card, now, look) {
         if !value.is_empty() {
             lines.push(format!("  {}{value}", look.paint(Tone::Faint, pad(name, NAMES))));
         }
+    }
+    if !card.summary.is_empty() {
+        lines.extend([String::new(), format!("  {}", look.paint(Tone::Faint, "summary"))]);
+        lines.extend(set_in(&card.summary, 4, look));
+    }
+    if !card.notices.is_empty() {
+        lines.extend([String::new(), format!("  {}", look.paint(Tone::Faint, "notices"))]);
+        lines.extend(card.notices.iter().flat_map(|notice| set_in(notice, 4, look)));
     }
     if !plan.is_empty() {
         lines.extend([String::new(), format!("  {}", look.paint(Tone::Faint, "plan"))]);
@@ -60,7 +68,8 @@ fn set_in(text: &str, indent: usize, look: &Look) -> Vec<String> {
     lines.flat_map(|line| wrap(&line, room)).map(|line| format!("{:indent$}{line}", "")).collect()
 }
 
-fn facts(session: &SessionView, now: Timestamp, look: &Look) -> [(&'static str, String); 11] {
+fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, String); 12] {
+    let session = &card.session;
     let standing = table::standing(&session.state);
     let room = look.width.saturating_sub(NAMES + 2);
     let fit = |text: &str| match look.terminal {
@@ -74,6 +83,7 @@ fn facts(session: &SessionView, now: Timestamp, look: &Look) -> [(&'static str, 
     [
         ("asks", if session.question.is_some() { told(&session.question) } else { String::new() }),
         ("note", if session.note.is_some() { told(&session.note) } else { String::new() }),
+        ("now", fit(&card.activity)),
         ("progress", progress(session, look)),
         ("changes", if changes.is_empty() { "none".to_owned() } else { changes }),
         ("verify", verify(session, look)),

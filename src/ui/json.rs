@@ -37,7 +37,7 @@ pub fn session(card: &SessionCard) -> serde_json::Result<String> {
         plan: &'a [PlanItem],
         commits: &'a [CommitView],
     }
-    let SessionCard { session, plan, commits } = card;
+    let SessionCard { session, plan, commits, .. } = card;
     serde_json::to_string(&Document { format: FORMAT, session, plan, commits })
 }
 
@@ -89,6 +89,9 @@ mod tests {
             session: add_jwt(),
             plan: vec![PlanItem { text: "look\u{1b}".to_owned(), status: PlanStatus::Doing }],
             commits: vec![CommitView { id: "a1".to_owned(), subject: "look".to_owned(), time: now() }],
+            activity: String::new(),
+            summary: String::new(),
+            notices: Vec::new(),
         };
         let rest = concat!(
             r#""plan":[{"text":"look\u001b","status":"doing"}],"#,

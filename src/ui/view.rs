@@ -114,6 +114,12 @@ pub struct SessionCard {
     pub plan: Vec<PlanItem>,
     /// The commits since the base, oldest first.
     pub commits: Vec<CommitView>,
+    /// What it is doing now, in one line; may be empty.
+    pub activity: String,
+    /// What the agent said at the end; may be empty.
+    pub summary: String,
+    /// What a person should know.
+    pub notices: Vec<String>,
 }
 
 /// One commit of a session.
