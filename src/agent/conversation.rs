@@ -135,6 +135,11 @@ impl Conversation {
         lost.map(|open| open.call.clone()).filter(|call| Some(call.id.as_str()) != asked).collect()
     }
 
+    /// Whether nothing has happened yet: the task is still to be said.
+    pub fn is_new(&self) -> bool {
+        self.step == 0 && self.messages.is_empty()
+    }
+
     /// What the model is to be told since the last look.
     pub fn take_messages(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.messages)

@@ -111,6 +111,9 @@ impl<W: World> Agent<'_, W> {
     /// One answer of the model; none, when somebody interrupts it.
     async fn ask(&mut self) -> Result<(), Rest> {
         self.limits.check(&self.conversation)?;
+        if self.conversation.was_cut_off() {
+            self.model.raise_output_limit();
+        }
         let world = &mut *self.world;
         let mut show = |delta: crate::event::Delta<'_>| world.show(delta);
         let answer = tokio::select! {

@@ -194,6 +194,12 @@ impl Model {
         self.known.as_ref().map(|known| known.cost(usage))
     }
 
+    /// As [`Model::cost`], for who does not hold the model.
+    pub fn pricing(&self) -> impl Fn(&Usage) -> Option<f64> + use<> {
+        let known = self.known.clone();
+        move |usage| known.as_ref().map(|known| known.cost(usage))
+    }
+
     /// Lets answers be as long as the model can, after one was cut. False where they already may.
     pub fn raise_output_limit(&mut self) -> bool {
         let (Some(limit), Some(known), Way::Server(server)) =

@@ -23,8 +23,8 @@ use crate::model::{self, Choice, Endpoint, Model, Pace, Surroundings};
 use crate::process::Cmd;
 use crate::sandbox::Sandbox;
 use crate::session::checkpoint::Checkpoints;
-use crate::session::format::FormatError;
-use crate::session::journal::{self, Journal};
+use crate::session::format::{self, FormatError};
+use crate::session::journal::{Journal, Reader};
 use crate::session::state::{Phase, State};
 use crate::session::store::{Broken, Session, SessionError};
 use crate::tool::{self, Toolbox};
@@ -106,7 +106,7 @@ async fn work(
         state: caught_up(state, &conversation, &events, &price),
         checkpoints,
         notes: Notes::left(&events),
-        price,
+        price: Box::new(price),
     };
     world.enter(Phase::Running, "")?;
     if conversation.is_new() {
@@ -169,16 +169,7 @@ fn open_model(repo: &Repo, session: &Session, tools: &Toolbox) -> Result<Model, 
 }
 
 fn read_journal(path: &Path) -> Result<Vec<Event>, Fault> {
-    let mut events = Vec::new();
-    for entry in journal::read(path).map_err(fault)? {
-        match entry.map_err(fault)? {
-            journal::Entry::Event(event) => events.push(event),
-            journal::Entry::Damaged { line, why } => {
-                tracing::warn!(line, why, "a damaged line of the journal is passed over");
-            }
-        }
-    }
-    Ok(events)
+    Reader::open(path, 0).map_err(fault)?.events().collect::<Result<_, _>>().map_err(fault)
 }
 
 /// The state as the journal tells it: a run that was killed may have left it behind.
@@ -203,7 +194,7 @@ fn caught_up(
 /// Writes down why a session does not run.
 fn pause(session: &Session, reason: &str) -> Result<(), FormatError> {
     let path = session.state_path();
-    let mut state = State::read(&path)?;
+    let mut state = format::read::<State>(&path)?;
     let now = Timestamp::now();
     let by_way_of_running = state.move_to(Phase::Running, "", now);
     if let Err(error) = by_way_of_running.and_then(|_| state.move_to(Phase::Paused, reason, now)) {

@@ -82,7 +82,7 @@ impl Notes {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let texts: Vec<_> = self.pending.iter().map(|pending| {
+        let texts = self.pending.iter().map(|pending| {
             let note = Note {
                 session: &spec.id,
                 agent: "builtin",

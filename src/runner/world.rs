@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use crate::agent::{Fault, Moment, Rest, Steer, StepWords, World};
 use crate::event::{Delta, Event, Update, VerifyRecord};
 use crate::file::Changed;
+use crate::message::Usage;
 use crate::session::checkpoint::{Checkpoints, Ends, Step};
 use crate::session::inbox::Kind;
 use crate::session::journal::Journal;
@@ -36,7 +37,7 @@ pub(super) struct SessionWorld<'a> {
     pub(super) checkpoints: Checkpoints,
     pub(super) notes: Notes,
     /// Dollars for the tokens of one answer, where the model's price is known.
-    pub(super) price: Box<dyn Fn(&crate::message::Usage) -> Option<f64> + 'a>,
+    pub(super) price: Box<dyn Fn(&Usage) -> Option<f64>>,
 }
 
 impl World for SessionWorld<'_> {
