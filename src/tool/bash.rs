@@ -196,7 +196,7 @@ impl Shell {
     }
 
     fn end_strays(&self) {
-        // The guard was needed as soon as anything was started.
+        // Whether a guard runs was decided when the first program was started.
         if self.guard.get().is_some() {
             tree::signal_marked(&self.mark, rustix::process::Signal::KILL);
         }
@@ -401,4 +401,200 @@ fn state(running: &Running, over: bool) -> String {
 
 fn or_nothing(text: String, nothing: &str) -> String {
     if text.is_empty() { format!("{nothing}\n") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use std::time::Instant;
+
+    use super::super::tests::{call, fixture, fixture_with};
+    use super::*;
+
+    /// The output without its first line, which holds the time.
+    fn body(output: &str) -> &str {
+        output.split_once('\n').unwrap().1
+    }
+
+    #[tokio::test]
+    async fn a_result_is_exit_code_time_and_output() {
+        let fixture = fixture();
+        let called = fixture.call("bash", json!({"command": "echo a; echo b >&2; exit 3"})).await;
+        assert!(called.is_error && called.output.starts_with("exit 3 · 0."), "{}", called.output);
+        assert_eq!(body(&called.output), "a\nb\n");
+        assert_eq!(called.changed, Changed::Anything);
+        assert!(called.title.starts_with("echo a; echo b >&2; exit 3 · exit 3 · 0."));
+        let output = fixture.good("bash", json!({"cmd": ["bash", "-lc", "true"]})).await;
+        assert_eq!(body(&output), "(no output)\n");
+        let output =
+            fixture.good("bash", json!({"command": ["printf", "%s|", "a b", "c'd"]})).await;
+        assert_eq!(body(&output), "a b|c'd|\n");
+        let output = fixture.bad("bash", json!({"command": "kill -9 $$"})).await;
+        assert!(output.starts_with("exit 137 (signal 9) · "), "{output}");
+    }
+
+    #[tokio::test]
+    async fn a_command_begins_at_the_root_or_where_it_is_told() {
+        let fixture = fixture();
+        let root = fs::canonicalize(fixture.path("")).unwrap();
+        let output = fixture.good("bash", json!({"command": "cd src; pwd -P"})).await;
+        assert_eq!(body(&output), format!("{}/src\n", root.display()));
+        let output = fixture.good("bash", json!({"command": "pwd -P"})).await;
+        assert_eq!(body(&output), format!("{}\n", root.display()));
+        let output = fixture.good("bash", json!({"command": "pwd -P", "cwd": "src"})).await;
+        assert_eq!(body(&output), format!("{}/src\n", root.display()));
+        let output = fixture.bad("bash", json!({"command": "pwd", "cwd": "../.."})).await;
+        assert_eq!(output, "../.. leads out of the worktree.\n");
+    }
+
+    #[tokio::test]
+    async fn the_environment_is_the_tools_own() {
+        let fixture = fixture_with(&[
+            ("ANTHROPIC_API_KEY", "secret-1"),
+            ("GITHUB_TOKEN", "secret-2"),
+            ("SSH_AUTH_SOCK", "/run/secret-3"),
+            ("GIT_DIR", "/secret-4"),
+            ("BASH_ENV", "/secret-5"),
+            ("LC_ALL", "C"),
+        ]);
+        let env = fixture.good("bash", json!({"command": "env; cat /proc/self/environ; :"})).await;
+        assert!(!env.contains("secret-"), "{env}");
+        for expected in ["CI=1\n", "TERM=dumb\n", "LC_ALL=C\n", "GIT_TERMINAL_PROMPT=0\n"] {
+            assert!(env.contains(expected), "{expected} in {env}");
+        }
+        let command = json!({"command": "f=$(mktemp) && echo kept >$f && cat $f && echo $f"});
+        let output = fixture.good("bash", command).await;
+        let file = body(&output).strip_prefix("kept\n").unwrap().trim();
+        assert!(file.starts_with(fixture.folder.path().to_str().unwrap()), "{file}");
+        let read = fixture.good("read", json!({"path": file})).await;
+        assert!(read.ends_with("1\tkept\n"), "{read}");
+        drop(fixture.tools);
+        assert!(!Path::new(file).exists());
+    }
+
+    #[tokio::test]
+    async fn a_prompt_fails_at_once() {
+        let fixture = fixture();
+        let before = Instant::now();
+        let output = fixture
+            .bad("bash", json!({"command": "git ls-remote http://127.0.0.1:1/x; read -r line"}))
+            .await;
+        assert!(before.elapsed() < Duration::from_secs(10), "{output}");
+    }
+
+    #[tokio::test]
+    async fn at_its_limit_a_command_goes_on_as_a_job() {
+        let fixture = fixture();
+        let command = "echo begun; while ! [ -e go ]; do sleep 0.02; done; echo ended; exit 4";
+        let before = Instant::now();
+        let called = fixture.call("bash", json!({"command": command, "timeout_s": 1})).await;
+        assert!(before.elapsed() < Duration::from_secs(3));
+        assert!(!called.is_error);
+        assert!(called.output.starts_with("still running · 1."), "{}", called.output);
+        assert!(called.output.contains(" · goes on as job 1 (process group "));
+        assert_eq!(body(&called.output), "begun\n");
+        let log = fixture.folder.path().join("out/1.log");
+        let read = fixture.good("read", json!({"path": log})).await;
+        assert!(read.ends_with("1\tbegun\n"), "{read}");
+        let poll = fixture.good("bash", json!({"command": "", "job": 1})).await;
+        assert!(poll.starts_with("job 1 · still running · "), "{poll}");
+        assert_eq!(body(&poll), "(no new output)\n");
+        fixture.put("go", "");
+        let poll = fixture.bad("bash", json!({"command": "", "job": "1", "wait_s": 10})).await;
+        assert!(poll.starts_with("job 1 · exit 4 · "), "{poll}");
+        assert_eq!(body(&poll), "ended\n");
+        let gone = fixture.bad("bash", json!({"command": "", "job": "1"})).await;
+        assert_eq!(gone, "there is no job 1; no job runs.\n");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_a_command_leaves_running_is_a_job_and_ends_with_the_tools() {
+        let fixture = fixture();
+        let command = "sleep 61 & echo $!; setsid sleep 62 >/dev/null 2>&1 & echo $!";
+        let output = fixture.good("bash", json!({"command": command})).await;
+        assert!(output.contains(" · what it started still runs as job 1 ("), "{output}");
+        let pids: Vec<_> = body(&output).lines().map(str::to_owned).collect();
+        assert_eq!(pids.len(), 2);
+        let stop = fixture.call("bash", json!({"command": "stop", "job": "1"})).await;
+        assert!(stop.output.starts_with("job 1 · exit 0 · "), "{}", stop.output);
+        let output = fixture.good("bash", json!({"command": "sleep 63", "background": true})).await;
+        assert!(output.contains("goes on as job 2"), "{output}");
+        fixture.good("bash", json!({"command": "setsid -f sleep 64 >/dev/null 2>&1"})).await;
+        let ours = || {
+            let of_tree = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+                let environ = std::fs::read(entry.ok()?.path().join("environ")).ok()?;
+                let root = fixture.folder.path().to_str()?.as_bytes();
+                environ.windows(root.len()).any(|part| part == root).then_some(())
+            });
+            of_tree.count()
+        };
+        assert!(ours() >= 2);
+        fixture.tools.end_jobs().await;
+        for _ in 0..100 {
+            if ours() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} processes are left", ours());
+    }
+
+    #[tokio::test]
+    async fn the_jobs_are_limited() {
+        let fixture = fixture();
+        for _ in 0..8 {
+            fixture.good("bash", json!({"command": "sleep 60", "background": true})).await;
+        }
+        let refused = fixture.bad("bash", json!({"command": "sleep 60", "background": true})).await;
+        assert!(refused.starts_with("8 jobs run already: 1 (sleep 60), 2 "), "{refused}");
+        let ended = fixture.bad("bash", json!({"command": "sleep 60", "timeout_s": 1})).await;
+        assert!(ended.starts_with("exit 143 (signal 15) · 1."), "{ended}");
+        assert!(ended.contains("ended, since 8 jobs run already"), "{ended}");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_dropped_ends_its_command() {
+        let fixture = fixture();
+        let arguments = json!({"command": "sleep 0.4; touch late"}).to_string();
+        let call = call("bash", &arguments);
+        let called = tokio::time::timeout(Duration::from_millis(100), fixture.tools.call(&call));
+        assert!(called.await.is_err());
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        assert!(!fixture.path("late").exists());
+    }
+
+    #[tokio::test]
+    async fn a_long_output_is_cut_and_kept_whole() {
+        let fixture = fixture();
+        let output = fixture.good("bash", json!({"command": "seq 1 100000"})).await;
+        let log = fixture.folder.path().join("out/1.log");
+        assert!(output.len() < 13 << 10);
+        let told = format!("left out, all in {} …", fs::canonicalize(&log).unwrap().display());
+        assert!(output.contains(&told), "{output}");
+        assert!(output.contains("\n1\n2\n") && output.ends_with("\n99999\n100000\n"));
+        let expected: String = (1..=100_000).map(|number| format!("{number}\n")).collect();
+        assert_eq!(fs::read_to_string(&log).unwrap(), expected);
+        let found = fixture.good("search", json!({"pattern": "^77777$", "path": log})).await;
+        assert!(found.ends_with("1.log:77777: 77777\n"), "{found}");
+    }
+
+    #[tokio::test]
+    async fn a_command_longer_than_an_argument_runs() {
+        let fixture = fixture();
+        let command = format!("cat <<'END' | wc -c\n{}\nEND", "x".repeat(300_000));
+        let output = fixture.good("bash", json!({"command": command})).await;
+        assert_eq!(body(&output).trim(), "300001");
+    }
+
+    #[tokio::test]
+    async fn a_verify_runs_to_its_end_or_its_limit() {
+        let fixture = fixture();
+        let ran = fixture.tools.run("echo red; exit 2", Duration::from_secs(9), CAP).await.unwrap();
+        assert_eq!((ran.exit, ran.output.as_str()), (2, "red\n"));
+        let before = Instant::now();
+        let ran = fixture.tools.run("sleep 60", Duration::from_millis(50), CAP).await.unwrap();
+        assert_eq!(ran.exit, 124);
+        assert!(before.elapsed() < Duration::from_secs(2));
+    }
 }

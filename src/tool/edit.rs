@@ -282,3 +282,106 @@ fn some(lines: impl ExactSizeIterator<Item = usize>) -> String {
     let more = if count > shown.len() { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use fs_err as fs;
+    use serde_json::json;
+
+    use super::super::tests::fixture;
+    use super::*;
+
+    #[tokio::test]
+    async fn an_edit_changes_its_place_and_nothing_else() {
+        let fixture = fixture();
+        fixture.put("src/a.rs", "fn a() {\r\n    one();\r\n}\r\n");
+        fs::set_permissions(fixture.path("src/a.rs"), std::fs::Permissions::from_mode(0o750))
+            .unwrap();
+        let edit =
+            json!({"path": "src/a.rs", "old": "    one();", "new": "    two();\n    three();"});
+        let called = fixture.call("edit", edit).await;
+        assert_eq!(called.output, "edited src/a.rs, now lines 2–3\n");
+        assert_eq!(called.title, "edit src/a.rs, now lines 2–3");
+        assert_eq!(called.changed, Changed::Paths(vec!["src/a.rs".into()]));
+        assert_eq!(fixture.content("src/a.rs"), "fn a() {\r\n    two();\r\n    three();\r\n}\r\n");
+        let mode = fs::metadata(fixture.path("src/a.rs")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o750);
+    }
+
+    #[tokio::test]
+    async fn an_edit_that_was_not_exact_shows_what_it_replaced() {
+        let fixture = fixture();
+        fixture.put("a", "    if x {\n        y\n    }\n");
+        let edit = json!({"path": "a", "old": "if x {\n    y\n}", "new": "if z {\n    y\n}"});
+        assert_eq!(
+            fixture.good("edit", edit).await,
+            "edited a, now lines 1–3\n\
+             The text differed in blanks, quotes or line ends; this was replaced:\n\
+             -    if x {\n-        y\n-    }\n+    if z {\n+        y\n+    }\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn all_places_or_one() {
+        let fixture = fixture();
+        fixture.put("a", "x\ny\nx\nz\nx\n");
+        assert_eq!(
+            fixture.bad("edit", json!({"path": "a", "old": "x", "new": "w"})).await,
+            "3 matches: lines 1, 3, 5. Add lines around it, or replace_all.\n"
+        );
+        let edit = json!({"path": "a", "old": "x", "new": "w", "replace_all": "true"});
+        assert_eq!(fixture.good("edit", edit).await, "edited a, 3 places: lines 1, 3, 5\n");
+        assert_eq!(fixture.content("a"), "w\ny\nw\nz\nw\n");
+        let edit = json!({"path": "a", "old": "y\n", "new": ""});
+        assert_eq!(fixture.good("edit", edit).await, "edited a, text removed at line 2\n");
+    }
+
+    #[tokio::test]
+    async fn an_error_says_what_is_there_and_the_way_out() {
+        let fixture = fixture();
+        let file: String = (1..=9).map(|n| format!("let value_{n} = compute({n});\n")).collect();
+        fixture.put("a.rs", &file);
+        let bad = |edit| fixture.bad("edit", edit);
+        let stale = json!({
+            "path": "a.rs",
+            "old": "let value_4 = compute(4);\nlet value_5 = compute(55);\nlet value_6 = compute(6);",
+            "new": "nothing",
+        });
+        let error = "old_string isn't in a.rs (9 lines). Closest: lines 4–6; line 5 is «let \
+                     value_5 = compute(5);», you sent «let value_5 = compute(55);». Lines 2–8 \
+                     follow; copy from them or send fewer lines.\n\
+                     2\tlet value_2 = compute(2);\n3\tlet value_3 = compute(3);\n\
+                     4\tlet value_4 = compute(4);\n5\tlet value_5 = compute(5);\n\
+                     6\tlet value_6 = compute(6);\n7\tlet value_7 = compute(7);\n\
+                     8\tlet value_8 = compute(8);\n";
+        assert_eq!(bad(stale.clone()).await, error);
+        assert_eq!(bad(stale).await, format!("{error}Or write the whole file.\n"));
+        assert_eq!(
+            bad(json!({"path": "a.rs", "old": "lost();", "new": "let value_7 = compute(7);"}))
+                .await,
+            "new_string is already at lines 7–7 of a.rs; this edit looks done.\n\
+             Or write the whole file.\n"
+        );
+        assert_eq!(
+            bad(json!({"path": "a.rs", "old": "a", "new": "a"})).await,
+            "old_string and new_string are the same.\n"
+        );
+        assert!(bad(json!({"path": "a.rs", "old": "", "new": "a"})).await.contains("use write"));
+        assert_eq!(bad(json!({"path": "b", "old": "a", "new": "b"})).await, "b does not exist.\n");
+        let unlike = bad(json!({"path": "a.rs", "old": "zzzzzzzz", "new": "q"})).await;
+        assert!(unlike.contains("Nothing there resembles it"), "{unlike}");
+        assert_eq!(fixture.content("a.rs"), file);
+    }
+
+    #[tokio::test]
+    async fn a_file_changed_since_it_was_read_is_edited_where_the_text_is_now() {
+        let fixture = fixture();
+        fixture.put("a", "one\ntwo\n");
+        fixture.good("read", json!({"path": "a"})).await;
+        fixture.put("a", "zero\none\ntwo\nthree\n");
+        fixture.good("edit", json!({"path": "a", "old": "two", "new": "2"})).await;
+        assert_eq!(fixture.content("a"), "zero\none\n2\nthree\n");
+    }
+}

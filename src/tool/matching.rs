@@ -301,3 +301,211 @@ fn plain_letter(letter: char) -> char {
         _ => letter,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edited(file: &str, old: &str, new: &str) -> Result<String, NoEdit> {
+        applied(file.as_bytes(), find(file.as_bytes(), old, new, false)?)
+    }
+
+    fn applied(file: &[u8], edit: Edit) -> Result<String, NoEdit> {
+        let mut bytes = file.to_vec();
+        for (range, new) in edit.places.into_iter().rev() {
+            bytes.splice(range, new);
+        }
+        Ok(String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn each_stage_finds_what_it_is_for_and_keeps_all_else() {
+        for (file, old, new, expected) in [
+            ("a b c", "b", "x", "a x c"),
+            // Line ends and mark.
+            ("a\r\nb\r\nc\r\n", "a\nb\n", "x\ny\n", "x\r\ny\r\nc\r\n"),
+            ("a\r\nb\r\nc", "b\nc", "x\ny", "a\r\nx\r\ny"),
+            ("a\r\nb\r\nc\r\n", "b", "x\ny", "a\r\nx\r\ny\r\nc\r\n"),
+            ("a\r\nb\r\nc\r\n", "\nb\n", "\n", "a\r\nc\r\n"),
+            ("a\nb\n", "a\r\nb", "x\r\ny", "x\ny\n"),
+            ("\u{feff}a\nb\n", "\u{feff}a\r\nb\r\n", "c\n", "\u{feff}c\n"),
+            // Line numbers.
+            ("a\nb\nc\nd\n", "2\tb\n3\tc", "2\tx\n3\ty", "a\nx\ny\nd\n"),
+            ("a\nb\nc\n", "2\tb", "x", "a\nx\nc\n"),
+            ("a\n  b\nc\n", "  7\t  b\n  8\tc\n", "  z\n", "a\n  z\n"),
+            // Trailing blanks.
+            ("a  \nb\t\nc\n", "a\nb\n", "x\n", "x\nc\n"),
+            ("a\nb\nc\n", "a \nb", "x", "x\nc\n"),
+            // Typographic characters.
+            ("say “hi” – now\nb\n", "say \"hi\" - now", "x", "x\nb\n"),
+            ("it's\n", "it’s", "x", "x\n"),
+            // Indentation.
+            (
+                "    a {\n        b\n    }\n",
+                "a {\n    b\n}",
+                "a {\n    c\n}",
+                "    a {\n        c\n    }\n",
+            ),
+            ("\ta\n\n\t\tb\n", "  a\n\n  \tb\n", "  c\n", "\tc\n"),
+            ("a\nb\n", "    a\n    b\n", "    a\n      c\n    b\n", "a\n  c\nb\n"),
+            // The end of the file.
+            ("a\nb", "a \nb\n", "x\ny\n", "x\ny"),
+        ] {
+            assert_eq!(edited(file, old, new), Ok(expected.to_owned()), "{file:?} {old:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_certain_is_not_done() {
+        for (file, old, new) in [
+            ("abc\n", "abd", "x"),
+            // Half a line that was loosened is not found within another word.
+            ("foobar\n", "foo ", "x"),
+            ("  foobar\n", "foo\n", "x"),
+            // A table whose first column is a number.
+            ("5\tapple\npear\n", "7\tpear", "x"),
+            ("a\nb\nc\n", "1\ta\n3\tb", "x"),
+            // Lines shifted by different amounts, and new lines that cannot be shifted alike.
+            ("  a\n    b\n", "a\nb\n", "x\n"),
+            ("a\n  b\n", "    a\n      b\n", "    a\n  x\n"),
+            // Nothing but blanks.
+            ("a\n\t\nb\n", "   \n", "x"),
+            ("", "a", "b"),
+        ] {
+            assert_eq!(edited(file, old, new), Err(NoEdit::NotFound), "{file:?} {old:?}");
+        }
+        assert_eq!(edited("a\nb\na\n", "a", "x"), Err(NoEdit::Several(vec![0, 4])));
+        assert_eq!(edited(" a\nb\n  a\n", "\ta\n", "x"), Err(NoEdit::Several(vec![0, 5])));
+        let all = find(b"a\nb\na\n", "a", "x", true).unwrap();
+        assert_eq!(applied(b"a\nb\na\n", all), Ok("x\nb\nx\n".to_owned()));
+        let latin = find(b"gr\xfcn\nrot\n", "rot", "blau", false).unwrap();
+        assert_eq!(latin.places, [(5..8, b"blau".to_vec())]);
+    }
+
+    /// A way in which text changes on its way through a model: the file and what was sent, made
+    /// from a block of lines, and whether the block should still be found.
+    type Mutation = (&'static str, fn(&[&str], usize) -> (Vec<String>, Vec<String>), bool);
+
+    const MUTATIONS: [Mutation; 10] = [
+        ("sent as it is", |lines, _| (owned(lines), owned(lines)), true),
+        (
+            "file with trailing blanks",
+            |lines, _| (each(lines, |l| format!("{l}  ")), owned(lines)),
+            true,
+        ),
+        (
+            "sent with trailing blanks",
+            |lines, _| (owned(lines), each(lines, |l| format!("{l} "))),
+            true,
+        ),
+        ("sent with CRLF", |lines, _| (owned(lines), each(lines, |l| format!("{l}\r"))), true),
+        ("file with CRLF", |lines, _| (each(lines, |l| format!("{l}\r")), owned(lines)), true),
+        ("sent with numbers", |lines, at| (owned(lines), numbered(lines, at)), true),
+        ("sent with indentation", |lines, _| (owned(lines), each(lines, |l| indented(l))), true),
+        ("typographic file", |lines, _| (each(lines, typographic), owned(lines)), true),
+        ("a stale line", |lines, _| (owned(lines), changed(lines)), false),
+        ("a line left out", |lines, _| (owned(lines), left_out(lines)), false),
+    ];
+
+    fn owned(lines: &[&str]) -> Vec<String> {
+        each(lines, str::to_owned)
+    }
+
+    fn each(lines: &[&str], change: impl Fn(&str) -> String) -> Vec<String> {
+        lines.iter().map(|line| change(line)).collect()
+    }
+
+    fn numbered(lines: &[&str], at: usize) -> Vec<String> {
+        lines
+            .iter()
+            .enumerate()
+            .map(|(index, line)| format!("{}\t{line}", at + index + 1))
+            .collect()
+    }
+
+    fn indented(line: &str) -> String {
+        if line.is_empty() { String::new() } else { format!("    {line}") }
+    }
+
+    fn typographic(line: &str) -> String {
+        line.replace('"', "”").replace('\'', "’").replace(" - ", " – ")
+    }
+
+    fn changed(lines: &[&str]) -> Vec<String> {
+        let mut lines = owned(lines);
+        let middle = lines.len() / 2;
+        lines[middle] = format!("{} // was changed meanwhile", lines[middle]);
+        lines
+    }
+
+    fn left_out(lines: &[&str]) -> Vec<String> {
+        let mut lines = owned(lines);
+        lines.remove(lines.len() / 2);
+        lines
+    }
+
+    #[test]
+    fn no_mutation_of_a_real_file_is_edited_at_a_wrong_place() {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+        let files: Vec<_> = ["process.rs", "event.rs", "tool/output.rs", "tool/matching.rs"]
+            .iter()
+            .map(|name| fs_err::read_to_string(format!("{source}/{name}")).unwrap())
+            .collect();
+        for (name, mutate, recoverable) in MUTATIONS {
+            let (mut tried, mut done) = (0, 0);
+            for text in &files {
+                let lines: Vec<&str> = text.lines().collect();
+                for (at, length) in
+                    (0..lines.len() - 9).step_by(3).zip([3, 4, 5, 6, 7].iter().cycle())
+                {
+                    let (block, sent) = mutate(&lines[at..at + length], at);
+                    let join = |middle: &[String]| {
+                        let before = lines[..at].iter().map(|line| (*line).to_owned());
+                        let after = lines[at + length..].iter().map(|line| (*line).to_owned());
+                        let all: Vec<_> =
+                            before.chain(middle.iter().cloned()).chain(after).collect();
+                        all.join("\n")
+                    };
+                    let file = join(&block);
+                    let old = sent.join("\n");
+                    // What comes instead is told apart from all that is there, and is indented
+                    // as the text that was sent.
+                    let new =
+                        format!("{}«new»", &sent[0][..sent[0].len() - sent[0].trim_start().len()]);
+                    tried += 1;
+                    let Ok(result) = edited(&file, &old, &new) else { continue };
+                    assert!(recoverable, "{name}: line {at} was edited, by\n{old}");
+                    let kept: Vec<_> = result.split("«new»").collect();
+                    assert_eq!(kept.len(), 2, "{name}");
+                    let start: String = join(&[String::from("\u{1}")]);
+                    let (before, after) = start.split_once('\u{1}').unwrap();
+                    // The line's own indentation stands before, its blanks or CR may stay after.
+                    assert_eq!(kept[0].trim_end_matches([' ', '\t']), before, "{name}: line {at}");
+                    let rest =
+                        kept[1].strip_suffix(after).unwrap_or_else(|| panic!("{name}: {at}"));
+                    assert!(rest.trim().is_empty(), "{name}: {rest:?} stays");
+                    done += 1;
+                }
+            }
+            println!("{name}: {done} of {tried}");
+            assert!(!recoverable || done * 100 >= tried * 95, "{name}: only {done} of {tried}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_edited_within_its_match(
+            file in "[ab \t\r\n“\"]{0,40}", old in "[ab \t\r\n“\"]{1,12}", new in "[x\n ]{0,5}",
+        ) {
+            if let Ok(edit) = find(file.as_bytes(), &old, &new, true) {
+                let mut end = 0;
+                for (range, _) in &edit.places {
+                    assert!(range.start >= end && range.end >= range.start);
+                    end = range.end;
+                }
+                assert!(end <= file.len());
+                assert!(std::str::from_utf8(file.as_bytes()).is_ok());
+            }
+        }
+    }
+}

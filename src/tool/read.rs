@@ -250,3 +250,99 @@ fn folder(place: &Place<'_>) -> Result<Done, String> {
     let title = format!("read {} · {total} entries", place.shown);
     Ok(Done { output, title, ..Done::default() })
 }
+
+#[cfg(test)]
+mod tests {
+    use fs_err as fs;
+    use serde_json::json;
+
+    use super::super::tests::fixture;
+
+    #[tokio::test]
+    async fn a_file_is_numbered_and_says_which_part_it_is() {
+        let fixture = fixture();
+        fixture.put("a.rs", "one\ntwo\nthree");
+        let read = |arguments| fixture.good("read", arguments);
+        assert_eq!(
+            read(json!({"file_path": "a.rs"})).await,
+            "a.rs, 3 lines\n1\tone\n2\ttwo\n3\tthree\n"
+        );
+        assert_eq!(
+            read(json!({"file_path": "a.rs", "offset": 2, "limit": 1})).await,
+            "a.rs line 2 of 3\n2\ttwo\n(1 more lines; go on with offset 3)\n"
+        );
+        assert_eq!(
+            read(json!({"file_path": "a.rs", "offset": "2"})).await,
+            "a.rs lines 2–3 of 3\n2\ttwo\n3\tthree\n"
+        );
+        assert_eq!(
+            fixture.bad("read", json!({"file_path": "a.rs", "offset": 4})).await,
+            "a.rs has 3 lines; line 4 is beyond.\n"
+        );
+        fixture.put("one", "x\r\n");
+        assert_eq!(
+            read(json!({"file_path": "one"})).await,
+            "one, 1 line, lines end with CRLF\n1\tx\n"
+        );
+        fixture.put("none", "");
+        assert_eq!(read(json!({"file_path": "none"})).await, "none is empty\n");
+        fixture.put("latin", b"gr\xfc\xdfe\x1b[2J\n");
+        assert_eq!(
+            read(json!({"file_path": "latin"})).await,
+            "latin, 1 line, not all UTF-8\n1\tgr\u{fffd}\u{fffd}e\u{fffd}[2J\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_long_file_is_read_in_parts_that_join() {
+        let fixture = fixture();
+        let text: String = (1..=2500).map(|line| format!("line {line}\n")).collect();
+        fixture.put("long", &text);
+        let (mut joined, mut offset) = (String::new(), 1);
+        loop {
+            let part = fixture.good("read", json!({"file_path": "long", "offset": offset})).await;
+            let lines = part.lines().filter_map(|line| line.split_once('\t'));
+            lines.for_each(|(_, line)| joined.push_str(&format!("{line}\n")));
+            let Some((_, next)) = part.trim_end().rsplit_once("go on with offset ") else { break };
+            offset = next.trim_end_matches(')').parse().unwrap();
+        }
+        assert_eq!(joined, text);
+        assert_eq!(offset, 2001);
+        fixture.put("wide", format!("{}\n", "x".repeat(900)).repeat(100));
+        let part = fixture.good("read", json!({"file_path": "wide"})).await;
+        assert!(part.len() < 33 << 10 && part.starts_with("wide lines 1–36 of 100\n"));
+        fixture.put("line", "y".repeat(3_000_000));
+        let part = fixture.good("read", json!({"file_path": "line"})).await;
+        assert!(part.len() < 1200 && part.starts_with("line, 1 line\n1\tyyy"));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_text_is_named() {
+        let fixture = fixture();
+        fixture.put("a.png", b"\x89PNG\r\n\x1a\n");
+        fixture.put("b", vec![0; 5000]);
+        let bad = |name| fixture.bad("read", json!({"file_path": name}));
+        assert_eq!(bad("a.png").await, "a.png is a PNG image, 8 bytes.\n");
+        assert_eq!(bad("b").await, "b is a binary file, 4 KB.\n");
+        assert_eq!(bad("nothing").await, "nothing does not exist.\n");
+        let made = rustix::fs::mknodat(
+            rustix::fs::CWD,
+            fixture.path("pipe"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        );
+        made.unwrap();
+        assert_eq!(bad("pipe").await, "pipe is neither a file nor a folder.\n");
+    }
+
+    #[tokio::test]
+    async fn a_folder_is_listed() {
+        let fixture = fixture();
+        fixture.put("b.rs", "");
+        fs::create_dir(fixture.path("a")).unwrap();
+        std::os::unix::fs::symlink("b.rs", fixture.path("c")).unwrap();
+        let listed = fixture.good("read", json!({"path": "."})).await;
+        assert_eq!(listed, "., 4 entries\na/\nb.rs\nc@\nsrc/\n");
+    }
+}

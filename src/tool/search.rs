@@ -295,7 +295,7 @@ impl Query {
             _ = writeln!(text, "{}{}", self.shown(path), after(*count));
         }
         if files.len() > most {
-            _ = writeln!(text, "… and {} more", many((files.len() - most) as u64, "file"));
+            _ = writeln!(text, "… and {}", many((files.len() - most) as u64, "more file"));
         }
         text
     }
@@ -371,4 +371,108 @@ impl Sink for Lines {
 fn many(count: u64, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {what}{plural}", grouped(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use fs_err as fs;
+    use serde_json::json;
+
+    use super::super::tests::{Fixture, fixture};
+
+    fn tree() -> Fixture {
+        let fixture = fixture();
+        fixture.put(".git", "gitdir: elsewhere needle\n");
+        fixture.put(".gitignore", "ignored/\n*.log\n");
+        fixture.put(".hidden", "needle\n");
+        fixture.put("ignored/a.rs", "needle\n");
+        fixture.put("b.log", "needle\n");
+        fixture.put("binary", b"needle\0needle\n");
+        fixture.put("src/a.rs", "one\nneedle 1\nthree\nneedle 2\n");
+        fixture.put("src/b.py", "needle\n");
+        fixture
+    }
+
+    #[tokio::test]
+    async fn lines_files_counts_and_names_are_found() {
+        let fixture = tree();
+        let search = |arguments| fixture.good("search", arguments);
+        assert_eq!(
+            search(json!({"pattern": "needle"})).await,
+            ".hidden:1: needle\nsrc/a.rs:2: needle 1\nsrc/a.rs:4: needle 2\nsrc/b.py:1: needle\n"
+        );
+        assert_eq!(
+            search(json!({"pattern": "needle", "mode": "files"})).await,
+            ".hidden\nsrc/a.rs\nsrc/b.py\n"
+        );
+        assert_eq!(
+            search(json!({"pattern": "needle", "mode": "count", "path": "src"})).await,
+            "3 lines in 2 files\nsrc/a.rs: 2\nsrc/b.py: 1\n"
+        );
+        assert_eq!(search(json!({"pattern": r"\.py$", "mode": "names"})).await, "src/b.py\n");
+        assert_eq!(search(json!({"query": "absent"})).await, "nothing found\n");
+    }
+
+    #[tokio::test]
+    async fn it_is_narrowed_by_glob_and_path_and_shows_what_is_around() {
+        let fixture = tree();
+        let search = |arguments| fixture.good("search", arguments);
+        assert_eq!(
+            search(json!({"pattern": "needle", "glob": "*.{py,log}"})).await,
+            "src/b.py:1: needle\n"
+        );
+        assert_eq!(
+            search(json!({"pattern": "needle", "glob": "!*.rs", "mode": "files"})).await,
+            ".hidden\nsrc/b.py\n"
+        );
+        assert_eq!(
+            search(json!({"pattern": "needle 1", "path": "src/a.rs", "context": 1})).await,
+            "src/a.rs-1- one\nsrc/a.rs:2: needle 1\nsrc/a.rs-3- three\n"
+        );
+        assert_eq!(
+            search(json!({"pattern": "^one\\nneedle"})).await,
+            "src/a.rs:1: one\nsrc/a.rs:2: needle 1\n"
+        );
+        // Named outright, an ignored folder is searched.
+        assert_eq!(
+            search(json!({"pattern": "needle", "path": "ignored"})).await,
+            "ignored/a.rs:1: needle\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn too_much_is_cut_and_counted_by_file() {
+        let fixture = fixture();
+        for file in 0..40 {
+            fixture.put(&format!("f{file:02}"), "needle\n".repeat(50));
+        }
+        let found = fixture.good("search", json!({"pattern": "needle"})).await;
+        let lines: Vec<_> = found.lines().collect();
+        assert_eq!(lines[99], "f01:50: needle");
+        assert_eq!(
+            lines[100],
+            "… cut: 2,000 lines in 40 files; narrow it by path or glob. Lines by file:"
+        );
+        assert_eq!(lines[101], "f00: 50");
+        assert_eq!(lines[131], "… and 10 more files");
+        assert_eq!(lines.len(), 132);
+        fixture.put("wide", format!("{}needle\n", "x".repeat(2000)).repeat(100));
+        let found = fixture.good("search", json!({"pattern": "needle", "path": "wide"})).await;
+        assert!(found.len() < 13 << 10, "{}", found.len());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_searched_is_said() {
+        let fixture = tree();
+        let refused = fixture.bad("search", json!({"pattern": "foo("})).await;
+        assert!(refused.starts_with("the pattern is not a regular expression: "), "{refused}");
+        assert!(refused.contains("unclosed group"), "{refused}");
+        let refused = fixture.bad("search", json!({"pattern": "x", "glob": "a{b"})).await;
+        assert!(refused.starts_with("the glob is not valid: "), "{refused}");
+        let refused = fixture.bad("search", json!({"pattern": "x", "path": "absent"})).await;
+        assert_eq!(refused, "absent does not exist.\n");
+        let refused = fixture.bad("search", json!({"pattern": "x", "mode": "all"})).await;
+        assert!(refused.contains("mode is \"all\", not content, files, count or names"));
+        fs::remove_file(fixture.path("src/a.rs")).unwrap();
+    }
 }

@@ -141,3 +141,58 @@ fn count_lines(bytes: &[u8]) -> String {
     let torn = !bytes.is_empty() && !bytes.ends_with(b"\n");
     grouped((ends + usize::from(torn)) as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use fs_err as fs;
+    use serde_json::json;
+
+    use super::super::tests::fixture;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_is_created_with_its_folders() {
+        let fixture = fixture();
+        let called = fixture.call("write", json!({"path": "a/b/c.rs", "content": "x\ny\n"})).await;
+        assert_eq!(called.output, "created a/b/c.rs, 2 lines\n");
+        assert_eq!(called.changed, Changed::Paths(vec!["a/b/c.rs".into()]));
+        assert_eq!(fixture.content("a/b/c.rs"), "x\ny\n");
+        let again = fixture.good("write", json!({"path": "a/b/c.rs", "content": "z"})).await;
+        assert_eq!(again, "replaced a/b/c.rs, 1 lines (was 2)\n");
+        assert_eq!(fs::read_dir(fixture.path("a/b")).unwrap().count(), 1);
+        let refused = fixture.bad("write", json!({"path": "a/b", "content": "z"})).await;
+        assert_eq!(refused, "a/b is a folder.\n");
+        let refused = fixture.bad("write", json!({"path": ".git", "content": "z"})).await;
+        assert_eq!(refused, ".git belongs to git and is not written.\n");
+    }
+
+    #[tokio::test]
+    async fn a_file_never_seen_is_refused_once() {
+        let fixture = fixture();
+        fixture.put("a", "old\n");
+        fixture.put("b", "old\n");
+        let refused = fixture.bad("write", json!({"path": "a", "content": "new\n"})).await;
+        assert!(refused.starts_with("a exists (4 bytes) and was not read yet;"), "{refused}");
+        assert_eq!(fixture.content("a"), "old\n");
+        fixture.good("write", json!({"path": "a", "content": "new\n"})).await;
+        assert_eq!(fixture.content("a"), "new\n");
+        fixture.good("read", json!({"path": "b"})).await;
+        fixture.good("write", json!({"path": "b", "content": "new\n"})).await;
+    }
+
+    #[tokio::test]
+    async fn mode_line_ends_mark_and_links_stay() {
+        let fixture = fixture();
+        fixture.put("run", "\u{feff}a\r\nb\r\n");
+        fs::set_permissions(fixture.path("run"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink("run", fixture.path("alias")).unwrap();
+        fixture.good("read", json!({"path": "run"})).await;
+        let told = fixture.good("write", json!({"path": "alias", "content": "c\nd\n"})).await;
+        assert_eq!(told, "replaced alias, 2 lines (was 2), CRLF kept\n");
+        assert_eq!(fixture.content("run"), "\u{feff}c\r\nd\r\n");
+        assert_eq!(fs::metadata(fixture.path("run")).unwrap().permissions().mode() & 0o777, 0o755);
+        assert!(fs::symlink_metadata(fixture.path("alias")).unwrap().is_symlink());
+    }
+}
