@@ -395,3 +395,222 @@ impl Call {
         (ToolCall { id: self.id, name: self.name, arguments }, self.extra)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::retry::Cause;
+    use super::super::testing::{Reply, Server, answer, call, decode, history, result, shared};
+    use super::*;
+
+    fn chunk(delta: &str) -> String {
+        format!(r#"{{"id":"x","choices":[{{"index":0,"delta":{delta},"finish_reason":null}}]}}"#)
+    }
+
+    fn finish(reason: &str) -> String {
+        format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"{reason}"}}]}}"#)
+    }
+
+    fn read(chunks: &[String]) -> (Result<Answer, Failure>, Vec<String>) {
+        let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
+        decode(&Chat, "m", &chunks)
+    }
+
+    fn calls(deltas: &[&str]) -> Vec<ToolCall> {
+        let mut chunks: Vec<String> =
+            deltas.iter().map(|calls| chunk(&format!(r#"{{"tool_calls":{calls}}}"#))).collect();
+        chunks.push(finish("stop"));
+        let answer = read(&chunks).0.unwrap();
+        assert_eq!(answer.stop, StopReason::ToolUse);
+        answer.calls
+    }
+
+    fn raw(answer: &Answer) -> &str {
+        answer.raw.as_ref().unwrap().content.get()
+    }
+
+    const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":60,"completion_tokens":42,"prompt_tokens_details":{"cached_tokens":30}}}"#;
+
+    #[test]
+    fn an_answer_is_read_and_goes_back_with_its_reasoning() {
+        let (answer, told) = read(&[
+            chunk(r#"{"role":"assistant","content":null,"reasoning_content":"Hm"}"#),
+            chunk(r#"{"content":"Loo"}"#),
+            chunk(r#"{"content":"king."}"#),
+            chunk(
+                r#"{"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"bash","arguments":""},"extra_content":{"google":{"thought_signature":"s=="}}}]}"#,
+            ),
+            chunk(r#"{"tool_calls":[{"index":0,"function":{"arguments":"{\"command\": "}}]}"#),
+            chunk(r#"{"tool_calls":[{"index":0,"function":{"arguments":"\"ls\"}"}}]}"#),
+            finish("tool_calls"),
+            USAGE.to_owned(),
+            "[DONE]".to_owned(),
+        ]);
+        let answer = answer.unwrap();
+        assert_eq!((answer.text.as_str(), answer.thought.as_str()), ("Looking.", "Hm"));
+        assert_eq!(answer.calls, [call("call_a", "bash", r#"{"command": "ls"}"#)]);
+        assert_eq!(answer.stop, StopReason::ToolUse);
+        let usage = Usage { input: 60, cached: 30, cache_write: 0, output: 42 };
+        assert_eq!(answer.usage, usage);
+        assert_eq!(told, ["thought Hm", "text Loo", "text king.", "call bash"]);
+        let back = concat!(
+            r#"{"role":"assistant","content":"Looking.","reasoning_content":"Hm","tool_calls":[{"id":"call_a","#,
+            r#""type":"function","function":{"name":"bash","arguments":"{\"command\": \"ls\"}"},"#,
+            r#""extra_content":{"google":{"thought_signature":"s=="}}}]}"#,
+        );
+        assert_eq!(raw(&answer), back);
+        let messages = [Message::Assistant(answer)];
+        assert_eq!(history(&Chat, "m", &messages), format!("[{back}]"));
+        let normalised = concat!(
+            r#"[{"role":"assistant","content":"Looking.","tool_calls":[{"id":"call_a","#,
+            r#""type":"function","function":{"name":"bash","arguments":"{\"command\": \"ls\"}"}}]}]"#,
+        );
+        assert_eq!(history(&Chat, "other", &messages), normalised);
+    }
+
+    #[test]
+    fn calls_are_told_apart_however_they_come() {
+        let one = call("call_5", "bash", "{}");
+        let two = call("call_6", "read", r#"{"a":1}"#);
+        // No ids, no arguments, whole in one chunk, arguments as an object.
+        let chunk = r#"[{"index":0,"function":{"name":"bash"}},{"index":1,"function":{"name":"read","arguments":{"a":1}}}]"#;
+        assert_eq!(calls(&[chunk]), [one.clone(), two.clone()]);
+        // Neither ids nor indices.
+        let first = r#"[{"function":{"name":"bash","arguments":""}}]"#;
+        let second = r#"[{"function":{"name":"read","arguments":"{\"a\":"}}]"#;
+        let rest = r#"[{"function":{"arguments":"1}"}}]"#;
+        assert_eq!(calls(&[first, second, rest]), [one, two]);
+        // One index for all, ids repeated in each chunk.
+        let same = |id: &str, name: &str, arguments: &str| {
+            format!(
+                r#"[{{"index":0,"id":"{id}","function":{{"name":"{name}","arguments":"{arguments}"}}}}]"#
+            )
+        };
+        let chunks = [same("a", "bash", "{"), same("a", "bash", "}"), same("b", "bash", "{}")];
+        let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
+        assert_eq!(calls(&chunks), [call("a", "bash", "{}"), call("b", "bash", "{}")]);
+        // One id for two calls: the second gets one of ours.
+        let twice = r#"[{"index":0,"id":"a","function":{"name":"x"}},{"index":1,"id":"a","function":{"name":"y"}}]"#;
+        assert_eq!(calls(&[twice]), [call("a", "x", "{}"), call("call_6", "y", "{}")]);
+    }
+
+    #[test]
+    fn every_end_has_its_meaning() {
+        let text = chunk(r#"{"content":"a"}"#);
+        let end = |reason: &str| read(&[text.clone(), finish(reason)]).0;
+        for (reason, stop) in [
+            ("stop", StopReason::EndTurn),
+            ("length", StopReason::MaxTokens),
+            ("content_filter", StopReason::Refusal),
+            ("tomorrows", StopReason::EndTurn),
+        ] {
+            let answer = end(reason).unwrap();
+            assert_eq!((answer.stop, answer.usage), (stop, Usage::default()), "{reason}");
+        }
+        let done = read(&[text.clone(), "[DONE]".to_owned()]).0.unwrap();
+        assert_eq!(done.stop, StopReason::EndTurn);
+        assert_eq!(read(&[text.clone()]).0.unwrap_err().cause, Cause::Broken);
+        assert_eq!(end("error").unwrap_err().cause, Cause::Broken);
+        let error = |error: &str| {
+            let chunk = format!(r#"{{"error":{error}}}"#);
+            let failure = read(&[text.clone(), chunk]).0.unwrap_err();
+            (failure.cause, failure.message)
+        };
+        assert_eq!(error(r#"{"code":502,"message":"up"}"#), (Cause::Status(502), "up".to_owned()));
+        assert_eq!(error(r#""model died""#), (Cause::Broken, "model died".to_owned()));
+        let long = r#"{"message":"the request exceeds the available context size","type":"exceed_context_size_error","code":400}"#;
+        assert_eq!(error(long).0, Cause::TooLong);
+    }
+
+    #[test]
+    fn a_cut_call_is_dropped_and_a_malformed_one_goes_back_valid() {
+        let half = chunk(
+            r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"bash","arguments":"{\"c"}}]}"#,
+        );
+        let answer = read(&[half.clone(), finish("length")]).0.unwrap();
+        assert_eq!((answer.stop, answer.calls.len()), (StopReason::MaxTokens, 0));
+        assert_eq!(history(&Chat, "m", &[Message::Assistant(answer)]), "[]");
+        let answer = read(&[half, finish("tool_calls")]).0.unwrap();
+        assert_eq!(answer.calls[0].arguments, "{\"c");
+        assert!(raw(&answer).contains(r#""arguments":"{}""#));
+    }
+
+    #[test]
+    fn pieces_of_reasoning_details_are_put_together() {
+        let answer = read(&[
+            chunk(
+                r#"{"reasoning":"a","reasoning_details":[{"type":"reasoning.text","index":0,"text":"a","signature":null}]}"#,
+            ),
+            chunk(
+                r#"{"reasoning":"b","reasoning_details":[{"type":"reasoning.text","index":0,"text":"b"}]}"#,
+            ),
+            chunk(
+                r#"{"reasoning_details":[{"type":"reasoning.text","index":0,"signature":"s=="}]}"#,
+            ),
+            chunk(
+                r#"{"reasoning_details":[{"type":"reasoning.encrypted","index":1,"data":"d=="}]}"#,
+            ),
+            chunk(
+                r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"bash","arguments":"{}"}}]}"#,
+            ),
+            finish("tool_calls"),
+        ]);
+        let answer = answer.0.unwrap();
+        let back: Value = serde_json::from_str(raw(&answer)).unwrap();
+        let details = json!([
+            {"type": "reasoning.text", "index": 0, "text": "ab", "signature": "s=="},
+            {"type": "reasoning.encrypted", "index": 1, "data": "d=="},
+        ]);
+        assert_eq!((&back["reasoning_details"], answer.thought.as_str()), (&details, "ab"));
+        assert_eq!(back.get("reasoning"), None);
+    }
+
+    #[tokio::test]
+    async fn a_request_begins_with_the_last_one() {
+        let chunks = [
+            chunk(r#"{"tool_calls":[{"function":{"name":"bash","arguments":"{}"}}]}"#),
+            finish("stop"),
+        ];
+        let stream: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+        let server = Server::play(vec![Reply::stream(stream); 3]).await;
+        let mut model = server.open("chat/m", |setup| setup.max_output = Some(100));
+        model.push(&Message::User("task".to_owned()));
+        model.push(&Message::User("\"more\"".to_owned()));
+        for step in 1..=3 {
+            let answer = model.answer(&mut |_| {}).await.unwrap();
+            assert_eq!(answer.calls, [call(&format!("call_{step}"), "bash", "{}")]);
+            let results = vec![result(&answer.calls[0].id, "ok", false)];
+            model.push(&Message::Assistant(answer));
+            model.push(&Message::Results(results));
+        }
+        let requests = server.requests();
+        assert!(requests[0].head.starts_with("post /v1/chat/completions http/1.1"));
+        for pair in requests.windows(2) {
+            let (same, length) = shared(&pair[0].body, &pair[1].body, "");
+            assert_eq!(same + "]}".len(), length);
+        }
+        let tool = json!({
+            "name": "bash", "description": "Runs a command.",
+            "parameters": {"type": "object", "properties": {}},
+        });
+        let made = json!({
+            "id": "call_1", "type": "function", "function": {"name": "bash", "arguments": "{}"},
+        });
+        let expected = json!({
+            "model": "m", "stream": true, "stream_options": {"include_usage": true},
+            "max_tokens": 100, "tools": [{"type": "function", "function": tool}],
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "task\n\n\"more\""},
+                {"role": "assistant", "content": null, "tool_calls": [made]},
+                {"role": "tool", "tool_call_id": "call_1", "content": "ok"},
+            ],
+        });
+        assert_eq!(serde_json::from_str::<Value>(&requests[1].body).unwrap(), expected);
+        assert_eq!(model.cost(&Usage::default()), None);
+    }
+
+    #[test]
+    fn an_answer_of_another_model_that_said_nothing_leaves_nothing() {
+        assert_eq!(history(&Chat, "m", &[Message::Assistant(answer("", &[]))]), "[]");
+    }
+}

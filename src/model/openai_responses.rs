@@ -350,3 +350,174 @@ fn in_stream(event: &Value) -> WireError {
         other => WireError::read(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::retry::Cause;
+    use super::super::testing::{Reply, Server, answer, call, decode, history, result, shared};
+    use super::*;
+
+    const REASONING: &str =
+        r#"{"id":"rs_1","type":"reasoning","summary":[], "encrypted_content":"gA+/=="}"#;
+    const MESSAGE: &str = r#"{"id":"msg_1","type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","text":"Looking.","annotations":[]}]}"#;
+    const CALL: &str = r#"{"id":"fc_1","type":"function_call","status":"completed","call_id":"call_a","name":"bash","arguments":"{\"command\": \"ls\"}"}"#;
+    const NEWS: &str = r#"{"type":"tomorrows_item","x": 1.0}"#;
+
+    fn done(item: &str) -> String {
+        format!(r#"{{"type":"response.output_item.done","output_index":0,"item":{item}}}"#)
+    }
+
+    fn events(items: &[&str], end: &str) -> Vec<String> {
+        let mut events = vec![
+            r#"{"type":"response.created","response":{"usage":null}}"#.to_owned(),
+            r#"{"type":"response.reasoning_summary_text.delta","delta":"Hm"}"#.to_owned(),
+            r#"{"type":"response.output_item.added","item":{"type":"message"}}"#.to_owned(),
+            r#"{"type":"response.output_text.delta","delta":"Look"}"#.to_owned(),
+            r#"{"type":"response.output_text.delta","delta":"ing."}"#.to_owned(),
+            r#"{"type":"response.output_item.added","item":{"type":"function_call","name":"bash"}}"#.to_owned(),
+            r#"{"type":"response.tomorrow","item":null,"delta":{"x":1}}"#.to_owned(),
+        ];
+        events.extend(items.iter().map(|item| done(item)));
+        events.push(end.to_owned());
+        events
+    }
+
+    const COMPLETED: &str = r#"{"type":"response.completed","response":{"usage":{"input_tokens":60,"input_tokens_details":{"cached_tokens":30},"output_tokens":42,"output_tokens_details":{"reasoning_tokens":7}}}}"#;
+    const CUT: &str = r#"{"type":"response.incomplete","response":{"incomplete_details":{"reason":"max_output_tokens"}}}"#;
+
+    fn read(items: &[&str], end: &str) -> (Result<Answer, Failure>, Vec<String>) {
+        let events = events(items, end);
+        let events: Vec<&str> = events.iter().map(String::as_str).collect();
+        decode(&Responses, "m", &events)
+    }
+
+    fn raw(answer: &Answer) -> &str {
+        answer.raw.as_ref().unwrap().content.get()
+    }
+
+    #[test]
+    fn items_are_read_and_kept_byte_for_byte() {
+        let items = [REASONING, MESSAGE, NEWS, CALL];
+        let (answer, told) = read(&items, COMPLETED);
+        let answer = answer.unwrap();
+        assert_eq!((answer.text.as_str(), answer.thought.as_str()), ("Looking.", "Hm"));
+        assert_eq!(answer.calls, [call("call_a", "bash", r#"{"command": "ls"}"#)]);
+        assert_eq!(answer.stop, StopReason::ToolUse);
+        let usage = Usage { input: 60, cached: 30, cache_write: 0, output: 42 };
+        assert_eq!(answer.usage, usage);
+        assert_eq!(raw(&answer), format!("[{}]", items.join(",")));
+        assert_eq!(told, ["thought Hm", "text Look", "text ing.", "call bash"]);
+
+        let messages = [
+            Message::User("go".to_owned()),
+            Message::Assistant(answer),
+            Message::Results(vec![result("call_a", "a\nb", false)]),
+        ];
+        let user =
+            r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"go"}]}"#;
+        let output = r#"{"type":"function_call_output","call_id":"call_a","output":"a\nb"}"#;
+        let own = format!("[{user},{},{output}]", items.join(","));
+        assert_eq!(history(&Responses, "m", &messages), own);
+        let normalised = concat!(
+            r#"{"role":"assistant","content":"Looking."},"#,
+            r#"{"type":"function_call","call_id":"call_a","name":"bash","arguments":"{\"command\": \"ls\"}"}"#,
+        );
+        assert_eq!(
+            history(&Responses, "other", &messages),
+            format!("[{user},{normalised},{output}]")
+        );
+    }
+
+    #[test]
+    fn a_cut_answer_keeps_what_is_whole() {
+        let half = CALL.replace(r#" \"ls\"}"#, "").replace("completed", "incomplete");
+        let answer = read(&[REASONING, &half], CUT).0.unwrap();
+        assert_eq!(
+            (answer.stop, answer.calls.len(), raw(&answer)),
+            (StopReason::MaxTokens, 0, "[]")
+        );
+        assert_eq!(history(&Responses, "m", &[Message::Assistant(answer)]), "[]");
+        let answer = read(&[REASONING, CALL, REASONING], CUT).0.unwrap();
+        assert_eq!(answer.calls.len(), 1);
+        assert_eq!(raw(&answer), format!("[{REASONING},{CALL}]"));
+    }
+
+    #[test]
+    fn refusals_and_failures_have_their_meaning() {
+        let refusal = r#"{"type":"message","content":[{"type":"refusal","refusal":"No."}]}"#;
+        assert_eq!(read(&[refusal], COMPLETED).0.unwrap().stop, StopReason::Refusal);
+        let filtered = CUT.replace("max_output_tokens", "content_filter");
+        assert_eq!(read(&[MESSAGE], &filtered).0.unwrap().stop, StopReason::Refusal);
+        let failed = |code: &str| {
+            let error = format!(r#"{{"code":"{code}","message":"no"}}"#);
+            let inner = format!(r#"{{"type":"response.failed","response":{{"error":{error}}}}}"#);
+            let outer =
+                format!(r#"{{"type":"error","code":"{code}","message":"no","param":null}}"#);
+            let inner = read(&[], &inner).0.unwrap_err();
+            assert_eq!(inner, read(&[], &outer).0.unwrap_err());
+            inner.cause
+        };
+        assert_eq!(failed("server_error"), Cause::Status(500));
+        assert_eq!(failed("rate_limit_exceeded"), Cause::Status(429));
+        assert_eq!(failed("context_length_exceeded"), Cause::TooLong);
+        assert_eq!(failed("insufficient_quota"), Cause::Quota);
+        assert_eq!(failed("tomorrows"), Cause::Broken);
+        let cut = read(&[CALL], r#"{"type":"response.in_progress"}"#).0.unwrap_err();
+        assert_eq!(cut.cause, Cause::Broken);
+    }
+
+    #[test]
+    fn models_that_do_not_reason_are_not_asked_for_it() {
+        for (model, does) in [
+            ("gpt-5.5", true),
+            ("o3", true),
+            ("tomorrow-1", true),
+            ("gpt-4.1", false),
+            ("gpt-5-chat-latest", false),
+        ] {
+            assert_eq!(reasons(model), does, "{model}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_begins_with_the_last_one_and_keeps_nothing_there() {
+        let stream: String = events(&[REASONING, MESSAGE, CALL], COMPLETED)
+            .iter()
+            .map(|event| format!("data: {event}\n\n"))
+            .collect();
+        let server = Server::play(vec![Reply::stream(stream); 3]).await;
+        let mut model = server.model("openai/gpt-5.5");
+        model.push(&Message::User("task".to_owned()));
+        for _ in 0..3 {
+            let answer = model.answer(&mut |_| {}).await.unwrap();
+            model.push(&Message::Assistant(answer));
+            model.push(&Message::Results(vec![result("call_a", "ok", false)]));
+        }
+        let requests = server.requests();
+        assert!(requests[0].head.starts_with("post /v1/responses http/1.1"));
+        assert!(requests[0].head.contains("authorization: bearer sk-secret-0123456789"));
+        for pair in requests.windows(2) {
+            let (same, length) = shared(&pair[0].body, &pair[1].body, "");
+            assert_eq!(same + "]}".len(), length);
+        }
+        let mut request: Value = serde_json::from_str(&requests[2].body).unwrap();
+        assert_eq!(request["input"].as_array_mut().unwrap().len(), 9);
+        request.as_object_mut().unwrap().shift_remove("input");
+        let tool = json!({
+            "type": "function", "name": "bash", "description": "Runs a command.",
+            "parameters": {"type": "object", "properties": {}}, "strict": false,
+        });
+        let expected = json!({
+            "model": "gpt-5.5", "stream": true, "store": false, "prompt_cache_key": "session-1",
+            "include": ["reasoning.encrypted_content"], "instructions": "Be brief.",
+            "tools": [tool], "parallel_tool_calls": true,
+        });
+        assert_eq!(request, expected);
+        assert!(!model.raise_output_limit(), "the server's own limit is the model's");
+    }
+
+    #[test]
+    fn an_answer_of_another_model_that_said_nothing_leaves_nothing() {
+        assert_eq!(history(&Responses, "m", &[Message::Assistant(answer("", &[]))]), "[]");
+    }
+}
