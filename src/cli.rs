@@ -48,7 +48,7 @@ struct Global {
     /// When to use colour
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
     color: ColorChoice,
-    /// Say more; twice for everything
+    /// Say more; -vv traces what is done inside, -vvv all of it
     #[arg(short, long, action = ArgAction::Count, global = true)]
     verbose: u8,
     /// Draw no moving progress
@@ -101,6 +101,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         no_progress: global.no_progress,
         env: ui::Env::of_process(),
     });
+    trace(&ui, global.verbose, &verb);
     let outcome = enter(global.dir).and_then(|()| dispatch(&ui, verb));
     match outcome {
         Ok(()) => exit::DONE.into(),
@@ -111,6 +112,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// The tree of verbs and options, which help, man pages and completions are made from.
 pub fn command() -> clap::Command {
     Cli::command()
+}
+
+/// A supervisor begins its own trace, at the level that is configured.
+fn trace(ui: &Ui, verbose: u8, verb: &Verb) {
+    let level = match verbose {
+        0 | 1 => "warn",
+        2 => "debug",
+        _ => "trace",
+    };
+    if !matches!(verb, Verb::Supervise(_)) {
+        ui::trace::start(level, ui.narration_look().colour);
+    }
 }
 
 fn dispatch(ui: &Ui, verb: Verb) -> Result {
@@ -128,7 +141,7 @@ fn dispatch(ui: &Ui, verb: Verb) -> Result {
         Verb::Worktree(args) => commands::worktree::run(ui, &args),
         Verb::Doctor(args) => commands::doctor::run(ui, &args),
         Verb::Setup(args) => commands::setup::run(ui, &args),
-        Verb::Supervise(args) => commands::supervise::run(ui, &args),
+        Verb::Supervise(args) => commands::supervise::run(&args),
         Verb::Generate(args) => commands::generate::run(ui, &args),
     }
 }
@@ -137,8 +150,7 @@ fn dispatch(ui: &Ui, verb: Verb) -> Result {
 fn enter(dir: Option<PathBuf>) -> Result {
     let Some(dir) = dir.filter(|dir| !dir.as_os_str().is_empty()) else { return Ok(()) };
     std::env::set_current_dir(&dir).map_err(|error| {
-        CommandError::usage(format!("cannot change to '{}'", dir.display()))
-            .caused_by(Some(&error))
+        CommandError::usage(format!("cannot change to '{}'", dir.display())).caused_by(Some(&error))
     })
 }
 
@@ -168,7 +180,8 @@ fn said_by_clap(error: &clap::Error, ui: &Ui) -> u8 {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let text = styled(error, ui.look().colour);
-            ui.answer(&text).map_or_else(|error| CommandError::from(error).report(ui), |()| exit::DONE)
+            ui.answer(&text)
+                .map_or_else(|error| CommandError::from(error).report(ui), |()| exit::DONE)
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             ui.narrate_styled(styled(error, ui.narration_look().colour).trim_end());
@@ -266,7 +279,11 @@ mod tests {
             assert!(!about.is_empty() && !about.ends_with('.'), "{}: {about}", command.get_name());
             for arg in command.get_arguments() {
                 let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-                assert!(!help.is_empty() && !help.ends_with('.'), "{} {arg}: {help}", command.get_name());
+                assert!(
+                    !help.is_empty() && !help.ends_with('.'),
+                    "{} {arg}: {help}",
+                    command.get_name()
+                );
             }
             command.get_subcommands().for_each(check);
         }

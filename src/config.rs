@@ -158,19 +158,71 @@ pub struct Key {
 
 /// All settings, in the order of the manual.
 pub const KEYS: [Key; 13] = [
-    Key { name: "agent.model", value: "<provider>/<model>", about: "The model, where --model names none." },
-    Key { name: "agent.verify", value: "<command>", about: "A command that must succeed before a session is done. May be given several times; an empty value forgets those before it." },
-    Key { name: "agent.setup", value: "<command>", about: "A command to run in each new worktree before the agent begins, such as the installation of dependencies." },
-    Key { name: "agent.worktreePath", value: "<template>", about: "Where worktrees are made. {repo} is the name of the repository and {name} that of the session. Default: ../{repo}.worktrees/{name}." },
-    Key { name: "agent.branchPrefix", value: "<prefix>", about: "What the names of session branches begin with. Default: agent/." },
-    Key { name: "agent.commitStrategy", value: "incremental|turn|single|none", about: "When work becomes commits: at each step, at the end of each turn, once, or never. Default: incremental." },
-    Key { name: "agent.trailers", value: "<bool>", about: "Whether commits carry Agent-Session and Assisted-by trailers. Default: true." },
-    Key { name: "agent.maxFileSize", value: "<size>", about: "New files larger than this are left out of commits, with a notice. Takes the suffixes k, m and g. Default: 10m." },
-    Key { name: "agent.maxSteps", value: "<number>", about: "After so many steps a session pauses. Default: 200." },
-    Key { name: "agent.unattended", value: "<bool>", about: "Whether sessions do without the tool that asks a person. Default: false." },
-    Key { name: "agent.logLevel", value: "error|warn|info|debug|trace", about: "How much a supervisor writes to its log. Default: info." },
-    Key { name: "agent.<provider>.baseUrl", value: "<url>", about: "The address of a provider's interface. Plain http is for this machine only." },
-    Key { name: "agent.<provider>.keyCommand", value: "<command>", about: "A command that prints the provider's key. Used where the provider's own variable is not set." },
+    Key {
+        name: "agent.model",
+        value: "<provider>/<model>",
+        about: "The model, where --model names none.",
+    },
+    Key {
+        name: "agent.verify",
+        value: "<command>",
+        about: "A command that must succeed before a session is done. May be given several times; an empty value forgets those before it.",
+    },
+    Key {
+        name: "agent.setup",
+        value: "<command>",
+        about: "A command to run in each new worktree before the agent begins, such as the installation of dependencies.",
+    },
+    Key {
+        name: "agent.worktreePath",
+        value: "<template>",
+        about: "Where worktrees are made. {repo} is the name of the repository and {name} that of the session. Default: ../{repo}.worktrees/{name}.",
+    },
+    Key {
+        name: "agent.branchPrefix",
+        value: "<prefix>",
+        about: "What the names of session branches begin with. Default: agent/.",
+    },
+    Key {
+        name: "agent.commitStrategy",
+        value: "incremental|turn|single|none",
+        about: "When work becomes commits: at each step, at the end of each turn, once, or never. Default: incremental.",
+    },
+    Key {
+        name: "agent.trailers",
+        value: "<bool>",
+        about: "Whether commits carry Agent-Session and Assisted-by trailers. Default: true.",
+    },
+    Key {
+        name: "agent.maxFileSize",
+        value: "<size>",
+        about: "New files larger than this are left out of commits, with a notice. Takes the suffixes k, m and g. Default: 10m.",
+    },
+    Key {
+        name: "agent.maxSteps",
+        value: "<number>",
+        about: "After so many steps a session pauses. Default: 200.",
+    },
+    Key {
+        name: "agent.unattended",
+        value: "<bool>",
+        about: "Whether sessions do without the tool that asks a person. Default: false.",
+    },
+    Key {
+        name: "agent.logLevel",
+        value: "error|warn|info|debug|trace",
+        about: "How much a supervisor writes to its log. Default: info.",
+    },
+    Key {
+        name: "agent.<provider>.baseUrl",
+        value: "<url>",
+        about: "The address of a provider's interface. Plain http is for this machine only.",
+    },
+    Key {
+        name: "agent.<provider>.keyCommand",
+        value: "<command>",
+        about: "A command that prints the provider's key. Used where the provider's own variable is not set.",
+    },
 ];
 
 impl Config {
@@ -431,7 +483,12 @@ mod tests {
 
     #[test]
     fn an_empty_value_takes_back_what_was_set() {
-        let entries = [("agent.verify", "a"), ("agent.verify", ""), ("agent.setup", "b"), ("agent.setup", "")];
+        let entries = [
+            ("agent.verify", "a"),
+            ("agent.verify", ""),
+            ("agent.setup", "b"),
+            ("agent.setup", ""),
+        ];
         assert_eq!(read(&entries).unwrap().0, Config::default());
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Invariant: the only place that knows all error types; a command adds hints, never styles.
 
+mod domain;
+
 use std::error::Error;
-use std::io;
 
 use crate::ui::{Tone, Ui};
 
@@ -113,8 +114,11 @@ impl CommandError {
     /// Adds a cause, and its own causes.
     #[must_use]
     pub fn caused_by(mut self, cause: Option<&(dyn Error + 'static)>) -> Self {
-        let chain = std::iter::successors(cause, |error| error.source());
-        self.causes.extend(chain.map(ToString::to_string));
+        let mut next = cause;
+        while let Some(error) = next {
+            self.causes.push(error.to_string());
+            next = error.source();
+        }
         self
     }
 
@@ -175,40 +179,10 @@ impl<T, E: Into<CommandError>> ResultExt<T> for std::result::Result<T, E> {
     }
 }
 
-impl From<io::Error> for CommandError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::new(Kind::BrokenPipe, ""),
-            io::ErrorKind::StorageFull => Self::from_error(Kind::No, &error)
-                .hint("Free some space; sessions that wait for it go on with git agent resume"),
-            _ => Self::from_error(Kind::No, &error),
-        }
-    }
-}
-
-impl From<serde_json::Error> for CommandError {
-    fn from(error: serde_json::Error) -> Self {
-        if error.is_io() { io::Error::from(error).into() } else { Self::from_error(Kind::Bug, &error) }
-    }
-}
-
-impl From<crate::process::ProcessError> for CommandError {
-    fn from(error: crate::process::ProcessError) -> Self {
-        let missing = error.source.kind() == io::ErrorKind::NotFound;
-        let said = Self::from_error(Kind::No, &error);
-        if missing { said.hint(format!("Is {} installed and on PATH?", error.program)) } else { said }
-    }
-}
-
-impl From<crate::config::ConfigError> for CommandError {
-    fn from(error: crate::config::ConfigError) -> Self {
-        let hint = format!("git config --show-origin --get-all {}", error.key);
-        Self::from_error(Kind::Usage, &error).hint(hint)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[derive(Debug, thiserror::Error)]

@@ -82,9 +82,17 @@ impl<'a> Context<'a> {
     /// # Errors
     /// A value is not what its key asks for.
     pub fn read_config(&self) -> Result<(Config, Vec<UnknownKey>)> {
-        let entries = self.repo.config("agent").into_iter();
-        let entries =
-            entries.map(|entry| Entry { key: entry.key, value: entry.value, origin: entry.origin });
-        Ok(Config::read(entries)?)
+        config_of(&self.repo)
     }
+}
+
+/// The settings of a repository, and those that we do not know.
+///
+/// # Errors
+/// A value is not what its key asks for.
+pub fn config_of(repo: &Repo) -> Result<(Config, Vec<UnknownKey>)> {
+    let entries = repo.config("agent").into_iter();
+    let entries =
+        entries.map(|entry| Entry { key: entry.key, value: entry.value, origin: entry.origin });
+    Ok(Config::read(entries)?)
 }

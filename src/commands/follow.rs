@@ -110,10 +110,14 @@ pub fn outcome(session: &Session, state: &State) -> Result {
     let message = format!("{id} is {}{reason}", state.phase.as_str().replace('-', " "));
     match state.phase {
         Phase::Done | Phase::Landed | Phase::Archived => Ok(()),
-        Phase::NeedsInput => Err(CommandError::new(Kind::NeedsPerson, message)
-            .hint(format!("git agent say {id} \"…\""))),
-        Phase::Paused | Phase::Interrupted => Err(CommandError::new(Kind::NeedsPerson, message)
-            .hint(format!("git agent resume {id}"))),
+        Phase::NeedsInput => {
+            Err(CommandError::new(Kind::NeedsPerson, message)
+                .hint(format!("git agent say {id} \"…\"")))
+        }
+        Phase::Paused | Phase::Interrupted => {
+            Err(CommandError::new(Kind::NeedsPerson, message)
+                .hint(format!("git agent resume {id}")))
+        }
         _ => Err(CommandError::no(message).hint(format!("git agent log {id}"))),
     }
 }

@@ -68,7 +68,8 @@ fn record(ui: &Ui, session: &Session, path: &std::path::Path) -> Result {
         }
     }
     if answers == 0 {
-        let message = format!("{} has no answer of a model yet, so there is nothing to record", session.id);
+        let message =
+            format!("{} has no answer of a model yet, so there is nothing to record", session.id);
         return Err(CommandError::no(message));
     }
     file::replace(path, transcript.as_bytes())

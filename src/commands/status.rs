@@ -55,8 +55,12 @@ fn next(session: &Session, phase: Phase) -> Option<String> {
     let id = &session.id;
     match phase {
         Phase::NeedsInput => Some(format!("git agent say {id} \"…\"")),
-        Phase::Paused | Phase::Interrupted | Phase::Failed => Some(format!("git agent resume {id}")),
-        Phase::Done => Some(format!("git agent diff {id}    git agent worktree merge {id} --squash")),
+        Phase::Paused | Phase::Interrupted | Phase::Failed => {
+            Some(format!("git agent resume {id}"))
+        }
+        Phase::Done => {
+            Some(format!("git agent diff {id}    git agent worktree merge {id} --squash"))
+        }
         Phase::Running | Phase::Verifying => Some(format!("git agent attach {id}")),
         Phase::Queued | Phase::Stopped | Phase::Landed | Phase::Archived => None,
     }

@@ -78,7 +78,8 @@ fn kill(session: &Session) -> Result {
         return Ok(());
     }
     let message = format!("{} does not end, not even killed", session.id);
-    Err(CommandError::no(message).hint("Its process waits for the disk or the network, maybe; try again later"))
+    Err(CommandError::no(message)
+        .hint("Its process waits for the disk or the network, maybe; try again later"))
 }
 
 fn ends_within(session: &Session, patience: Duration) -> Result<bool> {

@@ -78,7 +78,11 @@ impl Narrator {
             Update::Verify(record) => vec![self.verify(record)],
             Update::Question(question) => vec![asked(question)],
             Update::State(change) => {
-                let reason = if change.reason.is_empty() { String::new() } else { format!(": {}", change.reason) };
+                let reason = if change.reason.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", change.reason)
+                };
                 let arrow = self.look.glyph("→", "->");
                 let tone = super::table::standing(&change.to).tone;
                 let text = format!("{} {arrow} {}{reason}", change.from, change.to);
@@ -164,7 +168,11 @@ impl Narrator {
             return lines.join("\n");
         }
         let kept = &lines[..MESSAGE_LINES - 1];
-        format!("{}\n(and {})", kept.join("\n"), units::counted((lines.len() - kept.len()) as u64, "line"))
+        format!(
+            "{}\n(and {})",
+            kept.join("\n"),
+            units::counted((lines.len() - kept.len()) as u64, "line")
+        )
     }
 
     /// `14:23:15  step 3  bash     cargo test · exit 1 · 3.2 s`, further lines set in under the text.
@@ -178,11 +186,16 @@ impl Narrator {
         let head = format!("{time}  {step:<7}");
         let kind = format!("{:<KINDS$}", said.kind);
         let indent = head.len() + 2 + KINDS + 2;
-        let room = if look.terminal { look.width.saturating_sub(indent).max(20) } else { usize::MAX };
+        let room =
+            if look.terminal { look.width.saturating_sub(indent).max(20) } else { usize::MAX };
         let texts = said.text.trim().lines().flat_map(|line| wrap(&neutral(line), room));
         let below = said.below.iter().map(|line| truncate(&neutral(line), room, look).into_owned());
         let below = below.map(|line| look.paint(Tone::Faint, line));
-        let text_tone = if said.tone == Tone::Bad || said.tone == Tone::Faint { said.tone } else { Tone::Plain };
+        let text_tone = if said.tone == Tone::Bad || said.tone == Tone::Faint {
+            said.tone
+        } else {
+            Tone::Plain
+        };
         let texts = texts.map(|line| look.paint(text_tone, line));
         let head = format!("{}  {}", look.paint(Tone::Faint, head), look.paint(said.tone, kind));
         let mut lines = Vec::new();
@@ -218,9 +231,11 @@ fn checkpoint_said(checkpoint: &Checkpoint, look: &Look) -> Vec<Said> {
         Some(commit) => ("commit", commit),
         None => ("tree", tree),
     };
-    let (dot, minus) = (look.glyph("·", "-"), if look.terminal { look.glyph("−", "-") } else { "-" });
+    let (dot, minus) =
+        (look.glyph("·", "-"), if look.terminal { look.glyph("−", "-") } else { "-" });
     let files = units::counted(paths.len() as u64, "file");
-    let text = format!("{}  {subject} {dot} {files} +{insertions} {minus}{deletions}", card::short(id));
+    let text =
+        format!("{}  {subject} {dot} {files} +{insertions} {minus}{deletions}", card::short(id));
     let mut said = vec![Said::new(kind, Tone::Good, text)];
     if !left_out.is_empty() {
         let text = format!("left out of the commit:\n{}", left_out.join("\n"));
@@ -248,7 +263,8 @@ mod tests {
     fn told(look: Look, all: bool, updates: Vec<(u32, Update)>) -> String {
         let mut narrator = Narrator::new(look, TimeZone::UTC, all);
         let time = "2026-11-22T14:23:15Z".parse().unwrap();
-        let events = updates.into_iter().map(|(step, update)| Event { format: 1, time, step, update });
+        let events =
+            updates.into_iter().map(|(step, update)| Event { format: 1, time, step, update });
         let lines: Vec<_> = events.flat_map(|event| narrator.lines(&event)).collect();
         lines.join("\n")
     }
@@ -265,56 +281,95 @@ mod tests {
     }
 
     fn call(id: &str, name: &str) -> Update {
-        Update::ToolCall(ToolCall { id: id.to_owned(), name: name.to_owned(), arguments: "{}".to_owned() })
+        Update::ToolCall(ToolCall {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            arguments: "{}".to_owned(),
+        })
     }
 
     fn end(id: &str, title: &str, is_error: bool) -> Update {
-        let result = ToolResult { call_id: id.to_owned(), output: "all of it".to_owned(), is_error };
+        let result =
+            ToolResult { call_id: id.to_owned(), output: "all of it".to_owned(), is_error };
         Update::ToolCallUpdate(ToolEnd { result, title: title.to_owned(), millis: 3_200 })
     }
 
     fn story() -> Vec<(u32, Update)> {
         let item = |text: &str, status| PlanItem { text: text.to_owned(), status };
         vec![
-            (0, Update::UserMessage(UserMessage { from: Origin::Task, text: "Add a limit".to_owned(), inbox_id: None })),
-            (1, answer("I look at the endpoint first, and then at how the other endpoints do this.", "hm")),
+            (
+                0,
+                Update::UserMessage(UserMessage {
+                    from: Origin::Task,
+                    text: "Add a limit".to_owned(),
+                    inbox_id: None,
+                }),
+            ),
+            (
+                1,
+                answer(
+                    "I look at the endpoint first, and then at how the other endpoints do this.",
+                    "hm",
+                ),
+            ),
             (1, call("c1", "bash")),
             (1, call("c2", "mcp__db__query")),
             (1, end("c1", "cargo test · exit 1 · 3.2 s", true)),
             (1, end("c2", "query users", false)),
-            (2, Update::Plan(vec![item("look", PlanStatus::Done), item("write the limiter", PlanStatus::Doing)])),
-            (2, Update::Checkpoint(Checkpoint {
-                commit: Some("a1b2c3d4e5f6".to_owned()),
-                tree: "t".to_owned(),
-                subject: "Add the limiter".to_owned(),
-                paths: vec!["a".to_owned(), "b".to_owned()],
-                insertions: 10,
-                deletions: 3,
-                left_out: vec!["big.bin: 12 MiB, over agent.maxFileSize".to_owned()],
-            })),
-            (2, Update::Verify(VerifyRecord {
-                command: "cargo test".to_owned(),
-                exit: 101,
-                millis: 12_000,
-                tree: "t".to_owned(),
-                output: "test limit ... FAILED\n".to_owned(),
-            })),
-            (3, Update::Waiting(Waiting {
-                reason: "429 rate limited".to_owned(),
-                attempt: 2,
-                until: "2026-11-22T14:24:00Z".parse().unwrap(),
-            })),
-            (3, Update::Question(Question {
-                text: "Which store?".to_owned(),
-                options: vec!["Redis".to_owned(), "memory".to_owned()],
-                call_id: None,
-            })),
-            (3, Update::State(StateChange {
-                from: "running".to_owned(),
-                to: "needs-input".to_owned(),
-                reason: String::new(),
-                usage: Usage::default(),
-            })),
+            (
+                2,
+                Update::Plan(vec![
+                    item("look", PlanStatus::Done),
+                    item("write the limiter", PlanStatus::Doing),
+                ]),
+            ),
+            (
+                2,
+                Update::Checkpoint(Checkpoint {
+                    commit: Some("a1b2c3d4e5f6".to_owned()),
+                    tree: "t".to_owned(),
+                    subject: "Add the limiter".to_owned(),
+                    paths: vec!["a".to_owned(), "b".to_owned()],
+                    insertions: 10,
+                    deletions: 3,
+                    left_out: vec!["big.bin: 12 MiB, over agent.maxFileSize".to_owned()],
+                }),
+            ),
+            (
+                2,
+                Update::Verify(VerifyRecord {
+                    command: "cargo test".to_owned(),
+                    exit: 101,
+                    millis: 12_000,
+                    tree: "t".to_owned(),
+                    output: "test limit ... FAILED\n".to_owned(),
+                }),
+            ),
+            (
+                3,
+                Update::Waiting(Waiting {
+                    reason: "429 rate limited".to_owned(),
+                    attempt: 2,
+                    until: "2026-11-22T14:24:00Z".parse().unwrap(),
+                }),
+            ),
+            (
+                3,
+                Update::Question(Question {
+                    text: "Which store?".to_owned(),
+                    options: vec!["Redis".to_owned(), "memory".to_owned()],
+                    call_id: None,
+                }),
+            ),
+            (
+                3,
+                Update::State(StateChange {
+                    from: "running".to_owned(),
+                    to: "needs-input".to_owned(),
+                    reason: String::new(),
+                    usage: Usage::default(),
+                }),
+            ),
             (3, Update::Unknown),
         ]
     }

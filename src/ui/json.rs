@@ -88,7 +88,11 @@ mod tests {
         let card = SessionCard {
             session: add_jwt(),
             plan: vec![PlanItem { text: "look\u{1b}".to_owned(), status: PlanStatus::Doing }],
-            commits: vec![CommitView { id: "a1".to_owned(), subject: "look".to_owned(), time: now() }],
+            commits: vec![CommitView {
+                id: "a1".to_owned(),
+                subject: "look".to_owned(),
+                time: now(),
+            }],
             activity: String::new(),
             summary: String::new(),
             notices: Vec::new(),

@@ -8,6 +8,7 @@ pub mod human;
 pub mod json;
 pub mod table;
 pub mod text;
+pub mod trace;
 pub mod units;
 pub mod view;
 
@@ -295,9 +296,8 @@ mod tests {
 
     #[test]
     fn ornament_needs_a_locale_that_can_show_it() {
-        let unicode = |locale: &str| {
-            Env { locale: Some(locale.to_owned()), ..Env::default() }.is_unicode()
-        };
+        let unicode =
+            |locale: &str| Env { locale: Some(locale.to_owned()), ..Env::default() }.is_unicode();
         assert!(unicode("en_GB.UTF-8"));
         assert!(unicode("C.utf8"));
         assert!(!unicode("C"));

@@ -60,15 +60,37 @@ pub fn sessions(sessions: &[SessionView], now: Timestamp, look: &Look) -> String
     }
     let layout = Layout::fitting(sessions, now, look);
     let rows: Vec<_> = sessions.iter().map(|session| layout.row(session, now, look)).collect();
-    let widths = widths(&layout.header(), &rows);
+    let header = layout.header();
+    let widths = widths(&header, &rows);
     let mut out = String::new();
     if look.terminal {
         out.push_str("  ");
     }
-    out.push_str(&look.paint(Tone::Faint, line(&layout.header(), &widths, None, look)));
+    out.push_str(&line(&header, &widths, None, look));
     out.push('\n');
     for (session, row) in sessions.iter().zip(rows) {
         out.push_str(&layout.line(session, &row, &widths, look));
+        out.push('\n');
+    }
+    out
+}
+
+/// Any other listing: these columns, aligned; the last one is cut where a terminal ends.
+pub fn plain(header: &[&str], rows: &[Vec<String>], look: &Look) -> String {
+    let cell = |text: &str, tone| (neutral(text).into_owned(), tone);
+    let header: Vec<_> = header.iter().map(|name| cell(name, Tone::Faint)).collect();
+    let rows: Vec<Vec<Cell>> =
+        rows.iter().map(|row| row.iter().map(|text| cell(text, Tone::Plain)).collect()).collect();
+    let widths = widths(&header, &rows);
+    let mut out = String::new();
+    for row in [header].into_iter().chain(rows) {
+        let mut row = row;
+        let taken: usize = widths.iter().rev().skip(1).map(|columns| columns + GAP).sum();
+        if let Some(last) = row.last_mut().filter(|_| look.terminal) {
+            let room = look.width.saturating_sub(taken);
+            last.0 = truncate(&last.0, room, look).into_owned();
+        }
+        out.push_str(&line(&row, &widths, None, look));
         out.push('\n');
     }
     out
@@ -166,7 +188,8 @@ impl Layout {
     fn row(&self, session: &SessionView, now: Timestamp, look: &Look) -> Vec<Cell> {
         let standing = standing(&session.state);
         let id = neutral(&session.id);
-        let state = if look.terminal { session.state.replace('-', " ") } else { session.state.clone() };
+        let state =
+            if look.terminal { session.state.replace('-', " ") } else { session.state.clone() };
         let begun = session.steps > 0;
         let cell = |text: String, tone: Tone| match (text.is_empty(), look.terminal) {
             (true, false) => ("-".to_owned(), tone),
@@ -350,13 +373,25 @@ pub(crate) mod tests {
             session("upgrade-axum-x0sn", "queued", 1),
             SessionView {
                 question: Some("which Postgres version?".to_owned()),
-                ..worked(session("fix-flaky-ci-2mq8", "needs-input", 3), (1, 4), (1, 3), Unverified, Some(0.08))
+                ..worked(
+                    session("fix-flaky-ci-2mq8", "needs-input", 3),
+                    (1, 4),
+                    (1, 3),
+                    Unverified,
+                    Some(0.08),
+                )
             },
             SessionView {
                 note: Some("conflicts with add-rate-limiting".to_owned()),
                 ..worked(session("docs-for-api-k91d", "done", 60), (4, 4), (9, 640), Passed, None)
             },
-            worked(session("add-rate-limiting-7f3k", "running", 12), (5, 6), (4, 182), Passed, Some(0.41)),
+            worked(
+                session("add-rate-limiting-7f3k", "running", 12),
+                (5, 6),
+                (4, 182),
+                Passed,
+                Some(0.41),
+            ),
         ];
         sort_by_attention(&mut sessions);
         sessions
@@ -384,7 +419,9 @@ pub(crate) mod tests {
 
     #[test]
     fn eighty_columns_suffice() {
-        assert_table(Look { width: 80, ..TERMINAL }, "
+        assert_table(
+            Look { width: 80, ..TERMINAL },
+            "
   SESSION                 STATE        PROGRESS      CHANGES  VERIFY  COST   AGE
 ● add-rate-limiting-7f3k  running      ██████░░ 5/6  4f +182  ✓       $0.41  12m
 ◐ fix-flaky-ci-2mq8       needs input  ██░░░░░░ 1/4  1f +3    –       $0.08  3m
@@ -392,16 +429,20 @@ pub(crate) mod tests {
 ✓ docs-for-api-k91d       done         ████████ 4/4  9f +640  ✓       ?      1h
   └ conflicts with add-rate-limiting
 ○ upgrade-axum-x0sn       queued                                             1m
-");
+",
+        );
     }
 
     #[test]
     fn twenty_columns_hold() {
-        assert_table(Look { width: 26, unicode: false, ..TERMINAL }, "
+        assert_table(
+            Look { width: 26, unicode: false, ..TERMINAL },
+            "
   SESSION       STATE
 * add-rate-l..  running
 ? fix-flaky-..  needs inpu
-");
+",
+        );
     }
 
     #[test]

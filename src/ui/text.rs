@@ -181,7 +181,10 @@ mod tests {
     #[test]
     fn wrapping_breaks_between_words_and_keeps_the_indent() {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrap("a\n\n  - point of a list", 10), ["a", "", "  - point", "  of a", "  list"]);
+        assert_eq!(
+            wrap("a\n\n  - point of a list", 10),
+            ["a", "", "  - point", "  of a", "  list"]
+        );
         assert_eq!(wrap("abcdefghij", 4), ["abcd", "efgh", "ij"]);
     }
 }

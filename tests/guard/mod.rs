@@ -3,6 +3,7 @@
 //! Invariant: each rule is a function from sources to complaints, and is shown to complain.
 
 mod docs;
+mod generated;
 mod layers;
 mod size;
 mod words;

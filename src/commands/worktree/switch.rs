@@ -29,8 +29,9 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let path = &session.spec.worktree;
     if !path.is_dir() {
         let message = format!("the worktree of {} is gone: {}", session.id, path.display());
-        return Err(CommandError::no(message)
-            .hint(format!("git agent worktree restore {}", session.id)));
+        return Err(
+            CommandError::no(message).hint(format!("git agent worktree restore {}", session.id))
+        );
     }
     let mut line = path.as_os_str().as_bytes().to_vec();
     line.push(b'\n');
