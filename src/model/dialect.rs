@@ -30,8 +30,6 @@ pub(super) struct Brief<'a> {
 
 /// One wire format.
 pub(super) trait Dialect {
-    /// As written in [`RawContent::dialect`].
-    fn name(&self) -> &'static str;
     /// What follows the endpoint's base address.
     fn path(&self) -> &'static str;
     /// What is sent besides key and content type.
@@ -40,6 +38,10 @@ pub(super) trait Dialect {
     fn key_header(&self) -> KeyHeader;
     /// The request up to the first message: ends in `[`, or in a first message of its own.
     fn head(&self, brief: &Brief<'_>) -> String;
+    /// The limit to ask for, given the model's own; none leaves it to the server.
+    fn max_output(&self, _known: Option<u64>) -> Option<u64> {
+        None
+    }
     /// Adds a message. Its assistant content goes back raw where `model` itself made it.
     fn push(&self, history: &mut History, model: &str, message: &Message);
     /// What a message gets that the provider's cache shall reach up to.

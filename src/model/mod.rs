@@ -10,8 +10,13 @@ mod choice;
 mod dialect;
 mod endpoint;
 mod http;
+mod openai_chat;
+mod openai_responses;
+mod price;
 mod replay;
 mod retry;
+#[cfg(test)]
+mod testing;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,9 +29,10 @@ use self::choice::Wire as Format;
 use self::dialect::{Brief, Dialect, History};
 use self::endpoint::Place;
 use self::http::Wire;
+use self::price::Known;
 use self::replay::Transcript;
 use crate::event::Delta;
-use crate::message::{Answer, Message, ToolSpec};
+use crate::message::{Answer, Message, ToolSpec, Usage};
 
 /// How long a server that is overloaded or limits the rate is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(600);
@@ -123,8 +129,9 @@ pub enum ModelError {
 
 /// One conversation with one model.
 pub struct Model {
+    setup: Setup,
     label: String,
-    model: String,
+    known: Option<Known>,
     way: Way,
 }
 
@@ -146,29 +153,29 @@ impl Model {
     ///
     /// # Errors
     /// The transcript cannot be opened, or the key cannot be sent.
-    pub fn open(setup: Setup) -> Result<Self, ModelError> {
-        let Setup { choice, endpoint, patience, pace, .. } = &setup;
-        let label = choice.to_string();
-        let way = match &endpoint.place {
+    pub fn open(mut setup: Setup) -> Result<Self, ModelError> {
+        let label = setup.choice.to_string();
+        let vendor = setup.choice.provider.prices;
+        let known = vendor.and_then(|vendor| Known::find(vendor, setup.choice.model()));
+        let way = match &setup.endpoint.place {
             Place::Transcript(path) => Way::Replay(Transcript::open(path)?),
-            Place::Server { base, key } => {
-                let dialect = dialect(choice.provider.wire);
-                let brief = Brief {
-                    model: &choice.model,
-                    system: &setup.system,
-                    tools: &setup.tools,
-                    cache_key: &setup.cache_key,
-                    max_output: setup.max_output,
-                    effort: setup.effort.as_deref(),
-                    adaptive_thinking: false,
+            Place::Server { base, key, wire } => {
+                let dialect: Box<dyn Dialect> = match wire {
+                    Format::Anthropic => Box::new(anthropic::Anthropic),
+                    Format::Responses => Box::new(openai_responses::Responses),
+                    Format::Chat => Box::new(openai_chat::Chat),
                 };
-                let head = dialect.head(&brief);
-                let wire = Wire::new(base.clone(), key.clone(), &*dialect, *pace, *patience)?;
-                let history = History::default();
-                Way::Server(Box::new(Server { dialect, wire, head, history }))
+                if setup.max_output.is_none() {
+                    setup.max_output =
+                        dialect.max_output(known.as_ref().map(|known| known.max_output));
+                }
+                let head = dialect.head(&brief(&setup, known.as_ref()));
+                let (base, key) = (base.clone(), key.clone());
+                let wire = Wire::new(base, key, &*dialect, setup.pace, setup.patience)?;
+                Way::Server(Box::new(Server { dialect, wire, head, history: History::default() }))
             }
         };
-        Ok(Self { label, model: setup.choice.model, way })
+        Ok(Self { setup, label, known, way })
     }
 
     /// The choice, written out.
@@ -176,20 +183,50 @@ impl Model {
         &self.label
     }
 
+    /// The model's window in tokens, where it is known.
+    pub fn context_window(&self) -> Option<u64> {
+        self.known.as_ref().map(|known| known.context)
+    }
+
+    /// Dollars for the tokens of one answer, where the price is known. Add up costs, not tokens:
+    /// some models charge more for long prompts.
+    pub fn cost(&self, usage: &Usage) -> Option<f64> {
+        self.known.as_ref().map(|known| known.cost(usage))
+    }
+
+    /// As [`Model::cost`], for who does not hold the model.
+    pub fn pricing(&self) -> impl Fn(&Usage) -> Option<f64> + use<> {
+        let known = self.known.clone();
+        move |usage| known.as_ref().map(|known| known.cost(usage))
+    }
+
+    /// Lets answers be as long as the model can, after one was cut. False where they already may.
+    pub fn raise_output_limit(&mut self) -> bool {
+        let (Some(limit), Some(known), Way::Server(server)) =
+            (self.setup.max_output, &self.known, &mut self.way)
+        else {
+            return false;
+        };
+        if limit >= known.max_output {
+            return false;
+        }
+        self.setup.max_output = Some(known.max_output);
+        server.head = server.dialect.head(&brief(&self.setup, Some(known)));
+        true
+    }
+
     /// Adds a message to the conversation.
     pub fn push(&mut self, message: &Message) {
-        match &mut self.way {
-            Way::Server(server) => {
-                server.dialect.push(&mut server.history, &self.model, message);
+        match (&mut self.way, message) {
+            (Way::Server(server), message) => {
+                let model = self.setup.choice.model();
+                server.dialect.push(&mut server.history, model, message);
                 if let Message::Assistant(answer) = message {
                     server.history.count_calls(answer.calls.len());
                 }
             }
-            Way::Replay(transcript) => {
-                if matches!(message, Message::Assistant(_)) {
-                    transcript.pushed();
-                }
-            }
+            (Way::Replay(transcript), Message::Assistant(_)) => transcript.pushed(),
+            (Way::Replay(_), _) => {}
         }
     }
 
@@ -203,7 +240,7 @@ impl Model {
             Way::Server(server) => {
                 let Server { dialect, wire, head, history } = &mut **server;
                 let body = history.body(head, dialect.cache_mark());
-                let decoder = || dialect.decoder(&self.model, history.calls());
+                let decoder = || dialect.decoder(self.setup.choice.model(), history.calls());
                 wire.answer(body, &decoder, on).await
             }
             Way::Replay(transcript) => transcript.answer(on),
@@ -211,8 +248,14 @@ impl Model {
     }
 }
 
-fn dialect(wire: Format) -> Box<dyn Dialect> {
-    match wire {
-        _ => Box::new(anthropic::Anthropic),
+fn brief<'a>(setup: &'a Setup, known: Option<&Known>) -> Brief<'a> {
+    Brief {
+        model: setup.choice.model(),
+        system: &setup.system,
+        tools: &setup.tools,
+        cache_key: &setup.cache_key,
+        max_output: setup.max_output,
+        effort: setup.effort.as_deref(),
+        adaptive_thinking: known.is_some_and(Known::thinks_adaptively),
     }
 }

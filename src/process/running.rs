@@ -115,6 +115,15 @@ impl Running {
         self.is_over()
     }
 
+    /// Looks whether the child has ended, without waiting.
+    pub fn poll(&mut self) {
+        if self.exit.is_none()
+            && let Ok(Some(status)) = self.child.try_wait()
+        {
+            self.exit = Some(exit_code(status));
+        }
+    }
+
     /// Whether nothing of it runs any more: the child has ended, its group is empty, and nobody
     /// holds its output.
     pub fn is_over(&mut self) -> bool {
