@@ -365,11 +365,13 @@ pub(super) fn event(data: &Value) -> Event {
 
 /// Events that no client knows, to be mixed in.
 pub(super) fn unknown() -> Vec<Event> {
-    vec![
-        event(&json!({"type": "future_event", "index": 0, "anything": [1, {"deep": null}]})),
-        event(&json!({"type": "content_block_delta", "index": 0,
-            "delta": {"type": "future_delta", "x": 1}})),
-    ]
+    vec![event(&json!({"type": "future_event", "index": 0, "anything": [1, {"deep": null}]}))]
+}
+
+/// A delta of a kind that no client knows, for the first block.
+pub(super) fn unknown_delta() -> Event {
+    let delta = json!({"type": "future_delta", "x": 1});
+    event(&json!({"type": "content_block_delta", "index": 0, "delta": delta}))
 }
 
 /// A whole block of a kind that no client knows; it has to come back as it is.

@@ -138,6 +138,11 @@ impl Dialect {
         }
     }
 
+    /// Follows the beginning of a block, where there are such.
+    pub(super) fn unknown_delta(self) -> Option<Event> {
+        (self == Self::Anthropic).then(anthropic::unknown_delta)
+    }
+
     pub(super) fn unknown_block(self, index: usize) -> Vec<Event> {
         match self {
             Self::Anthropic => anthropic::unknown_block(index),

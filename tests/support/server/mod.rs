@@ -65,7 +65,7 @@ pub struct Record {
     pub status: u16,
     /// Whether the answer was sent whole.
     pub whole: bool,
-    /// When the last byte of the answer was handed to the system.
+    /// When the last bytes of the answer went out.
     pub last_byte: Instant,
 }
 
@@ -261,14 +261,19 @@ impl Shared {
             let wait = |time| stream::sleep(time, || self.is_stopped());
             let sent = match &reply {
                 _ if !wait(delay) => Ok(Sent::Broken),
-                Reply::Plain { bytes, .. } => (&*stream).write_all(bytes).map(|()| Sent::Whole),
+                Reply::Plain { bytes, .. } => {
+                    let last = Instant::now();
+                    (&*stream).write_all(bytes).map(|()| Sent::Whole(last))
+                }
                 Reply::Stream { head, events, fault, dialect } => {
                     stream::send(&stream, head, events, fault.as_ref(), *dialect, &wait)
                 }
             };
-            let last_byte = Instant::now();
             // A client that hangs up while it is answered may: it was stopped, or has had enough.
-            let whole = matches!(sent, Ok(Sent::Whole));
+            let (whole, last_byte) = match sent {
+                Ok(Sent::Whole(last_byte)) => (true, last_byte),
+                Ok(Sent::Broken) | Err(_) => (false, Instant::now()),
+            };
             self.record(number, |record| (record.whole, record.last_byte) = (whole, last_byte));
             self.log().sending -= 1;
             if !whole {

@@ -83,6 +83,10 @@ pub(super) fn befall(events: &mut Events, fault: &Fault, dialect: Dialect, block
                     more.into_iter().chain([event])
                 })
                 .collect();
+            let open = b"event: content_block_start";
+            if let Some(at) = events.events.iter().position(|event| event.0.starts_with(open)) {
+                events.events.splice(at + 1..at + 1, dialect.unknown_delta());
+            }
             let before_end = events.events.len() - 2;
             events.events.splice(before_end..before_end, dialect.unknown_block(blocks));
         }
@@ -102,8 +106,9 @@ pub(super) fn befall(events: &mut Events, fault: &Fault, dialect: Dialect, block
 /// What became of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
-    /// It is out, and the connection serves the next request.
-    Whole,
+    /// It is out, and the connection serves the next request. Its last bytes were handed over at
+    /// this time: the client may have them before the call that hands them over returns.
+    Whole(Instant),
     /// It is not, and the connection is to be closed.
     Broken,
 }
@@ -123,22 +128,25 @@ pub(super) fn send(
     }
     chunk(b"", &mut bytes);
     let body = bytes.len() - head.len();
+    let body_at = head.len();
+    let mut last = Instant::now();
     match fault {
         Some(Fault::HangUp) => return Ok(Sent::Broken),
         Some(Fault::Stall(time)) => {
-            let half = head.len() + body / 2;
+            let half = body_at + body / 2;
             stream.write_all(&bytes[..half])?;
             if !wait(*time) {
                 return Ok(Sent::Broken);
             }
+            last = Instant::now();
             stream.write_all(&bytes[half..])?;
         }
         Some(Fault::Cut(at)) => {
-            stream.write_all(&bytes[..head.len() + at.min(&body)])?;
+            stream.write_all(&bytes[..body_at + at.min(&body)])?;
             return Ok(Sent::Broken);
         }
         Some(Fault::Reset(at)) => {
-            stream.write_all(&bytes[..head.len() + at.min(&body)])?;
+            stream.write_all(&bytes[..body_at + at.min(&body)])?;
             // What is in flight would be thrown away by the reset, so it gets a moment to arrive.
             wait(Duration::from_millis(20));
             socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO))?;
@@ -146,7 +154,8 @@ pub(super) fn send(
         }
         Some(Fault::Split(size)) => {
             stream.write_all(head)?;
-            for piece in bytes[head.len()..].chunks((*size).max(1)) {
+            for piece in bytes[body_at..].chunks((*size).max(1)) {
+                last = Instant::now();
                 stream.write_all(piece)?;
             }
         }
@@ -160,11 +169,12 @@ pub(super) fn send(
                     return Ok(Sent::Broken);
                 }
             }
-            stream.write_all(&bytes[head.len()..])?;
+            last = Instant::now();
+            stream.write_all(&bytes[body_at..])?;
         }
         _ => stream.write_all(&bytes)?,
     }
-    Ok(Sent::Whole)
+    Ok(Sent::Whole(last))
 }
 
 /// Sleeps until `time` has passed or `stopped` says so; `false` if it was stopped.
