@@ -26,10 +26,11 @@ pub enum GitError {
 }
 
 /// Settings that take away what a repository's configuration could make git run, and what could
-/// change the form of its answers. `-c` goes over every file.
-const HARDENED: [&str; 10] = [
+/// change the form of its answers; what is written is put on the disk. `-c` goes over every file.
+const HARDENED: [&str; 11] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
+    "core.fsync=committed,loose-object,reference",
     "core.pager=cat",
     "color.ui=false",
     "gc.auto=0",

@@ -142,7 +142,13 @@ mod tests {
         fixture.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
         let explicit = [("GIT_CONFIG_PARAMETERS", "'safe.bareRepository'='explicit'")];
         let refused = Repo::discover_in(&bare, environment(&explicit)).unwrap_err().to_string();
-        assert_eq!(refused, format!("cannot use bare repository '{}' (safe.bareRepository is 'explicit')", bare.display()));
+        assert_eq!(
+            refused,
+            format!(
+                "cannot use bare repository '{}' (safe.bareRepository is 'explicit')",
+                bare.display()
+            )
+        );
 
         fixture.git(&["config", "core.repositoryFormatVersion", "1"]);
         fixture.git(&["config", "extensions.unheardOf", "true"]);
@@ -157,6 +163,9 @@ mod tests {
     fn the_everyday_case_needs_no_git_process() {
         let fixture = Fixture::with_commit(&[]);
         let found = plain(&fixture.root.join("dir")).unwrap();
-        assert_eq!((found.git_dir, found.work_dir), (fixture.root.join(".git"), fixture.root.clone()));
+        assert_eq!(
+            (found.git_dir, found.work_dir),
+            (fixture.root.join(".git"), fixture.root.clone())
+        );
     }
 }

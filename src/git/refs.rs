@@ -13,6 +13,7 @@ use gix::refs::{FullName, Target};
 
 use crate::git::cause::Cause;
 use crate::git::command::{self, GitError};
+use crate::git::durable;
 use crate::git::repo::Repo;
 use crate::git::{Identity, ObjectId};
 use crate::process::Cmd;
@@ -63,8 +64,8 @@ pub enum RefError {
     /// `HEAD` is missing or damaged.
     #[error("HEAD cannot be read")]
     NoHead,
-    /// An object that a ref would point to could not be put on the disk; nothing has moved.
-    #[error("cannot put objects on the disk")]
+    /// The disk refuses to keep the objects, in which case nothing has moved, or the refs.
+    #[error("cannot put objects and refs on the disk")]
     Sync(#[source] std::io::Error),
     /// The refs could not be read or written.
     #[error("cannot {what}")]
@@ -155,7 +156,10 @@ impl Repo {
             time: &time,
         };
         match self.gix().edit_references_as(edits, Some(who)) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                let files = updates.iter().map(|update| self.common_dir().join(&update.name));
+                durable::sync(&files.collect::<Vec<_>>()).map_err(RefError::Sync)
+            }
             Err(source) => Err(self.moved(updates)?.unwrap_or_else(|| {
                 let names: Vec<_> = updates.iter().map(|update| update.name.as_str()).collect();
                 store_error(format!("update {}", names.join(", ")), source)
@@ -343,10 +347,9 @@ mod tests {
                 update(session, Expected::Is(one), Some(two)),
             ];
             match repo.update_refs(&moves).unwrap_err() {
-                RefError::Moved { name, expected, found } => assert_eq!(
-                    (name.as_str(), expected, found),
-                    (session, Some(one), Some(two))
-                ),
+                RefError::Moved { name, expected, found } => {
+                    assert_eq!((name.as_str(), expected, found), (session, Some(one), Some(two)))
+                }
                 other => panic!("{kind:?}: {other:?}"),
             }
             assert_eq!(repo.ref_id(branch).unwrap(), Some(one));
@@ -451,16 +454,61 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "measures"]
+    fn a_step_costs() {
+        use crate::git::{Draft, Mode};
+        let fixture = Fixture::with_commit(&[]);
+        let repo = fixture.repo();
+        let who = repo.identity().unwrap();
+        let mut tip = fixture.id("HEAD");
+        let names = ["refs/heads/agent/x", "refs/agent/x"];
+        repo.update_refs(&names.map(|name| update(name, Expected::Absent, Some(tip)))).unwrap();
+        let mut times = Vec::new();
+        for n in 0..60u32 {
+            let started = std::time::Instant::now();
+            let blobs = [0, 1, 2].map(|k| repo.write_blob(format!("{n} {k}").as_bytes()).unwrap());
+            let edits: Vec<_> = blobs
+                .iter()
+                .enumerate()
+                .map(|(k, id)| (format!("dir{k}/sub/f"), Some((Mode::File, *id))))
+                .collect();
+            let tree = repo.edit_tree(Some(repo.tree_of(tip).unwrap()), &edits).unwrap();
+            let commit = || {
+                repo.write_commit(&Draft {
+                    tree,
+                    parents: vec![tip],
+                    author: who.clone(),
+                    committer: who.clone(),
+                    time: None,
+                    message: format!("step {n}"),
+                })
+                .unwrap()
+            };
+            let next = commit();
+            let written = started.elapsed();
+            repo.sync_objects().unwrap();
+            let synced = started.elapsed();
+            repo.update_refs(&names.map(|name| update(name, Expected::Is(tip), Some(next))))
+                .unwrap();
+            times.push((started.elapsed(), written, synced - written));
+            tip = next;
+        }
+        times.sort();
+        println!("total {:?} write {:?} sync {:?}", times[30].0, times[30].1, times[30].2);
+    }
+
+    #[test]
     fn a_locked_ref_is_an_error_and_nothing_moves() {
         let fixture = Fixture::with_commit(&[]);
         let (repo, id) = (fixture.repo(), fixture.id("HEAD"));
-        fs::create_dir_all(repo.common_dir().join("refs/agent")).unwrap();
+        let names = ["refs/agent/a", "refs/agent/b"];
+        for name in names {
+            fixture.git(&["update-ref", name, &id.to_string()]);
+        }
+        let two = fixture.commit(&[]);
         fs::write(repo.common_dir().join("refs/agent/b.lock"), "").unwrap();
-        let locked = repo.update_refs(&[
-            update("refs/agent/a", Expected::Absent, Some(id)),
-            update("refs/agent/b", Expected::Absent, Some(id)),
-        ]);
+        let locked = repo.update_refs(&names.map(|name| update(name, Expected::Is(id), Some(two))));
         assert!(matches!(locked, Err(RefError::Store { .. })), "{locked:?}");
-        assert_eq!(repo.ref_id("refs/agent/a").unwrap(), None);
+        assert_eq!(repo.ref_id("refs/agent/a").unwrap(), Some(id));
     }
 }

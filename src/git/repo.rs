@@ -377,10 +377,16 @@ mod tests {
         assert_eq!(places(&repo), (&*git, &*git, Some(&*work)));
 
         let allow = ["-c", "protocol.file.allow=always"];
-        fixture.git_in(&work, &[&allow[..], &["submodule", "add", "-q", "../my dépôt", "sub"]].concat());
+        fixture.git_in(
+            &work,
+            &[&allow[..], &["submodule", "add", "-q", "../my dépôt", "sub"]].concat(),
+        );
         let sub = work.join("sub");
         let repo = fixture.repo_at(&sub, &[]);
-        assert_eq!(places(&repo), (&*git.join("modules/sub"), &*git.join("modules/sub"), Some(&*sub)));
+        assert_eq!(
+            places(&repo),
+            (&*git.join("modules/sub"), &*git.join("modules/sub"), Some(&*sub))
+        );
         assert_eq!(repo.name(), "sub");
         let opened = Repo::open_in(&git.join("modules/sub"), None, environment(&[])).unwrap();
         assert_eq!(opened.work_dir(), Some(&*sub));

@@ -142,7 +142,11 @@ impl Key {
 pub fn look(around: &Surroundings<'_>) -> Vec<(&'static str, Looked)> {
     PROVIDERS
         .iter()
-        .filter(|provider| !provider.key_env.is_empty() && provider.name != "chat")
+        .filter(|provider| !provider.key_env.is_empty())
+        // Without an address of its own it is the same place as `openai`.
+        .filter(|provider| {
+            provider.name != "chat" || (around.config)("agent.chat.baseUrl").is_some()
+        })
         .filter_map(|provider| Some((provider, provider.wire?)))
         .map(|(provider, wire)| {
             let looked = match find(provider, wire, around) {

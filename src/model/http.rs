@@ -14,9 +14,10 @@ use reqwest::{Client, Response, Url};
 use tokio::time::timeout;
 
 use super::ModelError;
-use super::dialect::{Decoder, Dialect, KeyHeader, WireError};
+use super::dialect::{Decoder, Dialect, KeyHeader, Silence};
 use super::endpoint::{Key, is_loopback};
 use super::retry::{Cause, Failure, Pace, Tries};
+use super::wire_error::WireError;
 use crate::event::{Delta, Waiting};
 use crate::message::Answer;
 
@@ -40,7 +41,9 @@ pub(super) struct Wire {
     client: Option<Client>,
     pace: Pace,
     patience: Duration,
-    silence: Duration,
+    silence: Silence,
+    /// Whether the server has ever answered.
+    met: bool,
 }
 
 impl Wire {
@@ -61,8 +64,12 @@ impl Wire {
         }
         let mut url = base.clone();
         url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), dialect.path()));
-        let silence = dialect.silence().max(pace.idle);
-        Ok(Self { base, url, headers, key, client: None, pace, patience, silence })
+        let silence = match pace.silence {
+            Some(time) => Silence { first: time, within: time },
+            None => dialect.silence(),
+        };
+        let (client, met) = (None, false);
+        Ok(Self { base, url, headers, key, client, pace, patience, silence, met })
     }
 
     /// Sends one request until it is answered or the patience is spent.
@@ -77,10 +84,13 @@ impl Wire {
             None => client(&self.base).map_err(|error| ModelError::Client(chain(&error)))?,
         };
         let client = self.client.insert(client).clone();
-        let mut tries = Tries::new(self.pace, self.patience);
+        let mut tries = Tries::new(self.pace, self.patience, self.met);
         loop {
             let failure = match self.attempt(&client, body.clone(), decoder(), on).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.met = true;
+                    return Ok(answer);
+                }
                 Err(failure) => Failure { message: self.tidy(&failure.message), ..failure },
             };
             tracing::debug!(?failure, failed = tries.failed() + 1, "no answer");
@@ -103,15 +113,15 @@ impl Wire {
         on: &mut dyn FnMut(Delta<'_>),
     ) -> Result<Answer, Failure> {
         let request = client.post(self.url.clone()).headers(self.headers.clone()).body(body);
-        let response = match timeout(self.pace.first_byte, request.send()).await {
+        let response = match timeout(self.silence.first, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(transport(error)),
-            Err(_) => return Err(silent(self.pace.first_byte)),
+            Err(_) => return Err(silent(self.silence.first)),
         };
         if !response.status().is_success() {
             return Err(self.refused(response).await);
         }
-        let mut events = Box::pin(living_bytes(response, self.silence).eventsource());
+        let mut events = Box::pin(living_bytes(response, self.silence.within).eventsource());
         while let Some(event) = events.next().await {
             let event = event.map_err(|error| match error {
                 EventStreamError::Transport(failure) => failure,
@@ -135,7 +145,7 @@ impl Wire {
         let status = response.status();
         let headers = response.headers().clone();
         let mut body = Vec::new();
-        let mut bytes = std::pin::pin!(living_bytes(response, self.pace.idle));
+        let mut bytes = std::pin::pin!(living_bytes(response, self.silence.within));
         // A body that breaks off still has its status to speak for it.
         while let Some(Ok(more)) = bytes.next().await {
             body.extend_from_slice(&more);
@@ -375,7 +385,7 @@ event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
     async fn a_silent_stream_is_given_up_but_pings_are_life() {
         let patient = |server: &Server| {
             server.open("anthropic/claude-x", |setup| {
-                setup.pace = Pace { idle: Duration::from_millis(80), ..pace() };
+                setup.pace = Pace { silence: Some(Duration::from_millis(80)), ..pace() };
             })
         };
         let half = &HI[..HI.find("event: content_block_stop").unwrap()];
@@ -476,6 +486,20 @@ event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
         assert!(head.contains("anthropic-version: 2023-06-01"), "{head}");
         assert!(head.contains("content-type: application/json"), "{head}");
         assert!(!head.contains("authorization"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn another_endpoint_goes_on_with_the_same_conversation() {
+        let refused = Reply::error("401 Unauthorized", "", r#"{"error":{"message":"expired"}}"#);
+        let server = Server::play(vec![refused, Reply::stream(HI)]).await;
+        let mut model = server.model("anthropic/claude-x");
+        model.push(&Message::User("hello".to_owned()));
+        assert!(matches!(model.answer(&mut |_| {}).await, Err(ModelError::KeyRefused { .. })));
+        model.reconnect(server.endpoint("anthropic/claude-x", "sk-another")).unwrap();
+        assert_eq!(said(model.answer(&mut |_| {}).await), "hé 🦀");
+        let requests = server.requests();
+        assert_eq!(requests[0].body, requests[1].body);
+        assert!(requests[1].head.contains("x-api-key: sk-another"));
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 //! Invariant: an answer goes back byte for byte, and a request only ever grows at its end.
 
 mod anthropic;
+mod anthropic_stream;
 mod choice;
 mod dialect;
 mod endpoint;
@@ -17,6 +18,7 @@ mod replay;
 mod retry;
 #[cfg(test)]
 mod testing;
+mod wire_error;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -137,12 +139,12 @@ pub struct Model {
 
 enum Way {
     Server(Box<Server>),
-    Replay(Transcript),
+    Replay(Box<Transcript>),
 }
 
 /// A conversation as a server sees it.
 struct Server {
-    dialect: Box<dyn Dialect>,
+    dialect: &'static dyn Dialect,
     wire: Wire,
     head: String,
     history: History,
@@ -158,12 +160,12 @@ impl Model {
         let vendor = setup.choice.provider.prices;
         let known = vendor.and_then(|vendor| Known::find(vendor, setup.choice.model()));
         let way = match &setup.endpoint.place {
-            Place::Transcript(path) => Way::Replay(Transcript::open(path)?),
+            Place::Transcript(path) => Way::Replay(Box::new(Transcript::open(path)?)),
             Place::Server { base, key, wire } => {
-                let dialect: Box<dyn Dialect> = match wire {
-                    Format::Anthropic => Box::new(anthropic::Anthropic),
-                    Format::Responses => Box::new(openai_responses::Responses),
-                    Format::Chat => Box::new(openai_chat::Chat),
+                let dialect: &'static dyn Dialect = match wire {
+                    Format::Anthropic => &anthropic::Anthropic,
+                    Format::Responses => &openai_responses::Responses,
+                    Format::Chat => &openai_chat::Chat,
                 };
                 if setup.max_output.is_none() {
                     setup.max_output =
@@ -171,7 +173,7 @@ impl Model {
                 }
                 let head = dialect.head(&brief(&setup, known.as_ref()));
                 let (base, key) = (base.clone(), key.clone());
-                let wire = Wire::new(base, key, &*dialect, setup.pace, setup.patience)?;
+                let wire = Wire::new(base, key, dialect, setup.pace, setup.patience)?;
                 Way::Server(Box::new(Server { dialect, wire, head, history: History::default() }))
             }
         };
@@ -213,6 +215,22 @@ impl Model {
         self.setup.max_output = Some(known.max_output);
         server.head = server.dialect.head(&brief(&self.setup, Some(known)));
         true
+    }
+
+    /// Goes on with another key or address of the same provider, e.g. after a key has run out.
+    ///
+    /// # Errors
+    /// The key cannot be sent.
+    pub fn reconnect(&mut self, endpoint: Endpoint) -> Result<(), ModelError> {
+        if let (Way::Server(server), Place::Server { base, key, .. }) =
+            (&mut self.way, &endpoint.place)
+        {
+            let (base, key) = (base.clone(), key.clone());
+            let Setup { pace, patience, .. } = self.setup;
+            server.wire = Wire::new(base, key, server.dialect, pace, patience)?;
+        }
+        self.setup.endpoint = endpoint;
+        Ok(())
     }
 
     /// Adds a message to the conversation.

@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::dialect::{
-    Brief, Decoder, Dialect, History, KeyHeader, Side, WireError, is_object, keep, own_content,
+    Brief, Decoder, Dialect, History, KeyHeader, Side, Silence, is_object, keep, own_content,
     sendable, settle,
 };
 use super::retry::Failure;
+use super::wire_error::WireError;
 use crate::event::Delta;
 use crate::message::{Answer, Message, StopReason, ToolCall, Usage};
 
@@ -108,9 +109,10 @@ impl Dialect for Chat {
         }
     }
 
-    fn silence(&self) -> Duration {
-        // A router may wait for a model that reasons in silence.
-        Duration::from_secs(300)
+    fn silence(&self) -> Silence {
+        // A local server reads the whole prompt before its first word, and a router may wait for
+        // a model that reasons in silence.
+        Silence { first: Duration::from_secs(600), within: Duration::from_secs(300) }
     }
 
     fn decoder(&self, model: &str, calls: usize) -> Box<dyn Decoder> {
@@ -508,7 +510,7 @@ mod tests {
         }
         let done = read(&[text.clone(), "[DONE]".to_owned()]).0.unwrap();
         assert_eq!(done.stop, StopReason::EndTurn);
-        assert_eq!(read(&[text.clone()]).0.unwrap_err().cause, Cause::Broken);
+        assert_eq!(read(std::slice::from_ref(&text)).0.unwrap_err().cause, Cause::Broken);
         assert_eq!(end("error").unwrap_err().cause, Cause::Broken);
         let error = |error: &str| {
             let chunk = format!(r#"{{"error":{error}}}"#);

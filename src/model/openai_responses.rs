@@ -11,10 +11,11 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::dialect::{
-    Brief, Decoder, Dialect, History, KeyHeader, WireError, inside, is_object, keep, own_content,
+    Brief, Decoder, Dialect, History, KeyHeader, Silence, inside, is_object, keep, own_content,
     settle,
 };
 use super::retry::Failure;
+use super::wire_error::WireError;
 use crate::event::Delta;
 use crate::message::{Answer, Message, StopReason, ToolCall, Usage};
 
@@ -102,7 +103,11 @@ impl Dialect for Responses {
                 Some(items) => item(items),
                 None => {
                     if !answer.text.is_empty() {
-                        let message = json!({"role": "assistant", "content": answer.text});
+                        let message = json!({
+                            "type": "message",
+                            "role": "assistant",
+                            "content": answer.text,
+                        });
                         item(&message.to_string());
                     }
                     for call in &answer.calls {
@@ -119,9 +124,9 @@ impl Dialect for Responses {
         }
     }
 
-    fn silence(&self) -> Duration {
+    fn silence(&self) -> Silence {
         // It says nothing while it reasons; OpenAI's own client waits as long.
-        Duration::from_secs(300)
+        Silence { first: Duration::from_secs(300), within: Duration::from_secs(300) }
     }
 
     fn decoder(&self, model: &str, _calls: usize) -> Box<dyn Decoder> {
@@ -419,7 +424,7 @@ mod tests {
         let own = format!("[{user},{},{output}]", items.join(","));
         assert_eq!(history(&Responses, "m", &messages), own);
         let normalised = concat!(
-            r#"{"role":"assistant","content":"Looking."},"#,
+            r#"{"type":"message","role":"assistant","content":"Looking."},"#,
             r#"{"type":"function_call","call_id":"call_a","name":"bash","arguments":"{\"command\": \"ls\"}"}"#,
         );
         assert_eq!(

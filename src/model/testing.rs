@@ -98,16 +98,21 @@ impl Server {
         self.open(choice, |_| {})
     }
 
-    pub(super) fn open(&self, choice: &str, change: impl FnOnce(&mut Setup)) -> Model {
-        let choice: Choice = choice.parse().unwrap();
+    pub(super) fn endpoint(&self, choice: &str, key: &str) -> Endpoint {
         let env = |name: &str| match name {
             "ANTHROPIC_BASE_URL" => Some(self.address.clone()),
             "OPENAI_BASE_URL" => Some(format!("{}/v1", self.address)),
-            "ANTHROPIC_API_KEY" | "OPENAI_API_KEY" => Some("sk-secret-0123456789".to_owned()),
+            "ANTHROPIC_API_KEY" | "OPENAI_API_KEY" => Some(key.to_owned()),
             _ => None,
         };
-        let around = Surroundings { env: &env, config: &|_| None, cwd: std::path::Path::new("/") };
-        let endpoint = Endpoint::resolve(&choice, &around).unwrap();
+        let cwd = std::path::Path::new("/");
+        let around = Surroundings { env: &env, config: &|_| None, cwd };
+        Endpoint::resolve(&choice.parse().unwrap(), &around).unwrap()
+    }
+
+    pub(super) fn open(&self, choice: &str, change: impl FnOnce(&mut Setup)) -> Model {
+        let endpoint = self.endpoint(choice, "sk-secret-0123456789");
+        let choice: Choice = choice.parse().unwrap();
         let mut setup = Setup {
             choice,
             endpoint,
@@ -134,8 +139,7 @@ pub(super) fn pace() -> Pace {
         base: Duration::from_millis(2),
         cap: Duration::from_millis(10),
         absent: Duration::from_millis(40),
-        first_byte: Duration::from_secs(5),
-        idle: Duration::from_secs(5),
+        silence: Some(Duration::from_secs(5)),
     }
 }
 
