@@ -128,7 +128,7 @@ fn trace(ui: &Ui, verbose: u8, verb: &Verb) {
 
 fn dispatch(ui: &Ui, verb: Verb) -> Result {
     match verb {
-        Verb::Start(args) => commands::start::run(ui, args),
+        Verb::Start(args) => commands::start::run(ui, &args),
         Verb::List(args) => commands::list::run(ui, &args),
         Verb::Status(args) => commands::status::run(ui, &args),
         Verb::Log(args) => commands::log::run(ui, &args),

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use clap::builder::NonEmptyStringValueParser;
 
 use super::context::Context;
-use super::{attach, message};
+use super::follow::{self, Form};
+use super::message;
 use crate::config::{CommitStrategy, Config};
 use crate::error::{CommandError, Result};
 use crate::git::{Head, ObjectId, Repo};
 use crate::model::{self, Choice, Endpoint, Looked, Surroundings};
-use crate::sandbox;
+use crate::sandbox::Level;
 use crate::session::create::{self, Created, Request};
 use crate::session::format::FORMAT;
 use crate::session::id;
@@ -102,15 +103,22 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     if args.dry_run {
         return foretell(&context, args, &plan);
     }
-    model::knock(&plan.endpoint)?;
+    block_on(model::knock(&plan.endpoint))??;
     let created = create(&context, args, &plan)?;
     supervise::spawn(&context.repo, &created.session)?;
     tell(&context, &plan, &created)?;
-    match (args.attach, args.wait) {
-        (true, _) => attach::follow(ui, &created.session),
-        (_, true) => attach::wait(ui, &created.session),
-        _ => Ok(()),
-    }
+    let mut form = match (args.attach, args.wait) {
+        (true, _) => Form::lines(ui),
+        (_, true) => Form::Nothing,
+        _ => return Ok(()),
+    };
+    let state = follow::until_it_rests(ui, &created.session, 0, &mut form)?;
+    follow::outcome(&created.session, &state)
+}
+
+fn block_on<F: Future>(future: F) -> Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(future))
 }
 
 fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
@@ -207,7 +215,7 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         commit_strategy: args.commit_strategy.unwrap_or(config.commit_strategy),
         trailers: config.trailers,
         unattended: args.unattended || config.unattended,
-        sandbox: sandbox::level().to_string(),
+        sandbox: Level::None.to_string(),
         base: Base { commit: plan.base.to_string(), name: plan.base_name.clone() },
         limits: Limits {
             max_steps: Some(args.max_steps.unwrap_or(config.max_steps)),
