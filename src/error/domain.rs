@@ -1,0 +1,194 @@
+//! Each error of the lower layers as a [`CommandError`]: its kind, and what to do next.
+//!
+//! Invariant: one arm an error, and the message is the error's own; a command may add hints that
+//! only it can know.
+
+use std::error::Error;
+use std::io;
+
+use super::{CommandError, Kind};
+use crate::config::ConfigError;
+use crate::git::{BadOverride, GitError, ObjectError, OpenError, RefError, RevisionError};
+use crate::process::ProcessError;
+use crate::session::format::FormatError;
+use crate::session::inbox::SendError;
+use crate::session::lock::LockError;
+use crate::session::state::IllegalMove;
+use crate::session::store::{Broken, FindError, SessionError};
+use crate::supervise::SpawnError;
+
+fn no(error: &dyn Error) -> CommandError {
+    CommandError::from_error(Kind::No, error)
+}
+
+fn usage(error: &dyn Error) -> CommandError {
+    CommandError::from_error(Kind::Usage, error)
+}
+
+impl From<io::Error> for CommandError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::new(Kind::BrokenPipe, ""),
+            io::ErrorKind::StorageFull => Self::from_error(Kind::No, &error)
+                .hint("Free some space; sessions that wait for it go on with git agent resume"),
+            _ => Self::from_error(Kind::No, &error),
+        }
+    }
+}
+
+impl From<serde_json::Error> for CommandError {
+    fn from(error: serde_json::Error) -> Self {
+        if error.is_io() {
+            io::Error::from(error).into()
+        } else {
+            Self::from_error(Kind::Bug, &error)
+        }
+    }
+}
+
+impl From<ProcessError> for CommandError {
+    fn from(error: ProcessError) -> Self {
+        let missing = error.source.kind() == io::ErrorKind::NotFound;
+        let said = no(&error);
+        if missing {
+            said.hint(format!("Is {} installed and on PATH?", error.program))
+        } else {
+            said
+        }
+    }
+}
+
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> Self {
+        let hint = format!("git config --show-origin --get-all {}", error.key);
+        usage(&error).hint(hint)
+    }
+}
+
+impl From<OpenError> for CommandError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::NotARepository(_) => {
+                usage(&error).hint("cd to a repository, or name it with -C DIR; git init makes one")
+            }
+            // git's own words hold git's own advice.
+            OpenError::NotSafe { .. } | OpenError::Unsupported { .. } => usage(&error),
+            OpenError::Override(error) => error.into(),
+            OpenError::Git(error) => error.into(),
+            OpenError::Io(error) => Self::from(error).while_doing("cannot read the repository"),
+            OpenError::Broken { .. } => no(&error).hint("git fsck"),
+        }
+    }
+}
+
+impl From<BadOverride> for CommandError {
+    fn from(error: BadOverride) -> Self {
+        usage(&error)
+    }
+}
+
+impl From<GitError> for CommandError {
+    fn from(error: GitError) -> Self {
+        match error {
+            GitError::Process(error) => error.into(),
+            GitError::Refused { .. } => no(&error),
+        }
+    }
+}
+
+impl From<ObjectError> for CommandError {
+    fn from(error: ObjectError) -> Self {
+        no(&error).hint("git fsck")
+    }
+}
+
+impl From<RefError> for CommandError {
+    fn from(error: RefError) -> Self {
+        match error {
+            RefError::Git(error) => error.into(),
+            RefError::Moved { .. } => {
+                no(&error).hint("Something else moved it meanwhile: nothing was changed; try again")
+            }
+            error => no(&error),
+        }
+    }
+}
+
+impl From<RevisionError> for CommandError {
+    fn from(error: RevisionError) -> Self {
+        match error {
+            RevisionError::Git(error) => error.into(),
+            RevisionError::NotACommit(_) => usage(&error).hint("git log --oneline --all"),
+            error => no(&error),
+        }
+    }
+}
+
+impl From<FormatError> for CommandError {
+    fn from(error: FormatError) -> Self {
+        match error {
+            FormatError::Io(error) => error.into(),
+            FormatError::Newer { .. } => {
+                no(&error).hint("A newer git-agent wrote it: update this one. Nothing was changed")
+            }
+            FormatError::Malformed { .. } => no(&error)
+                .hint("The session's ref holds the last good copy: git for-each-ref refs/agent"),
+        }
+    }
+}
+
+impl From<Broken> for CommandError {
+    fn from(error: Broken) -> Self {
+        let said = no(&error);
+        Self { hints: Self::from(error.source).hints, ..said }
+    }
+}
+
+impl From<FindError> for CommandError {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::NotFound { ref near, .. } => match near.as_slice() {
+                [] => usage(&error).hint("git agent list"),
+                near => usage(&error)
+                    .hint(format!("There is {}", near.join(", ")))
+                    .hint("git agent list"),
+            },
+            FindError::Ambiguous { .. } => usage(&error).hint("Give more of its id"),
+            FindError::Broken(error) => error.into(),
+            FindError::Io(error) => error.into(),
+        }
+    }
+}
+
+impl From<SessionError> for CommandError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Format(error) => error.into(),
+            SessionError::Send(SendError::Io(error)) => {
+                Self::from(error).while_doing("the message was not sent")
+            }
+            SessionError::Send(_) => no(&error),
+            SessionError::Lock { source: LockError::Held { .. }, ref id } => {
+                let hint = format!("git agent status {id}    git agent stop --kill {id}");
+                no(&error).hint(hint)
+            }
+            SessionError::Lock { .. } => no(&error),
+            SessionError::Over { .. } => no(&error).hint("git agent start \"…\" begins another"),
+        }
+    }
+}
+
+impl From<IllegalMove> for CommandError {
+    fn from(error: IllegalMove) -> Self {
+        no(&error)
+    }
+}
+
+impl From<SpawnError> for CommandError {
+    fn from(error: SpawnError) -> Self {
+        match error {
+            SpawnError::Start(error) => error.into(),
+            error => no(&error),
+        }
+    }
+}
