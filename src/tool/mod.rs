@@ -158,6 +158,10 @@ impl Tool {
         Self::Write,
     ];
 
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|tool| tool.shape().name.eq_ignore_ascii_case(name.trim()))
+    }
+
     fn shape(self) -> &'static Shape {
         match self {
             Self::Ask => &ask::SHAPE,
@@ -169,6 +173,22 @@ impl Tool {
             Self::Search => &search::SHAPE,
             Self::Write => &write::SHAPE,
         }
+    }
+}
+
+/// Whether a call names a tool and says what that needs; one that does not is answered in words.
+pub fn understands(call: &ToolCall) -> bool {
+    Tool::named(&call.name)
+        .is_some_and(|tool| Arguments::parse(tool.shape(), &call.arguments).is_ok())
+}
+
+/// What a call of `finish` says was done; none for any other call.
+pub fn summary_of(call: &ToolCall) -> Option<String> {
+    let tool = Tool::named(&call.name).filter(|tool| *tool == Tool::Finish)?;
+    let done = finish::call(&Arguments::parse(tool.shape(), &call.arguments).ok()?).ok()?;
+    match done.effect {
+        Effect::Finish { summary, .. } => Some(summary),
+        _ => None,
     }
 }
 
@@ -251,6 +271,16 @@ impl Toolbox {
         self.shell.end_jobs().await;
     }
 
+    /// In place of the result of a call that was not run, or not to its end: why, in words.
+    pub fn not_run(&self, call: &ToolCall, why: &str) -> Called {
+        let changed = match self.reads_only(call) {
+            true => Changed::Nothing,
+            // It may have begun.
+            false => Changed::Anything,
+        };
+        Called { changed, ..Called::failed(with_line_end(why.to_owned()), self.title(call)) }
+    }
+
     async fn dispatch(&self, tool: Tool, raw: &str) -> Result<Done, String> {
         let arguments = Arguments::parse(tool.shape(), raw)?;
         match tool {
@@ -270,7 +300,7 @@ impl Toolbox {
     }
 
     fn tool(&self, name: &str) -> Option<Tool> {
-        self.tools().find(|tool| tool.shape().name.eq_ignore_ascii_case(name.trim()))
+        Tool::named(name).filter(|tool| self.attended || *tool != Tool::Ask)
     }
 }
 
