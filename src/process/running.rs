@@ -311,26 +311,6 @@ mod tests {
         assert!(is_gone(&stray).await);
     }
 
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn the_guard_ends_what_a_killed_supervisor_leaves() {
-        let folder = tempfile::tempdir().unwrap();
-        let (child, stray) = (folder.path().join("child"), folder.path().join("stray"));
-        let (running, _folder) = start(&format!(
-            "setsid sleep 60 & echo $! >{}; echo $$ >{}; echo ready; sleep 60",
-            stray.display(),
-            child.display()
-        ));
-        while !text(&running).contains("ready") {
-            sleep(Duration::from_millis(5)).await;
-        }
-        let mark = running.tree.mark().to_owned();
-        let told = format!("mark {mark}\n+{}\n", running.pid());
-        crate::process::guard::watch(told.as_bytes());
-        assert!(is_gone(&child).await);
-        assert!(is_gone(&stray).await);
-    }
-
     #[tokio::test]
     async fn a_hundred_megabytes_pass_with_little_memory() {
         let (mut running, folder) = start("head -c 100000000 /dev/zero | tr '\\0' 'x'");

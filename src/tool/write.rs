@@ -3,7 +3,7 @@
 //! Invariant: a reader sees the old bytes or the new, never half; mode, line ends and byte order
 //! mark of a file outlive its content.
 
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -36,6 +36,8 @@ pub(super) static SHAPE: Shape = Shape {
     ],
 };
 
+/// How much of an old file is looked at, for its line ends and their number.
+const LOOKED_AT: u64 = 16 << 20;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 pub(super) fn call(
@@ -59,7 +61,10 @@ pub(super) fn call(
                 ));
             }
             drop(files);
-            Some(place.dir.read(&place.path).map_err(|error| in_words(name, &error))?)
+            let file = place.dir.open(&place.path).map_err(|error| in_words(name, &error))?;
+            let mut old = Vec::new();
+            file.take(LOOKED_AT).read_to_end(&mut old).map_err(|error| in_words(name, &error))?;
+            Some(old)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(in_words(name, &error)),
