@@ -10,7 +10,7 @@ use eventsource_stream::{EventStreamError, Eventsource};
 use futures_util::stream::{Stream, StreamExt, unfold};
 use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 use tokio::time::timeout;
 
 use super::ModelError;
@@ -138,6 +138,25 @@ impl Wire {
             }
         }
         decoder.finish()
+    }
+
+    /// Asks for the list of models, which costs nothing: is the server there, is the key good?
+    /// Another refusal than of the key says nothing of either, nor does a server that is slow.
+    pub(super) async fn knock(&self, limit: Duration) -> Result<(), ModelError> {
+        let client = client(&self.base).map_err(|error| ModelError::Client(chain(&error)))?;
+        let mut url = self.url.clone();
+        let (above, _) = url.path().trim_end_matches("/completions").rsplit_once('/').unwrap_or_default();
+        let models = format!("{above}/models");
+        url.set_path(&models);
+        let failure = match timeout(limit, client.get(url).headers(self.headers.clone()).send()).await {
+            Ok(Ok(response)) if response.status() == StatusCode::UNAUTHORIZED => {
+                self.refused(response).await
+            }
+            Ok(Err(error)) if error.is_connect() => transport(error),
+            Ok(_) | Err(_) => return Ok(()),
+        };
+        let failure = Failure { message: self.tidy(&failure.message), ..failure };
+        Err(self.verdict(failure, 1))
     }
 
     /// What a response other than 2xx means.

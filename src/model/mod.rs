@@ -39,6 +39,9 @@ use crate::message::{Answer, Message, ToolSpec, Usage};
 /// How long a server that is overloaded or limits the rate is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
+/// How long a server may take to answer a knock before it is believed to be there.
+const KNOCK: Duration = Duration::from_secs(2);
+
 /// What a conversation begins with; fixed for its length, as the provider's cache wants it.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -129,6 +132,30 @@ pub enum ModelError {
     },
 }
 
+/// Whether there is something behind an endpoint that would answer, as far as a look can tell; for
+/// before anything is made for a session.
+///
+/// # Errors
+/// Nobody is there, the key is refused, or the transcript cannot be opened.
+pub async fn knock(endpoint: &Endpoint) -> Result<(), ModelError> {
+    match &endpoint.place {
+        Place::Transcript(path) => Transcript::open(path).map(drop),
+        Place::Server { base, key, wire } => {
+            let (base, key) = (base.clone(), key.clone());
+            let wire = Wire::new(base, key, dialect(*wire), Pace::default(), PATIENCE)?;
+            wire.knock(KNOCK).await
+        }
+    }
+}
+
+fn dialect(format: Format) -> &'static dyn Dialect {
+    match format {
+        Format::Anthropic => &anthropic::Anthropic,
+        Format::Responses => &openai_responses::Responses,
+        Format::Chat => &openai_chat::Chat,
+    }
+}
+
 /// One conversation with one model.
 pub struct Model {
     setup: Setup,
@@ -162,11 +189,7 @@ impl Model {
         let way = match &setup.endpoint.place {
             Place::Transcript(path) => Way::Replay(Box::new(Transcript::open(path)?)),
             Place::Server { base, key, wire } => {
-                let dialect: &'static dyn Dialect = match wire {
-                    Format::Anthropic => &anthropic::Anthropic,
-                    Format::Responses => &openai_responses::Responses,
-                    Format::Chat => &openai_chat::Chat,
-                };
+                let dialect = dialect(*wire);
                 if setup.max_output.is_none() {
                     setup.max_output =
                         dialect.max_output(known.as_ref().map(|known| known.max_output));
@@ -194,6 +217,12 @@ impl Model {
     /// some models charge more for long prompts.
     pub fn cost(&self, usage: &Usage) -> Option<f64> {
         self.known.as_ref().map(|known| known.cost(usage))
+    }
+
+    /// As [`Model::cost`], for who does not hold the model.
+    pub fn pricing(&self) -> impl Fn(&Usage) -> Option<f64> + use<> {
+        let known = self.known.clone();
+        move |usage| known.as_ref().map(|known| known.cost(usage))
     }
 
     /// Lets answers be as long as the model can, after one was cut. False where they already may.

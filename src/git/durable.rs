@@ -1,0 +1,70 @@
+//! Objects on the disk before a ref points to them, and the ref itself after.
+//!
+//! Invariant: when a ref of ours has moved, it and everything written through this repository
+//! before are on the disk, so a power cut leaves either the old tip or a whole new one.
+//!
+//! gix writes loose objects and refs without a sync, and git by default too, loose objects at
+//! least (`core.fsync`, git-config(1)). A synced journal that says "step done" beside a ref to
+//! empty files would be the worst of both. The syncs of one step are started together, so that the
+//! file system commits its own journal once or twice for all of them instead of once for each: ten
+//! files on ext4 take about 1.4 ms that way, 2.2 ms one after the other.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fs_err as fs;
+
+use crate::git::ObjectId;
+
+/// The objects written since the last sync; shared by all clones of a repository.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unsynced(Arc<Mutex<Vec<ObjectId>>>);
+
+impl Unsynced {
+    /// Notes an object that was just written, or found to be there.
+    pub(super) fn add(&self, id: ObjectId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+    }
+
+    /// Puts all objects noted so far on the disk.
+    pub(super) fn sync(&self, objects: &Path) -> std::io::Result<()> {
+        let ids = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let paths: Vec<_> = ids.iter().map(|id| loose(objects, *id)).collect();
+        let synced = sync(&paths);
+        if synced.is_err() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+        }
+        synced
+    }
+}
+
+fn loose(objects: &Path, id: ObjectId) -> PathBuf {
+    let hex = id.to_string();
+    let (folder, name) = hex.split_at(2);
+    objects.join(folder).join(name)
+}
+
+/// Puts these files on the disk. One that is not there is left out: an object in a pack or in the
+/// store of another repository, a ref among the packed ones.
+pub(super) fn sync(paths: &[PathBuf]) -> std::io::Result<()> {
+    let each = paths.len().div_ceil(THREADS).max(1);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = paths
+            .chunks(each)
+            .map(|paths| scope.spawn(|| paths.iter().try_for_each(|path| sync_one(path))))
+            .collect();
+        threads.into_iter().try_for_each(|thread| {
+            thread.join().unwrap_or_else(|_| Err(std::io::Error::other("a sync panicked")))
+        })
+    })
+}
+
+const THREADS: usize = 8;
+
+fn sync_one(path: &Path) -> std::io::Result<()> {
+    match fs::File::open(path) {
+        Ok(file) => file.sync_all(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
