@@ -145,16 +145,18 @@ impl Wire {
     pub(super) async fn knock(&self, limit: Duration) -> Result<(), ModelError> {
         let client = client(&self.base).map_err(|error| ModelError::Client(chain(&error)))?;
         let mut url = self.url.clone();
-        let (above, _) = url.path().trim_end_matches("/completions").rsplit_once('/').unwrap_or_default();
+        let (above, _) =
+            url.path().trim_end_matches("/completions").rsplit_once('/').unwrap_or_default();
         let models = format!("{above}/models");
         url.set_path(&models);
-        let failure = match timeout(limit, client.get(url).headers(self.headers.clone()).send()).await {
-            Ok(Ok(response)) if response.status() == StatusCode::UNAUTHORIZED => {
-                self.refused(response).await
-            }
-            Ok(Err(error)) if error.is_connect() => transport(error),
-            Ok(_) | Err(_) => return Ok(()),
-        };
+        let failure =
+            match timeout(limit, client.get(url).headers(self.headers.clone()).send()).await {
+                Ok(Ok(response)) if response.status() == StatusCode::UNAUTHORIZED => {
+                    self.refused(response).await
+                }
+                Ok(Err(error)) if error.is_connect() => transport(error),
+                Ok(_) | Err(_) => return Ok(()),
+            };
         let failure = Failure { message: self.tidy(&failure.message), ..failure };
         Err(self.verdict(failure, 1))
     }
@@ -497,6 +499,27 @@ event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
             error.to_string(),
             format!("no answer after {tries} tries: 529: no reason given")
         );
+    }
+
+    #[tokio::test]
+    async fn a_knock_tells_who_is_there() {
+        let knock = |choice: &'static str, reply: Reply| async move {
+            let server = Server::play(vec![reply]).await;
+            let come = super::super::knock(&server.endpoint(choice, "sk-secret-0123456789")).await;
+            let line = server.requests()[0].head.lines().next().unwrap().to_owned();
+            (come, line)
+        };
+        let (come, asked) = knock("anthropic/x", Reply::stream("{}")).await;
+        assert_eq!((come.is_ok(), asked.as_str()), (true, "get /v1/models http/1.1"));
+        let (come, asked) = knock("chat/x", Reply::error("404 Not Found", "", "")).await;
+        assert_eq!((come.is_ok(), asked.as_str()), (true, "get /v1/models http/1.1"));
+        let (come, asked) = knock("openai/x", Reply::error("401 Unauthorized", "", "no")).await;
+        assert!(matches!(come, Err(ModelError::KeyRefused { message, .. }) if message == "no"));
+        assert_eq!(asked, "get /v1/models http/1.1");
+        let server = Server::play(Vec::new()).await;
+        server.leave().await;
+        let come = super::super::knock(&server.endpoint("chat/x", "k")).await;
+        assert!(matches!(come, Err(ModelError::NotThere { .. })));
     }
 
     #[tokio::test]

@@ -207,7 +207,8 @@ async fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let head = head.to_lowercase();
-            let length = head.split("content-length: ").nth(1)?.lines().next()?.parse().ok()?;
+            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+            let length = length.map_or(0, |length| length.parse().unwrap());
             if body.len() >= length {
                 return Some((head, body.to_owned()));
             }
