@@ -1,3 +1,4 @@
 //! The one test binary: the built program in real repositories, in a temporary home.
 //!
 //! Invariant: nothing of the developer's own machine (configuration, keys, home) is read.
+mod guard;

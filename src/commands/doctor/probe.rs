@@ -75,7 +75,7 @@ fn repository(context: std::result::Result<&Context<'_>, &CommandError>) -> Vec<
         Ok(context) => context,
         Err(error) => {
             let check = Check::new("repository", Verdict::Warning, error.message.clone());
-            return vec![error.hints.iter().fold(check, |check, hint| check.hint(hint))];
+            return vec![error.hints.iter().fold(check, Check::hint)];
         }
     };
     let place = context.repo.work_dir().unwrap_or(context.repo.common_dir()).display();
