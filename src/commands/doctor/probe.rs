@@ -111,7 +111,7 @@ fn repository(context: std::result::Result<&Context<'_>, &CommandError>) -> Vec<
 }
 
 fn sandbox(here: &Path) -> Check {
-    match Sandbox::new(here, &std::env::temp_dir(), std::env::vars_os()) {
+    match Sandbox::new(here, &std::env::vars_os().collect::<Vec<_>>()) {
         Err(error) => Check::new("sandbox", Verdict::Bad, error.to_string())
             .hint("Install bash: the agent's commands run in it"),
         Ok(sandbox) => match sandbox.level() {
