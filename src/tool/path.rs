@@ -13,6 +13,8 @@ use std::path::{Component, Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
+use super::output::neutral;
+
 /// The folders that tools may reach.
 #[derive(Debug)]
 pub(super) struct Reach {
@@ -146,13 +148,8 @@ impl Folder {
             path.push(".");
         }
         let shown = if absolute { &full } else { &path };
-        Ok(Place {
-            dir: &self.dir,
-            base: &self.names[0],
-            shown: shown.display().to_string(),
-            path,
-            absolute: full,
-        })
+        let shown = shown.to_string_lossy().chars().map(neutral).collect();
+        Ok(Place { dir: &self.dir, base: &self.names[0], shown, path, absolute: full })
     }
 }
 
