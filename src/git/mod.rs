@@ -13,6 +13,7 @@ mod durable;
 mod environment;
 mod filter;
 mod index;
+mod index_file;
 mod merge;
 mod notes;
 mod object;
