@@ -14,7 +14,8 @@
 use std::path::Path;
 
 use super::record::{Record, RecordError, Recorder};
-use super::spec::{CommitStrategy, Spec};
+use super::spec::Spec;
+use crate::config::CommitStrategy;
 use super::state::{Changes, State};
 use super::subject::{self, Words};
 use crate::event;
