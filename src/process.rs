@@ -4,6 +4,13 @@
 //! from a hook or a `!` alias can never reach the outer index or git dir; and every child is in
 //! the trace.
 
+pub mod capture;
+pub mod guard;
+mod running;
+pub mod tree;
+
+pub use running::{Running, Watch};
+
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -159,6 +166,13 @@ impl Cmd {
         let status = self.command().status().map_err(|source| self.error(source))?;
         tracing::debug!(program = ?self.program, args = ?self.args, ?status, "child");
         Ok(exit_code(status))
+    }
+
+    /// Becomes the program: it takes this process's place, terminal and signals. Returns only if
+    /// that fails.
+    pub fn exec(&self) -> ProcessError {
+        tracing::debug!(program = ?self.program, args = ?self.args, "exec");
+        self.error(std::os::unix::process::CommandExt::exec(&mut self.command()))
     }
 
     /// Starts it and returns at once; both outputs go to `log`. The child is not waited for.

@@ -1,3 +1,9 @@
 //! The one test binary: the built program in real repositories, in a temporary home.
 //!
 //! Invariant: nothing of the developer's own machine (configuration, keys, home) is read.
+
+// Always so in a test binary; said, because clippy allows tests what it denies the program.
+#[cfg(test)]
+mod guard;
+#[cfg(test)]
+mod support;

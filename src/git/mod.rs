@@ -12,12 +12,18 @@ mod diff;
 mod discover;
 mod durable;
 mod environment;
+mod filter;
+mod index;
+mod index_file;
 mod merge;
 mod notes;
 mod object;
 mod refs;
 mod repo;
 mod revision;
+mod scan;
+mod snapshot;
+mod take;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trailer;
@@ -36,4 +42,5 @@ pub use object::{CommitInfo, Draft, Identity, Mode, ObjectError, Time, TreeEntry
 pub use refs::{Expected, RefError, RefUpdate};
 pub use repo::{Head, OpenError, Repo};
 pub use revision::RevisionError;
+pub use snapshot::{Change, ChangeKind, LeftOut, Snapshot, SnapshotError, Taken, Why};
 pub use trailer::{append, parse};
