@@ -70,10 +70,13 @@ enum Verb {
     Resume(commands::resume::Args),
     Stop(commands::stop::Args),
     Worktree(commands::worktree::Args),
+    Demo(commands::demo::Args),
     Doctor(commands::doctor::Args),
     Setup(commands::setup::Args),
     #[command(hide = true)]
     Supervise(commands::supervise::Args),
+    #[command(hide = true)]
+    Guard(commands::guard::Args),
     #[command(hide = true)]
     Generate(commands::generate::Args),
 }
@@ -101,7 +104,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         no_progress: global.no_progress,
         env: ui::Env::of_process(),
     });
-    trace(&ui, global.verbose, &verb);
+    trace(global.verbose, &verb);
     let outcome = enter(global.dir).and_then(|()| dispatch(&ui, verb));
     match outcome {
         Ok(()) => exit::DONE.into(),
@@ -115,14 +118,14 @@ pub fn command() -> clap::Command {
 }
 
 /// A supervisor begins its own trace, at the level that is configured.
-fn trace(ui: &Ui, verbose: u8, verb: &Verb) {
+fn trace(verbose: u8, verb: &Verb) {
     let level = match verbose {
         0 | 1 => "warn",
         2 => "debug",
         _ => "trace",
     };
     if !matches!(verb, Verb::Supervise(_)) {
-        ui::trace::start(level, ui.narration_look().colour);
+        ui::trace::start(level);
     }
 }
 
@@ -139,8 +142,10 @@ fn dispatch(ui: &Ui, verb: Verb) -> Result {
         Verb::Resume(args) => commands::resume::run(ui, &args),
         Verb::Stop(args) => commands::stop::run(ui, &args),
         Verb::Worktree(args) => commands::worktree::run(ui, &args),
+        Verb::Demo(args) => commands::demo::run(ui, &args),
         Verb::Doctor(args) => commands::doctor::run(ui, &args),
         Verb::Setup(args) => commands::setup::run(ui, &args),
+        Verb::Guard(args) => commands::guard::run(&args),
         Verb::Supervise(args) => commands::supervise::run(&args),
         Verb::Generate(args) => commands::generate::run(ui, &args),
     }
@@ -206,7 +211,11 @@ fn in_our_form(rendered: &str) -> CommandError {
     let mut verb = "git agent".to_owned();
     for line in rendered.lines().skip(1).map(str::trim) {
         if let Some(tip) = line.strip_prefix("tip: ") {
-            error = error.hint(tip);
+            error = error.hint(match tip.split_once(" exist") {
+                // "a similar argument exists: '--json'", "some similar subcommands exist: …"
+                Some((_, near)) => format!("Did you mean {}?", near.trim_start_matches(['s', ':', ' '])),
+                None => tip.to_owned(),
+            });
         } else if let Some(usage) = line.strip_prefix("Usage: ") {
             let words = usage.split(' ').take_while(|word| !word.starts_with(['[', '<', '-']));
             verb = words.collect::<Vec<_>>().join(" ");
@@ -250,7 +259,7 @@ mod tests {
     fn what_clap_refuses_is_said_in_our_form() {
         let error = refused(&["git-agent", "lsit"]);
         assert_eq!(error.message, "unrecognized subcommand 'lsit'");
-        assert_eq!(error.hints, ["a similar subcommand exists: 'list'", "git agent -h"]);
+        assert_eq!(error.hints, ["Did you mean 'ls', 'list'?", "git agent -h"]);
 
         let error = refused(&["git-agent", "say"]);
         assert_eq!(error.message, "the following required arguments were not provided: <SESSION>");

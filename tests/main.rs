@@ -2,7 +2,6 @@
 //!
 //! Invariant: nothing of the developer's own machine (configuration, keys, home) is read.
 
-// Always so in a test binary; said, because clippy allows tests what it denies the program.
 #[cfg(test)]
 mod guard;
 #[cfg(test)]

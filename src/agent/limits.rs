@@ -43,7 +43,7 @@ impl Limits {
 }
 
 /// Where a model that gives no answer leaves the session.
-pub fn rest_after(error: &ModelError) -> Rest {
+pub(super) fn rest_after(error: &ModelError) -> Rest {
     match error {
         ModelError::KeyRefused { .. } => {
             Rest::NeedsInput(Question { text: error.to_string(), options: Vec::new(), call_id: None })

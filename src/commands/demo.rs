@@ -26,7 +26,7 @@ const TASK: &str = "Roman numerals with a 4 or a 9 come out wrong. Make sh test.
 pub struct Args {
     /// Where to make the repository (default: a new folder among the temporary files)
     #[arg(value_name = "DIR")]
-    dir: Option<PathBuf>,
+    folder: Option<PathBuf>,
 }
 
 /// Runs the verb.
@@ -34,10 +34,10 @@ pub struct Args {
 /// # Errors
 /// A part of the demonstration failed; what it printed says why.
 pub fn run(ui: &Ui, args: &Args) -> Result {
-    let folder = match &args.dir {
-        Some(dir) => {
-            fs::create_dir(dir)?;
-            fs::canonicalize(dir)?
+    let folder = match &args.folder {
+        Some(folder) => {
+            fs::create_dir(folder)?;
+            fs::canonicalize(folder)?
         }
         None => tempfile::Builder::new().prefix("git-agent-demo-").tempdir()?.keep(),
     };

@@ -248,8 +248,14 @@ fn tell(context: &Context<'_>, plan: &Plan, created: &Created) -> Result {
     for path in submodules {
         context.ui.narrate(&format!("  submodule {path} initialised"));
     }
-    for line in included.lines() {
-        context.ui.narrate(&format!("  {line}"));
+    for path in &included.copied {
+        context.ui.narrate(&format!("  copied {}", path.display()));
+    }
+    for (path, reason) in &included.skipped {
+        context.ui.warning(&format!("{} is not copied: {reason}", path.display()));
+    }
+    for line in &included.bad_lines {
+        context.ui.warning(&format!(".worktreeinclude, {line}"));
     }
     context.ui.hint(&format!("git agent log -f {id}    git agent status {id}"));
     Ok(())

@@ -29,6 +29,6 @@ pub fn run(args: &Args) -> Result {
     // since must not keep a session from going on.
     let config = Repo::open(&args.common_dir).map(|repo| context::config_of(&repo));
     let level = config.ok().and_then(Result::ok).unwrap_or_default().0.log_level;
-    trace::start(level.name(), false);
+    trace::start(level.name());
     Ok(crate::supervise::run(&args.common_dir, &args.id)?)
 }

@@ -42,7 +42,7 @@ const PROGRAMS: [&str; 14] = [
 ///
 /// # Errors
 /// The base commit cannot be read.
-pub fn collect(repo: &Repo, spec: &Spec, base: ObjectId) -> Result<Facts, ObjectError> {
+pub(super) fn collect(repo: &Repo, spec: &Spec, base: ObjectId) -> Result<Facts, ObjectError> {
     let tree = repo.tree_of(base)?;
     let top = repo.list_tree(tree)?;
     let mut lines = vec![

@@ -221,6 +221,15 @@ impl Checkpoints {
         self.settle(None, code, state, journal)
     }
 
+    /// Brings the worktree's own index up to the tree taken last, so that `git status` there says
+    /// what is true. For when the session rests.
+    ///
+    /// # Errors
+    /// The index is locked or cannot be written.
+    pub fn rest(&mut self) -> Result<(), CheckpointError> {
+        Ok(self.snapshot.refresh_worktree_index()?)
+    }
+
     /// Moves the refs: both or none. If it is the branch that stands in the way, the record alone
     /// moves, so that the work is kept.
     fn settle(

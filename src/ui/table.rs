@@ -48,7 +48,7 @@ const GAP: usize = 2;
 const BAR: usize = 8;
 
 /// A session's id is never cut below this.
-const LEAST_SESSION: usize = 12;
+const LEAST_SESSION: usize = 5;
 
 /// A note gets a line of its own where fewer columns than this are left beside it.
 const LEAST_NOTE: usize = 16;
@@ -179,7 +179,7 @@ impl Layout {
         let progress_is_short = self.bar == 0;
         shown
             .map(|(_, name)| match name {
-                "PROGRESS" if progress_is_short => ("STEPS".to_owned(), Tone::Faint),
+                "PROGRESS" if progress_is_short => ("PLAN".to_owned(), Tone::Faint),
                 name => (name.to_owned(), Tone::Faint),
             })
             .collect()
@@ -412,7 +412,7 @@ pub(crate) mod tests {
   SESSION                 STATE        PROGRESS      CHANGES       VERIFY  COST   AGE
 ● add-rate-limiting-7f3k  running      ██████░░ 5/6  4 files +182  ✓       $0.41  12m
 ◐ fix-flaky-ci-2mq8       needs input  ██░░░░░░ 1/4  1 file  +3    –       $0.08  3m   which Postgres version?
-✓ docs-for-api-k91d       done         ████████ 4/4  9 files +640  ✓       ?      1h   conflicts with add-rate-limitin…
+✓ docs-for-api-k91d       done         ████████ 4/4  9 files +640  ✓       ?      1h   conflicts with add-rate-limiting
 ○ upgrade-axum-x0sn       queued                                                  1m
 ");
     }
@@ -436,11 +436,15 @@ pub(crate) mod tests {
     #[test]
     fn twenty_columns_hold() {
         assert_table(
-            Look { width: 26, unicode: false, ..TERMINAL },
+            Look { width: 20, unicode: false, ..TERMINAL },
             "
-  SESSION       STATE
-* add-rate-l..  running
-? fix-flaky-..  needs inpu
+  SESSION  STATE
+* add..    running
+? fix..    needs input
+  ` which Postgres..
++ doc..    done
+  ` conflicts with..
+. upg..    queued
 ",
         );
     }

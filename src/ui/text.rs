@@ -109,6 +109,9 @@ pub fn wrap(text: &str, room: usize) -> Vec<String> {
 }
 
 fn wrap_line(line: &str, room: usize) -> Vec<String> {
+    if width(line) <= room {
+        return vec![line.to_owned()];
+    }
     let indent: String = line.chars().take_while(|c| *c == ' ').take(room / 2).collect();
     let mut lines = Vec::new();
     let mut current = indent.clone();

@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn ages_have_one_unit() {
         let now = Timestamp::from_second(10_000_000).unwrap();
-        let age = |seconds| ago(Timestamp::from_second(10_000_000 - seconds).unwrap(), now);
+        let age = |seconds: i64| ago(Timestamp::from_second(10_000_000 - seconds).unwrap(), now);
         let said = [-5, 0, 59, 60, 3_599, 3_600, 172_799, 172_800, 4_838_399, 4_838_400].map(age);
         assert_eq!(said, ["0s", "0s", "59s", "1m", "59m", "1h", "47h", "2d", "55d", "8w"]);
     }
