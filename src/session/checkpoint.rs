@@ -15,9 +15,9 @@ use std::path::Path;
 
 use super::record::{Record, RecordError, Recorder};
 use super::spec::Spec;
-use crate::config::CommitStrategy;
 use super::state::{Changes, State};
 use super::subject::{self, Words};
+use crate::config::CommitStrategy;
 use crate::event;
 use crate::file::Changed;
 use crate::git::{
