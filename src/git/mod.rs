@@ -4,6 +4,7 @@
 //! agent could have written; no type of gix but [`ObjectId`] and [`BString`] shows outside.
 
 mod attributes;
+mod branch;
 mod cause;
 mod command;
 mod config;
