@@ -70,10 +70,13 @@ enum Verb {
     Resume(commands::resume::Args),
     Stop(commands::stop::Args),
     Worktree(commands::worktree::Args),
+    Demo(commands::demo::Args),
     Doctor(commands::doctor::Args),
     Setup(commands::setup::Args),
     #[command(hide = true)]
     Supervise(commands::supervise::Args),
+    #[command(hide = true)]
+    Guard(commands::guard::Args),
     #[command(hide = true)]
     Generate(commands::generate::Args),
 }
@@ -128,7 +131,7 @@ fn trace(verbose: u8, verb: &Verb) {
 
 fn dispatch(ui: &Ui, verb: Verb) -> Result {
     match verb {
-        Verb::Start(args) => commands::start::run(ui, args),
+        Verb::Start(args) => commands::start::run(ui, &args),
         Verb::List(args) => commands::list::run(ui, &args),
         Verb::Status(args) => commands::status::run(ui, &args),
         Verb::Log(args) => commands::log::run(ui, &args),
@@ -139,8 +142,10 @@ fn dispatch(ui: &Ui, verb: Verb) -> Result {
         Verb::Resume(args) => commands::resume::run(ui, &args),
         Verb::Stop(args) => commands::stop::run(ui, &args),
         Verb::Worktree(args) => commands::worktree::run(ui, &args),
+        Verb::Demo(args) => commands::demo::run(ui, &args),
         Verb::Doctor(args) => commands::doctor::run(ui, &args),
         Verb::Setup(args) => commands::setup::run(ui, &args),
+        Verb::Guard(args) => commands::guard::run(&args),
         Verb::Supervise(args) => commands::supervise::run(&args),
         Verb::Generate(args) => commands::generate::run(ui, &args),
     }

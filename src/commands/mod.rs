@@ -27,8 +27,10 @@ pub mod stop;
 
 pub mod worktree;
 
+pub mod demo;
 pub mod doctor;
 pub mod setup;
 
 pub mod generate;
+pub mod guard;
 pub mod supervise;

@@ -9,12 +9,17 @@ use std::io;
 use super::{CommandError, Kind};
 use crate::config::ConfigError;
 use crate::git::{BadOverride, GitError, ObjectError, OpenError, RefError, RevisionError};
+use crate::model::{ChoiceError, EndpointError, ModelError};
 use crate::process::ProcessError;
+use crate::runner::RunError;
+use crate::session::create::CreateError;
 use crate::session::format::FormatError;
 use crate::session::inbox::SendError;
 use crate::session::lock::LockError;
 use crate::session::state::IllegalMove;
 use crate::session::store::{Broken, FindError, SessionError};
+use crate::session::submodule::SubmoduleError;
+use crate::session::worktree::PlaceError;
 use crate::supervise::SpawnError;
 
 fn no(error: &dyn Error) -> CommandError {
@@ -188,6 +193,126 @@ impl From<SpawnError> for CommandError {
     fn from(error: SpawnError) -> Self {
         match error {
             SpawnError::Start(error) => error.into(),
+            error => no(&error),
+        }
+    }
+}
+
+impl From<ChoiceError> for CommandError {
+    fn from(error: ChoiceError) -> Self {
+        let hint = match &error {
+            ChoiceError::UnknownProvider { nearest: Some(nearest), .. } => {
+                format!("Did you mean {nearest}/…?")
+            }
+            _ => "git config --global agent.model anthropic/<model>, or --model".to_owned(),
+        };
+        usage(&error).hint(hint)
+    }
+}
+
+impl From<EndpointError> for CommandError {
+    fn from(error: EndpointError) -> Self {
+        match &error {
+            EndpointError::NoKey { looked_for, .. } => {
+                let first = looked_for.first().cloned().unwrap_or_default();
+                no(&error).hint(format!("Set {first}; git agent doctor shows what there is"))
+            }
+            EndpointError::BadAddress { .. } | EndpointError::PlainHttp { .. } => {
+                usage(&error).hint("An address begins with https://, or http:// on this machine")
+            }
+            EndpointError::KeyCommand { source_name, .. } => {
+                no(&error).hint(format!("git config --show-origin --get {source_name}"))
+            }
+            _ => no(&error),
+        }
+    }
+}
+
+impl From<ModelError> for CommandError {
+    fn from(error: ModelError) -> Self {
+        match &error {
+            ModelError::NotThere { .. } => {
+                no(&error).hint("Is the server running? git agent doctor shows which answer here")
+            }
+            ModelError::KeyRefused { .. } => {
+                no(&error).hint("git agent doctor shows where the key comes from")
+            }
+            ModelError::Transcript(_) => {
+                usage(&error).hint("git agent log --record FILE writes a transcript")
+            }
+            _ => no(&error),
+        }
+    }
+}
+
+impl From<RunError> for CommandError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Repo(error) => error.into(),
+            RunError::Session(error) => error.into(),
+            RunError::Lock(error) => error.into(),
+            error => no(&error),
+        }
+    }
+}
+
+impl From<CreateError> for CommandError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Place(error) => error.into(),
+            CreateError::Submodule(error) => error.into(),
+            CreateError::Format(error) => error.into(),
+            CreateError::Open(error) => error.into(),
+            CreateError::Process(error) => error.into(),
+            CreateError::Object(error) => error.into(),
+            CreateError::Ref(error) => error.into(),
+            CreateError::Io(error) => error.into(),
+            CreateError::Identity(_) => no(&error)
+                .hint("git config --global user.name \"…\"; git config --global user.email …"),
+            CreateError::Busy(_) => no(&error).hint("Try again in a moment"),
+            CreateError::Setup { ref said, .. } => {
+                let mut failed = no(&error);
+                failed.causes.extend(said.lines().last().map(str::to_owned));
+                failed.hint("git config --show-origin --get agent.setup; nothing was kept")
+            }
+            CreateError::Worktree { .. } => no(&error).hint("Nothing was kept; git worktree list"),
+            error => no(&error),
+        }
+    }
+}
+
+impl From<PlaceError> for CommandError {
+    fn from(error: PlaceError) -> Self {
+        match error {
+            PlaceError::Ref(error) => error.into(),
+            PlaceError::Io(error) => error.into(),
+            PlaceError::Name(_) => usage(&error).hint("Letters, digits, - and . are always fine"),
+            PlaceError::BranchExists { .. } => {
+                usage(&error).hint("--branch NAME names another; git branch --list shows them")
+            }
+            PlaceError::BranchInTheWay { .. } => usage(&error)
+                .hint("--branch NAME names another; agent.branchPrefix sets one for all sessions"),
+            PlaceError::PathExists { .. } => {
+                usage(&error).hint("--worktree NAME names another; nothing there was touched")
+            }
+            PlaceError::ThroughLink { .. } => {
+                no(&error).hint("git config agent.worktreePath names a place outside the checkout")
+            }
+            PlaceError::Template { .. } => usage(&error)
+                .hint("git config agent.worktreePath \"../{repo}.worktrees/{name}\" is the default"),
+            PlaceError::Random(_) => no(&error),
+        }
+    }
+}
+
+impl From<SubmoduleError> for CommandError {
+    fn from(error: SubmoduleError) -> Self {
+        match error {
+            SubmoduleError::Object(error) => error.into(),
+            SubmoduleError::Open(error) => error.into(),
+            SubmoduleError::Process(error) => error.into(),
+            SubmoduleError::Absent { .. } => no(&error)
+                .hint("git submodule update --init --recursive, then start again"),
             error => no(&error),
         }
     }

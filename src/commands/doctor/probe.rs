@@ -111,7 +111,8 @@ fn repository(context: std::result::Result<&Context<'_>, &CommandError>) -> Vec<
 }
 
 fn sandbox(here: &Path) -> Check {
-    match Sandbox::new(here, &std::env::temp_dir(), std::env::vars_os()) {
+    let env: Vec<_> = std::env::vars_os().collect();
+    match Sandbox::new(here, &env) {
         Err(error) => Check::new("sandbox", Verdict::Bad, error.to_string())
             .hint("Install bash: the agent's commands run in it"),
         Ok(sandbox) => match sandbox.level() {
