@@ -290,6 +290,21 @@ impl Folder {
         }
     }
 
+    /// Every file below, with its path; this folder's is `prefix`.
+    pub(super) fn files_mut<'a>(
+        &'a mut self,
+        prefix: BString,
+        into: &mut Vec<(BString, &'a mut File)>,
+    ) {
+        for (name, node) in &mut self.nodes {
+            let path = join(prefix.as_bstr(), name.as_bstr());
+            match node {
+                Node::File(file) => into.push((path, file)),
+                Node::Folder(inner) => inner.files_mut(path, into),
+            }
+        }
+    }
+
     /// This folder and all below, each with its path; the root's is `prefix`.
     pub(super) fn folders<'a>(&'a self, prefix: BString, into: &mut Vec<(BString, &'a Self)>) {
         let at = into.len();
