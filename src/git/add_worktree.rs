@@ -22,9 +22,9 @@ use crate::git::repo::Repo;
 use crate::git::smudge::Attributes;
 use crate::git::worktree::{WorktreeError, git_dir_of};
 
-/// The coarsest clock tick of the systems we run on, twice: a file written after that long has
-/// another change time than one written now.
-const TICK: Duration = Duration::from_millis(20);
+/// By so much the index must be younger than the files for its stat data to be trusted: a clock
+/// tick that the files' times are cut to, and one for its own.
+const TICKS: Duration = Duration::from_millis(24);
 
 /// A worktree to make.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +67,7 @@ impl Repo {
         let tree = tree.map_err(io::Error::other)?.detach();
         let mut root = Folder::read(self, tree)?;
         let attributes = Attributes::of(self, &root)?;
-        let git_dir = if self.needs_git() || attributes.want_process(self)? {
+        let git_dir = if self.needs_git() || attributes.want_git(self)? {
             made.by_git(add, &path)?
         } else {
             made.by_hand(add, &path, &mut root, &attributes)?
@@ -200,7 +200,7 @@ impl<'a> Made<'a> {
         let dot_git = [b"gitdir: ", git_dir.as_os_str().as_bytes(), b"\n"].concat();
         fs::write(path.join(".git"), dot_git)?;
         // What is written from now on shows in stat data, so the index may vouch for all files.
-        std::thread::sleep(TICK);
+        std::thread::sleep(TICKS);
         index_file::write(&git_dir, root, hash).map_err(|error| match error {
             WriteError::Io(error) => error,
             WriteError::Locked(lock) => io::Error::other(format!("{} exists", lock.display())),

@@ -20,7 +20,7 @@ use crate::git::repo::Repo;
 
 /// How long before the moment it was looked at a file must have changed last, in nanoseconds, to
 /// be known by its stat data. The coarsest clock tick of Linux is 10 ms.
-const TICK: i64 = 20_000_000;
+const TICK: i64 = 12_000_000;
 /// The same on a file system that keeps whole seconds (two on FAT).
 const COARSE_TICK: i64 = 2_000_000_000;
 /// A folder that nothing is remembered about.

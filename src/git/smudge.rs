@@ -4,7 +4,7 @@
 //! half filled, and filter programs from the user's configuration alone.
 
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gix::attrs::StateRef;
 use gix::attrs::search::Outcome;
@@ -36,6 +36,8 @@ pub(super) enum Form {
 /// The attributes of a tree, as a list of its `.gitattributes`; cheap to share.
 pub(super) struct Attributes {
     files: Vec<(BString, ObjectId)>,
+    /// The files outside the tree that add to them.
+    global: Vec<PathBuf>,
     is_plain: bool,
 }
 
@@ -70,39 +72,39 @@ impl Attributes {
         files.sort();
         let mut global = repo.gix().attribute_global_paths().map_err(io::Error::other)?;
         global.push(repo.common_dir().join("info/attributes"));
+        global.retain(|path| path.exists());
         let config = repo.gix().config_snapshot();
-        let is_plain = files.is_empty()
-            && !global.iter().any(|path| path.exists())
-            && config.string("core.autocrlf").is_none();
-        Ok(Self { files, is_plain })
+        let is_plain =
+            files.is_empty() && global.is_empty() && config.string("core.autocrlf").is_none();
+        Ok(Self { files, global, is_plain })
     }
 
-    /// Whether a long-running filter has a say: git asks it for many files at a time, and lets it
-    /// fetch them together.
+    /// Whether the files should be made by git itself: for a long-running filter, which git asks
+    /// for many files at a time, so that it can fetch them together; and for `ident`, which gix
+    /// 0.90 expands to `$Id: …$`, without git's space at the end.
     ///
     /// # Errors
     /// A `.gitattributes` cannot be read.
-    pub(super) fn want_process(&self, repo: &Repo) -> io::Result<bool> {
+    pub(super) fn want_git(&self, repo: &Repo) -> io::Result<bool> {
         if self.is_plain {
             return Ok(false);
         }
         let options = gix::filter::Pipeline::options(repo.gix()).map_err(io::Error::other)?;
         let with_process = options.drivers.iter().filter(|driver| driver.process.is_some());
-        let wanted: Vec<_> = with_process.map(|driver| format!("filter={}", driver.name)).collect();
-        if wanted.is_empty() {
-            return Ok(false);
-        }
-        let names_one = |text: &[u8]| wanted.iter().any(|name| text.contains_str(name));
+        let wanted: Vec<_> =
+            with_process.map(|driver| format!("filter={}", driver.name).into_bytes()).collect();
+        let has_one = |text: &[u8]| {
+            let mut words = text.split(u8::is_ascii_whitespace);
+            words.any(|word| word == b"ident" || wanted.iter().any(|wanted| word == *wanted))
+        };
         let mut blob = Vec::new();
         for (_, id) in &self.files {
             let found = repo.gix().objects.find_blob(id, &mut blob).map_err(io::Error::other)?;
-            if names_one(found.data) {
+            if has_one(found.data) {
                 return Ok(true);
             }
         }
-        let mut global = repo.gix().attribute_global_paths().map_err(io::Error::other)?;
-        global.push(repo.common_dir().join("info/attributes"));
-        Ok(global.iter().any(|path| fs_err::read(path).is_ok_and(|text| names_one(&text))))
+        Ok(self.global.iter().any(|path| fs_err::read(path).is_ok_and(|text| has_one(&text))))
     }
 }
 
