@@ -26,7 +26,7 @@ const TASK: &str = "Roman numerals with a 4 or a 9 come out wrong. Make sh test.
 pub struct Args {
     /// Where to make the repository (default: a new folder among the temporary files)
     #[arg(value_name = "DIR")]
-    dir: Option<PathBuf>,
+    folder: Option<PathBuf>,
 }
 
 /// Runs the verb.
@@ -34,10 +34,10 @@ pub struct Args {
 /// # Errors
 /// A part of the demonstration failed; what it printed says why.
 pub fn run(ui: &Ui, args: &Args) -> Result {
-    let folder = match &args.dir {
-        Some(dir) => {
-            fs::create_dir(dir)?;
-            fs::canonicalize(dir)?
+    let folder = match &args.folder {
+        Some(folder) => {
+            fs::create_dir(folder)?;
+            fs::canonicalize(folder)?
         }
         None => tempfile::Builder::new().prefix("git-agent-demo-").tempdir()?.keep(),
     };
@@ -48,7 +48,10 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     ui.narrate(&format!("A small repository with a failing test: {}", stage.repo.display()));
 
     let model = format!("replay/{}", transcript.display());
-    stage.agent(ui, &["start", TASK, "--verify", "sh test.sh", "--worktree", "roman", "--model", &model])?;
+    stage.agent(
+        ui,
+        &["start", TASK, "--verify", "sh test.sh", "--worktree", "roman", "--model", &model],
+    )?;
     stage.agent(ui, &["attach", "roman"])?;
     stage.agent(ui, &["list"])?;
     stage.agent(ui, &["worktree", "merge", "roman"])?;
@@ -82,7 +85,14 @@ impl Stage {
             self.quiet(&["config", "user.email", "demo@example.com"])?;
         }
         self.quiet(&["add", "."])?;
-        self.quiet(&["-c", "commit.gpgSign=false", "commit", "--quiet", "-m", "A program for Roman numerals"])
+        self.quiet(&[
+            "-c",
+            "commit.gpgSign=false",
+            "commit",
+            "--quiet",
+            "-m",
+            "A program for Roman numerals",
+        ])
     }
 
     /// Runs a verb of ours as a person would, and shows what was typed.
@@ -120,4 +130,3 @@ fn typed(args: &[&str]) -> String {
     });
     quoted.collect::<Vec<_>>().join(" ")
 }
-
