@@ -4,6 +4,13 @@
 //! from a hook or a `!` alias can never reach the outer index or git dir; and every child is in
 //! the trace.
 
+pub mod capture;
+pub mod guard;
+mod running;
+pub mod tree;
+
+pub use running::{Running, Watch};
+
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;

@@ -1,3 +1,37 @@
 //! git, one noun a file.
 //!
-//! Invariant: every ref write compares the old value; no git call of ours obeys config that an agent could have written.
+//! Invariant: every ref write compares the old value; no git call of ours obeys config that an
+//! agent could have written; no type of gix but [`ObjectId`] and [`BString`] shows outside.
+
+mod cause;
+mod command;
+mod config;
+//mod diff;
+mod discover;
+mod durable;
+mod environment;
+//mod merge;
+//mod notes;
+mod object;
+mod refs;
+mod repo;
+mod revision;
+//#[cfg(test)]
+//pub(crate) mod testing;
+//mod trailer;
+
+pub use gix::ObjectId;
+pub use gix::bstr::BString;
+
+pub use cause::Cause;
+pub use command::GitError;
+pub use config::{ConfigEntry, Scope};
+//pub use diff::{DiffError, DiffStat, FileChange, Status};
+pub use environment::{BadOverride, Environment};
+//pub use merge::{Merge, MergeError};
+//pub use notes::NotesError;
+pub use object::{CommitInfo, Draft, Identity, Mode, ObjectError, Time, TreeEntry};
+pub use refs::{Expected, RefError, RefUpdate};
+pub use repo::{Head, OpenError, Repo};
+pub use revision::RevisionError;
+//pub use trailer::{append, parse};

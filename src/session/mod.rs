@@ -1,5 +1,15 @@
 //! What a session is: on disk while it lives, in its ref for ever.
 //!
-//! Invariant: one writer, the holder of the lock.
+//! [`spec`] is what was asked, [`state`] where it is, [`journal`] what happened, [`inbox`] what
+//! people say to it, [`lock`] who runs it; [`store`] finds it.
+//!
+//! Invariant: one writer, the holder of the lock; everybody else reads, and writes to the inbox.
 
+pub mod format;
+pub mod id;
+pub mod inbox;
+pub mod journal;
+pub mod lock;
 pub mod spec;
+pub mod state;
+pub mod store;

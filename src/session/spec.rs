@@ -1,7 +1,173 @@
 //! What was asked: written once, never changed.
 //!
-//! Invariant: the first thing in the file is its format number.
+//! Invariant: the first thing in the file is its format number; what a session may do is decided
+//! here, so a resume can never loosen it.
 
-/// x
-#[derive(Debug)]
-pub struct Spec;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::format::{self, FormatError};
+
+/// What was asked of a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Format number of the file.
+    pub format: u32,
+    /// The session's id, `add-rate-limiting-7f3k`.
+    pub id: String,
+    /// Its name, which is its worktree's too: `add-rate-limiting`.
+    pub name: String,
+    /// The task, word for word.
+    pub task: String,
+    /// When it was asked.
+    pub created: Timestamp,
+    /// The branch, whole: `refs/heads/agent/add-rate-limiting`.
+    pub branch: String,
+    /// The worktree's absolute path on the machine where it was made.
+    pub worktree: PathBuf,
+    /// The folder that `start` was typed in, relative to the repository's root; empty for the root.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub folder: String,
+    /// The model, `anthropic/claude-…`.
+    pub model: String,
+    /// Commands that must succeed before the session is done.
+    #[serde(default)]
+    pub verify: Vec<String>,
+    /// What each commit's subject begins with, `feat(cart):`; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub commit_prefix: String,
+    /// When commits are made.
+    #[serde(default)]
+    pub commit_strategy: CommitStrategy,
+    /// Whether commits carry `Agent-Session:` and `Assisted-by:`.
+    #[serde(default = "yes")]
+    pub trailers: bool,
+    /// Whether nobody is there to answer.
+    #[serde(default)]
+    pub unattended: bool,
+    /// The sandbox level that was found and shown at the start: `full`, `reduced`, `none`.
+    pub sandbox: String,
+    /// What the work starts from.
+    pub base: Base,
+    /// What it may use up.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// What the work starts from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The commit, in hex.
+    pub commit: String,
+    /// How it was named: `main`, `HEAD`, `v1.2`.
+    pub name: String,
+}
+
+/// What a session may use up; what is not set is not limited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<u32>,
+    /// Seconds of work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    /// US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<f64>,
+}
+
+/// When commits are made on the session's branch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CommitStrategy {
+    /// At each step that changed something.
+    #[default]
+    Incremental,
+    /// When the model ends a turn.
+    Turn,
+    /// Once, when the session is done.
+    Single,
+    /// Never: the session's ref alone holds the code.
+    None,
+}
+
+impl Spec {
+    /// The file of the spec in a session's folder, and in the tree of a record.
+    pub const FILE: &str = "spec.toml";
+
+    /// The branch as people say it: without `refs/heads/`.
+    pub fn branch_name(&self) -> &str {
+        self.branch.strip_prefix("refs/heads/").unwrap_or(&self.branch)
+    }
+
+    /// Reads a spec; `path` names it in errors.
+    ///
+    /// # Errors
+    /// The text is no spec, or too new to be understood.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, FormatError> {
+        format::parse(text, path)
+    }
+
+    /// The text of the file.
+    ///
+    /// # Errors
+    /// A path is not UTF-8, which the file cannot hold.
+    pub fn to_text(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::session) fn sample(id: &str) -> Spec {
+        Spec {
+            format: 1,
+            id: id.to_owned(),
+            name: id[..id.len() - 5].to_owned(),
+            task: "Add rate limiting\nwith \"quotes\" and '''".to_owned(),
+            created: "2026-11-05T10:00:00Z".parse().unwrap(),
+            branch: format!("refs/heads/agent/{}", &id[..id.len() - 5]),
+            worktree: "/tmp/shop.worktrees/ä".into(),
+            folder: "crates/api".to_owned(),
+            model: "replay/x.jsonl".to_owned(),
+            verify: vec!["cargo test".to_owned()],
+            commit_prefix: "feat(cart):".to_owned(),
+            commit_strategy: CommitStrategy::Turn,
+            trailers: true,
+            unattended: false,
+            sandbox: "none".to_owned(),
+            base: Base { commit: "c0ffee".to_owned(), name: "main".to_owned() },
+            limits: Limits { max_steps: Some(50), timeout: Some(7200), budget: Some(5.0) },
+        }
+    }
+
+    #[test]
+    fn a_spec_reads_back_and_begins_with_its_format() {
+        let spec = sample("add-rate-7f3k");
+        let text = spec.to_text().unwrap();
+        assert!(text.starts_with("format = 1\n"), "{text}");
+        assert_eq!(Spec::parse(&text, Path::new("spec.toml")).unwrap(), spec);
+    }
+
+    #[test]
+    fn e09_a_newer_spec_is_read_as_far_as_it_is_understood() {
+        let text = sample("add-rate-7f3k").to_text().unwrap();
+        let newer = text.replacen("format = 1", "format = 2\nhue = \"blue\"", 1);
+        assert_eq!(Spec::parse(&newer, Path::new("spec.toml")).unwrap().format, 2);
+        let strange = newer.replace("\"turn\"", "\"by-moon\"");
+        let error = Spec::parse(&strange, Path::new("s/spec.toml")).unwrap_err();
+        assert_eq!(error.to_string(), "s/spec.toml is in format 2; this git-agent knows format 1");
+        let damaged = text.replace("\"turn\"", "\"by-moon\"");
+        let error = Spec::parse(&damaged, Path::new("s/spec.toml")).unwrap_err();
+        assert_eq!(error.to_string(), "s/spec.toml is damaged");
+    }
+}

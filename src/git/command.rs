@@ -1,0 +1,103 @@
+//! The git command: what gix lacks, and where the user's own set-up must apply.
+//!
+//! Invariant: a git child is told which repository it works on and never looks for one, so a
+//! `.git` that an agent made or swapped is never read; and it never waits for a person.
+
+use std::path::Path;
+
+use crate::git::environment::Environment;
+use crate::git::repo::Repo;
+use crate::process::{Cmd, Finished, ProcessError};
+
+/// A git child that was refused, or could not run at all.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// It ran and said no.
+    #[error("{said}")]
+    Refused {
+        /// Its exit code.
+        exit: i32,
+        /// Its own words, without `fatal:` and the hints below it.
+        said: String,
+    },
+    /// It could not run.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+}
+
+/// Settings that take away what a repository's configuration could make git run, and what could
+/// change the form of its answers. `-c` goes over every file.
+const HARDENED: [&str; 10] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.pager=cat",
+    "color.ui=false",
+    "gc.auto=0",
+    "log.showSignature=false",
+    "maintenance.auto=false",
+    "protocol.ext.allow=never",
+    "safe.bareRepository=explicit",
+    "submodule.recurse=false",
+];
+
+impl Repo {
+    /// git on this repository, for work of ours: no hooks, no file watcher, no pager, no prompt,
+    /// no lock taken to refresh an index, messages in English.
+    ///
+    /// A diff made with it still needs `--no-ext-diff --no-textconv`, and a command that writes
+    /// blobs from files runs the filters that the configuration names.
+    pub fn git(&self) -> Cmd {
+        let hardened = HARDENED
+            .iter()
+            .fold(git(self.environment()), |cmd, setting| cmd.arg("-c").arg(setting));
+        let cmd = hardened
+            .arg("--no-pager")
+            .arg("--no-optional-locks")
+            .env("LC_ALL", "C")
+            .env_remove("GIT_EXTERNAL_DIFF");
+        self.aim(cmd)
+    }
+
+    /// git on this repository with the user's own set-up: hooks, filters, signing, credentials.
+    /// It never prompts on a terminal.
+    pub fn user_git(&self) -> Cmd {
+        self.aim(git(self.environment()))
+    }
+
+    fn aim(&self, cmd: Cmd) -> Cmd {
+        let cmd = cmd.arg("--git-dir").arg(self.git_dir());
+        match self.work_dir() {
+            Some(work_dir) => cmd.arg("--work-tree").arg(work_dir).dir(work_dir),
+            None => cmd.dir(self.git_dir()),
+        }
+    }
+}
+
+/// git with the caller's settings, but not yet on any repository.
+pub(super) fn git(environment: &Environment) -> Cmd {
+    let cmd = Cmd::new("git").env_remove("GIT_NAMESPACE").env("GIT_TERMINAL_PROMPT", "0");
+    environment.settings().fold(cmd, |cmd, (key, value)| cmd.env(key, value))
+}
+
+/// Asks git where the repository of `dir` is, in the very environment we were started with.
+pub(super) fn asking_git(dir: &Path, environment: &Environment) -> Cmd {
+    let cmd = git(environment).dir(dir).env("LC_ALL", "C");
+    environment.pointers().fold(cmd, |cmd, (key, value)| cmd.env(key, value))
+}
+
+/// Runs to the end and takes any exit code but 0 for a refusal.
+pub(super) fn succeed(cmd: &Cmd) -> Result<Vec<u8>, GitError> {
+    let finished = cmd.run()?;
+    if finished.exit == 0 { Ok(finished.stdout) } else { Err(refusal(&finished)) }
+}
+
+/// git's own words for why it stopped.
+pub(super) fn refusal(finished: &Finished) -> GitError {
+    let text = String::from_utf8_lossy(&finished.stderr);
+    let said = text
+        .lines()
+        .find_map(|line| line.strip_prefix("fatal: ").or(line.strip_prefix("error: ")))
+        .or(text.lines().find(|line| !line.trim().is_empty()))
+        .map_or_else(|| format!("git ended with exit code {}", finished.exit), str::to_owned);
+    GitError::Refused { exit: finished.exit, said }
+}

@@ -1,0 +1,100 @@
+//! Finding the repository of a folder, as git does.
+//!
+//! Invariant: a repository that git would refuse (owner, format, bare by policy) is refused, in
+//! git's own words.
+
+use std::path::{Path, PathBuf};
+
+use gix::bstr::ByteSlice;
+
+use crate::git::command::{self, GitError};
+use crate::git::environment::Environment;
+use crate::git::repo::{OpenError, Repo};
+
+/// Repository extensions that git 2.47 and gix both know; with any other, git decides.
+const EXTENSIONS: [&str; 6] =
+    ["noop", "objectformat", "partialclone", "preciousobjects", "refstorage", "worktreeconfig"];
+
+impl Repo {
+    /// Opens the repository of `dir` as git finds it: upwards from `dir`, or where `GIT_DIR` and
+    /// its kin point, and only if git would trust it.
+    ///
+    /// # Errors
+    /// There is none, git refuses it, or it cannot be read.
+    pub fn discover(dir: &Path) -> Result<Self, OpenError> {
+        Self::discover_in(dir, Environment::of_process())
+    }
+
+    /// As [`Repo::discover`], in a given environment.
+    ///
+    /// # Errors
+    /// As [`Repo::discover`].
+    pub fn discover_in(dir: &Path, environment: Environment) -> Result<Self, OpenError> {
+        if !environment.points_somewhere()
+            && let Some(found) = plain(dir)
+        {
+            let repo = Self::open_in(&found.git_dir, Some(&found.work_dir), environment)?;
+            return if knows_format(&repo) {
+                Ok(repo)
+            } else {
+                let environment = repo.environment().clone();
+                asked(dir, environment)
+            };
+        }
+        asked(dir, environment)
+    }
+}
+
+struct Found {
+    git_dir: PathBuf,
+    work_dir: PathBuf,
+}
+
+/// The everyday case, without a git process: a checkout owned by the user, nothing special.
+fn plain(dir: &Path) -> Option<Found> {
+    let (path, trust) = gix::discover::upwards(dir).ok()?;
+    let (git_dir, work_dir) = path.into_repository_and_work_tree_directories();
+    (trust == gix::sec::Trust::Full).then_some(Found { git_dir, work_dir: work_dir? })
+}
+
+/// Every other case: git is asked, and what it refuses is refused in its words.
+fn asked(dir: &Path, environment: Environment) -> Result<Repo, OpenError> {
+    let ask = |what| command::asking_git(dir, &environment).args(["rev-parse", what]);
+    let git_dir = match command::succeed(&ask("--absolute-git-dir")) {
+        Ok(line) => path_of(&line),
+        Err(GitError::Refused { said, .. }) if said.contains("not a git repository") => {
+            return Err(OpenError::NotARepository(dir.to_owned()));
+        }
+        Err(GitError::Refused { said, .. }) if said.contains("dubious ownership") => {
+            return Err(OpenError::NotSafe { said });
+        }
+        Err(GitError::Refused { said, .. })
+            if said.contains("repository version") || said.contains("repository extension") =>
+        {
+            return Err(OpenError::Unsupported { said });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // Fails in a bare repository and inside a `.git`: then the git dir itself tells.
+    let work_dir = command::succeed(&ask("--show-toplevel")).ok().map(|line| path_of(&line));
+    Repo::open_in(&git_dir, work_dir.as_deref(), environment)
+}
+
+fn path_of(line: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    PathBuf::from(std::ffi::OsStr::from_bytes(line))
+}
+
+fn knows_format(repo: &Repo) -> bool {
+    let config = repo.gix().config_snapshot();
+    let version = config.integer("core.repositoryFormatVersion").unwrap_or(0);
+    let known = config.plumbing().sections_by_name("extensions").is_none_or(|mut sections| {
+        sections.all(|section| {
+            section.value_names().all(|name| {
+                EXTENSIONS.contains(&name.as_bytes().to_str_lossy().to_lowercase().as_str())
+            })
+        })
+    });
+    version == 0 || (version == 1 && known)
+}

@@ -1,0 +1,339 @@
+//! Objects: blobs, trees, commits.
+//!
+//! Invariant: what is written is byte for byte what git would write; an object that exists is not
+//! written again; nothing here moves a ref.
+
+use gix::bstr::{BStr, BString, ByteSlice};
+use gix::objs::Exists as _;
+use gix::objs::tree::EntryKind;
+use gix::validate::{self, path::component};
+
+use crate::git::ObjectId;
+use crate::git::cause::Cause;
+use crate::git::repo::Repo;
+
+/// A person's name and address, as commits carry them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The name.
+    pub name: String,
+    /// The address.
+    pub email: String,
+}
+
+/// A moment, with the clock offset of where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time {
+    /// Seconds since 1970.
+    pub seconds: i64,
+    /// Seconds east of UTC.
+    pub offset: i32,
+}
+
+/// A commit to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// Its tree.
+    pub tree: ObjectId,
+    /// Its parents, the first one first.
+    pub parents: Vec<ObjectId>,
+    /// Whose work it is.
+    pub author: Identity,
+    /// Who commits it.
+    pub committer: Identity,
+    /// When; now, by the local clock, if none is given.
+    pub time: Option<Time>,
+    /// Its message, written as it is.
+    pub message: String,
+}
+
+/// A commit that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// Its tree.
+    pub tree: ObjectId,
+    /// Its parents, the first one first.
+    pub parents: Vec<ObjectId>,
+    /// Whose work it is.
+    pub author: Identity,
+    /// Who committed it.
+    pub committer: Identity,
+    /// When it was committed.
+    pub time: Time,
+    /// Its message, lossy where it is not UTF-8.
+    pub message: String,
+}
+
+/// What an entry of a tree is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A file: 100644.
+    File,
+    /// A file that may be executed: 100755.
+    Executable,
+    /// A symbolic link: 120000.
+    Link,
+    /// A folder: 040000.
+    Tree,
+    /// A commit of a submodule: 160000.
+    Commit,
+}
+
+/// One entry of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeEntry {
+    /// Its path from the tree that was listed.
+    pub path: BString,
+    /// What it is.
+    pub mode: Mode,
+    /// Its object.
+    pub id: ObjectId,
+}
+
+/// Why an object was not read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what}")]
+pub struct ObjectError {
+    /// What was attempted.
+    pub what: String,
+    /// What stood in the way.
+    #[source]
+    pub source: Cause,
+}
+
+impl ObjectError {
+    pub(super) fn new(what: impl Into<String>) -> impl FnOnce(gix::Error) -> Self {
+        let what = what.into();
+        |source| Self { what, source: source.into() }
+    }
+}
+
+impl Repo {
+    /// Writes bytes as a blob, as they are: no filter is applied.
+    ///
+    /// # Errors
+    /// The object store cannot be written.
+    pub fn write_blob(&self, bytes: &[u8]) -> Result<ObjectId, ObjectError> {
+        let id = self.gix().write_blob(bytes).map_err(ObjectError::new("write a blob"))?;
+        Ok(self.written(id.detach()))
+    }
+
+    /// The bytes of a blob.
+    ///
+    /// # Errors
+    /// There is no such blob, or it cannot be read.
+    pub fn read_blob(&self, id: ObjectId) -> Result<Vec<u8>, ObjectError> {
+        let blob = self.gix().find_blob(id).map_err(ObjectError::new(format!("read blob {id}")))?;
+        Ok(blob.detach().data)
+    }
+
+    /// Whether the repository has this object.
+    pub fn has_object(&self, id: ObjectId) -> bool {
+        self.gix().objects.exists(&id)
+    }
+
+    /// Writes the tree that `base` becomes with these changes: paths set, or taken away with none.
+    /// Only the folders on the way are read and written. Without a base it starts empty.
+    ///
+    /// # Errors
+    /// A path is not one that git allows in a tree, or the object store fails.
+    pub fn edit_tree(
+        &self,
+        base: Option<ObjectId>,
+        edits: &[(impl AsRef<[u8]>, Option<(Mode, ObjectId)>)],
+    ) -> Result<ObjectId, ObjectError> {
+        let failed = || ObjectError::new("edit a tree");
+        let base = base.unwrap_or_else(|| self.empty_tree());
+        let mut editor = self.gix().edit_tree(base).map_err(failed())?;
+        for (path, entry) in edits {
+            let path = path.as_ref().as_bstr();
+            match entry {
+                Some((mode, id)) => {
+                    self.check_path(path, *mode)?;
+                    editor.upsert(path, mode.kind(), *id)
+                }
+                None => editor.remove(path),
+            }
+            .map_err(failed())?;
+        }
+        let mut editor = editor.detach();
+        editor
+            .write(|tree| Ok(self.written(self.gix().write_object(tree)?.detach())))
+            .map_err(failed())
+    }
+
+    /// Refuses what git refuses in a tree (`verify_path` in its read-cache.c): empty, `.`, `..`,
+    /// `.git` in any spelling that some file system takes for it.
+    fn check_path(&self, path: &BStr, mode: Mode) -> Result<(), ObjectError> {
+        let options = component::Options {
+            protect_windows: cfg!(windows),
+            protect_hfs: self.config_bool("core.protectHFS").unwrap_or(cfg!(target_os = "macos")),
+            protect_ntfs: self.config_bool("core.protectNTFS").unwrap_or(true),
+        };
+        let mode = (mode == Mode::Link).then_some(component::Mode::Symlink);
+        for name in path.split_str("/") {
+            validate::path::component(name.as_bstr(), mode, options)
+                .map_err(gix::Error::from_error)
+                .map_err(ObjectError::new(format!("store the path '{path}'")))?;
+        }
+        Ok(())
+    }
+
+    /// The id of the tree without entries.
+    pub fn empty_tree(&self) -> ObjectId {
+        ObjectId::empty_tree(self.gix().object_hash())
+    }
+
+    /// The tree of a commit.
+    ///
+    /// # Errors
+    /// There is no such commit, or it cannot be read.
+    pub fn tree_of(&self, commit: ObjectId) -> Result<ObjectId, ObjectError> {
+        let failed = || ObjectError::new(format!("read commit {commit}"));
+        let commit = self.gix().find_commit(commit).map_err(failed())?;
+        Ok(commit.tree_id().map_err(failed())?.detach())
+    }
+
+    /// The content of the file or link at a path of a tree; none if there is none.
+    ///
+    /// # Errors
+    /// The object store cannot be read.
+    pub fn read_path(
+        &self,
+        tree: ObjectId,
+        path: impl AsRef<[u8]>,
+    ) -> Result<Option<Vec<u8>>, ObjectError> {
+        match self.entry(tree, path)? {
+            Some(TreeEntry { mode: Mode::File | Mode::Executable | Mode::Link, id, .. }) => {
+                self.read_blob(id).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The entry at a path of a tree.
+    ///
+    /// # Errors
+    /// The object store cannot be read.
+    pub fn entry(
+        &self,
+        tree: ObjectId,
+        path: impl AsRef<[u8]>,
+    ) -> Result<Option<TreeEntry>, ObjectError> {
+        let path = path.as_ref().as_bstr();
+        let failed = || ObjectError::new(format!("read tree {tree}"));
+        let root = self.gix().find_tree(tree).map_err(failed())?;
+        let entry = root.lookup_entry(path.split_str("/")).map_err(failed())?;
+        Ok(entry.map(|entry| TreeEntry {
+            path: path.to_owned(),
+            mode: Mode::of(entry.mode().kind()),
+            id: entry.object_id(),
+        }))
+    }
+
+    /// The entries of one folder: `tree` itself, not what is below it.
+    ///
+    /// # Errors
+    /// The object store cannot be read.
+    pub fn list_tree(&self, tree: ObjectId) -> Result<Vec<TreeEntry>, ObjectError> {
+        let failed = || ObjectError::new(format!("read tree {tree}"));
+        let tree = self.gix().find_tree(tree).map_err(failed())?;
+        let entries = tree.iter().map(|entry| {
+            let entry = entry?;
+            Ok(TreeEntry {
+                path: entry.filename().to_owned(),
+                mode: Mode::of(entry.mode().kind()),
+                id: entry.object_id(),
+            })
+        });
+        entries.collect::<gix::Result<_>>().map_err(failed())
+    }
+
+    /// Writes a commit. It is not signed, and no hook runs.
+    ///
+    /// # Errors
+    /// The object store cannot be written.
+    pub fn write_commit(&self, draft: &Draft) -> Result<ObjectId, ObjectError> {
+        let failed = || ObjectError::new("write a commit");
+        let time = draft.time.map_or_else(gix::date::Time::now_local_or_utc, |time| {
+            gix::date::Time::new(time.seconds, time.offset)
+        });
+        let commit = gix::objs::Commit {
+            tree: draft.tree,
+            parents: draft.parents.iter().copied().collect(),
+            author: draft.author.signature(time),
+            committer: draft.committer.signature(time),
+            encoding: None,
+            message: draft.message.as_str().into(),
+            extra_headers: Vec::new(),
+        };
+        let id = self.gix().write_object(&commit).map_err(failed())?;
+        Ok(self.written(id.detach()))
+    }
+
+    /// Reads a commit.
+    ///
+    /// # Errors
+    /// There is no such commit, or it cannot be read.
+    pub fn read_commit(&self, id: ObjectId) -> Result<CommitInfo, ObjectError> {
+        let failed = || ObjectError::new(format!("read commit {id}"));
+        let commit = self.gix().find_commit(id).map_err(failed())?;
+        let decoded = commit.decode().map_err(failed())?;
+        let author = decoded.author().map_err(failed())?;
+        let committer = decoded.committer().map_err(failed())?;
+        let time = committer.time().map_err(failed())?;
+        Ok(CommitInfo {
+            tree: decoded.tree(),
+            parents: decoded.parents().collect(),
+            author: Identity::of(&author),
+            committer: Identity::of(&committer),
+            time: Time { seconds: time.seconds, offset: time.offset },
+            message: decoded.message.to_str_lossy().into_owned(),
+        })
+    }
+
+    /// Notes an object as written, so that it is on the disk before a ref points to it. For
+    /// objects that were written around this type.
+    pub fn written(&self, id: ObjectId) -> ObjectId {
+        self.unsynced().add(id);
+        id
+    }
+}
+
+impl Identity {
+    fn of(signature: &gix::actor::SignatureRef<'_>) -> Self {
+        Self {
+            name: signature.name.to_str_lossy().into_owned(),
+            email: signature.email.to_str_lossy().into_owned(),
+        }
+    }
+
+    /// git's form has no place for these characters, and git drops them too (ident.c).
+    fn signature(&self, time: gix::date::Time) -> gix::actor::Signature {
+        let clean =
+            |text: &str| -> BString { text.replace(['<', '>', '\n', '\0'], "").trim().into() };
+        gix::actor::Signature { name: clean(&self.name), email: clean(&self.email), time }
+    }
+}
+
+impl Mode {
+    pub(super) fn kind(self) -> EntryKind {
+        match self {
+            Self::File => EntryKind::Blob,
+            Self::Executable => EntryKind::BlobExecutable,
+            Self::Link => EntryKind::Link,
+            Self::Tree => EntryKind::Tree,
+            Self::Commit => EntryKind::Commit,
+        }
+    }
+
+    pub(super) fn of(kind: EntryKind) -> Self {
+        match kind {
+            EntryKind::Blob => Self::File,
+            EntryKind::BlobExecutable => Self::Executable,
+            EntryKind::Link => Self::Link,
+            EntryKind::Tree => Self::Tree,
+            EntryKind::Commit => Self::Commit,
+        }
+    }
+}

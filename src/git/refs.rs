@@ -1,0 +1,302 @@
+//! Refs: read, listed, and moved together or not at all.
+//!
+//! Invariant: no ref moves unless every ref of the transaction still has the value it was expected
+//! to have, and everything they will point to is on the disk before.
+//!
+//! The user's `reference-transaction` hook is not run by [`Repo::update_refs`], which is for refs of
+//! ours: it would run at every step, and its refusal would cost a finished step. A landing moves a
+//! branch of the user's, so it goes through [`Repo::update_refs_as_user`], where the hook decides.
+
+use gix::bstr::ByteSlice;
+use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
+use gix::refs::{FullName, Target};
+
+use crate::git::cause::Cause;
+use crate::git::command::{self, GitError};
+use crate::git::repo::Repo;
+use crate::git::{Identity, ObjectId};
+use crate::process::Cmd;
+
+/// One move of one ref.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefUpdate {
+    /// Full name, `refs/…`.
+    pub name: String,
+    /// What it must be before.
+    pub old: Expected,
+    /// What it is to be; none deletes it.
+    pub new: Option<ObjectId>,
+    /// One line for the reflog.
+    pub reason: String,
+}
+
+/// What a ref must be for a transaction to go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// It must not exist.
+    Absent,
+    /// It must point here.
+    Is(ObjectId),
+    /// Whatever it is, it is replaced: only where the caller means just that.
+    Any,
+}
+
+/// Why refs were not read or moved.
+#[derive(Debug, thiserror::Error)]
+pub enum RefError {
+    /// A ref is not what it was expected to be; nothing has moved.
+    #[error("{name} has moved: expected {}, found {}", or_nothing(.expected), or_nothing(.found))]
+    Moved {
+        /// The first such ref.
+        name: String,
+        /// What was expected; none for "absent".
+        expected: Option<ObjectId>,
+        /// What is there; none for "absent".
+        found: Option<ObjectId>,
+    },
+    /// Not a name that a ref may have.
+    #[error("'{0}' is not a valid ref name")]
+    BadName(String),
+    /// git refused, or a hook of the user's did; nothing has moved.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// `HEAD` is missing or damaged.
+    #[error("HEAD cannot be read")]
+    NoHead,
+    /// An object that a ref would point to could not be put on the disk; nothing has moved.
+    #[error("cannot put objects on the disk")]
+    Sync(#[source] std::io::Error),
+    /// The refs could not be read or written.
+    #[error("cannot {what}")]
+    Store {
+        /// What was attempted.
+        what: String,
+        /// What stood in the way.
+        #[source]
+        source: Cause,
+    },
+}
+
+fn or_nothing(id: &Option<ObjectId>) -> String {
+    id.map_or_else(|| "nothing".to_owned(), |id| id.to_string())
+}
+
+impl Repo {
+    /// The object that a ref points to, symbolic refs followed. The name is full, `refs/…`, and is
+    /// never taken for the short form of another.
+    ///
+    /// # Errors
+    /// The name is not valid, or the ref cannot be read.
+    pub fn ref_id(&self, name: &str) -> Result<Option<ObjectId>, RefError> {
+        let full = full_name(name)?;
+        if self.is_reftable() {
+            // One exact name; `rev-parse` would try `refs/tags/<name>` and others after it.
+            let refs = self.for_each_ref(name)?;
+            return Ok(refs.into_iter().find(|(found, _)| found == name).map(|(_, id)| id));
+        }
+        let unreadable = |source: gix::Error| store_error(format!("read {name}"), source);
+        let found = self.gix().try_find_reference(full.as_ref()).map_err(unreadable)?;
+        let Some(mut reference) = found.filter(|reference| reference.name() == full.as_ref())
+        else {
+            return Ok(None);
+        };
+        match reference.follow_to_object() {
+            Ok(id) => Ok(Some(id.detach())),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(unreadable(error)),
+        }
+    }
+
+    /// All refs below a prefix that ends in `/`, with the objects they point to, by name. A ref
+    /// that cannot be read is left out, as `git for-each-ref` does.
+    ///
+    /// # Errors
+    /// The refs cannot be listed.
+    pub fn refs(&self, prefix: &str) -> Result<Vec<(String, ObjectId)>, RefError> {
+        if self.is_reftable() {
+            return self.for_each_ref(prefix);
+        }
+        let unlisted = |source: gix::Error| store_error(format!("list {prefix}"), source);
+        let platform = self.gix().references().map_err(unlisted)?;
+        let mut refs = Vec::new();
+        for reference in platform.prefixed(prefix.as_bytes().as_bstr()).map_err(unlisted)? {
+            let id = match reference {
+                Ok(mut reference) => {
+                    let name = reference.name().as_bstr().to_str_lossy().into_owned();
+                    reference.follow_to_object().map(|id| (name, id.detach()))
+                }
+                Err(error) => Err(error),
+            };
+            match id {
+                Ok(named) => refs.push(named),
+                Err(error) => tracing::warn!(prefix, %error, "a ref cannot be read"),
+            }
+        }
+        Ok(refs)
+    }
+
+    /// Moves all these refs, or none of them.
+    ///
+    /// # Errors
+    /// [`RefError::Moved`] if one is not as expected; otherwise what stood in the way.
+    pub fn update_refs(&self, updates: &[RefUpdate]) -> Result<(), RefError> {
+        self.sync_objects()?;
+        if self.is_reftable() {
+            return self.update_by(self.git(), updates);
+        }
+        let edits = updates.iter().map(edit).collect::<Result<Vec<_>, _>>()?;
+        let who = self.reflog_identity();
+        let time = gix::date::Time::now_local_or_utc().to_string();
+        let who = gix::actor::SignatureRef {
+            name: who.name.as_bytes().as_bstr(),
+            email: who.email.as_bytes().as_bstr(),
+            time: &time,
+        };
+        match self.gix().edit_references_as(edits, Some(who)) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(self.moved(updates)?.unwrap_or_else(|| {
+                let names: Vec<_> = updates.iter().map(|update| update.name.as_str()).collect();
+                store_error(format!("update {}", names.join(", ")), source)
+            })),
+        }
+    }
+
+    /// As [`Repo::update_refs`], with the user's `reference-transaction` hook run, which may refuse.
+    ///
+    /// # Errors
+    /// As [`Repo::update_refs`]; a hook's refusal is [`RefError::Git`] with the hook's words.
+    pub fn update_refs_as_user(&self, updates: &[RefUpdate]) -> Result<(), RefError> {
+        self.sync_objects()?;
+        self.update_by(self.user_git(), updates)
+    }
+
+    /// One transaction of `git update-ref --stdin`. git takes one reason for all of them.
+    fn update_by(&self, git: Cmd, updates: &[RefUpdate]) -> Result<(), RefError> {
+        let mut lines = Vec::new();
+        let null = self.null_id();
+        for RefUpdate { name, old, new, .. } in updates {
+            full_name(name)?;
+            let old = match old {
+                Expected::Absent => null.to_string(),
+                Expected::Is(id) => id.to_string(),
+                Expected::Any => String::new(),
+            };
+            let line = match new {
+                Some(new) => format!("update {name}\0{new}\0{old}\0"),
+                None if old == null.to_string() => format!("verify {name}\0{old}\0"),
+                None => format!("delete {name}\0{old}\0"),
+            };
+            lines.extend_from_slice(line.as_bytes());
+        }
+        let reason = updates.first().map_or("", |update| &update.reason);
+        let cmd = git.args(["update-ref", "--no-deref", "-m", &one_line(reason), "--stdin", "-z"]);
+        match command::succeed(&cmd.stdin(lines)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.moved(updates)?.unwrap_or(error.into())),
+        }
+    }
+
+    /// After a failure: the first ref that is not as it was expected to be.
+    fn moved(&self, updates: &[RefUpdate]) -> Result<Option<RefError>, RefError> {
+        for RefUpdate { name, old, .. } in updates {
+            let expected = match old {
+                Expected::Absent => None,
+                Expected::Is(id) => Some(*id),
+                Expected::Any => continue,
+            };
+            let found = self.ref_id(name)?;
+            if found != expected {
+                return Ok(Some(RefError::Moved { name: name.clone(), expected, found }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Puts what was written so far on the disk; [`Repo::update_refs`] does it by itself.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn sync_objects(&self) -> Result<(), RefError> {
+        self.unsynced().sync(&self.common_dir().join("objects")).map_err(RefError::Sync)
+    }
+
+    /// The branch that `HEAD` names, and the commit it stands for.
+    pub(super) fn head_target(&self) -> Result<(Option<String>, Option<ObjectId>), RefError> {
+        if self.is_reftable() {
+            let name = one_answer(&self.git().args(["symbolic-ref", "-q", "HEAD"]))?;
+            let id =
+                one_answer(&self.git().args(["rev-parse", "-q", "--verify", "HEAD^{commit}"]))?;
+            return Ok((name, id.map(|id| parse_id(&id)).transpose()?));
+        }
+        let head = self.gix().head().map_err(|source| store_error("read HEAD".into(), source))?;
+        let name = head.referent_name().map(|name| name.as_bstr().to_str_lossy().into_owned());
+        let id = match &name {
+            Some(branch) => self.ref_id(branch)?,
+            None => head.id().map(gix::Id::detach),
+        };
+        Ok((name, id))
+    }
+
+    fn for_each_ref(&self, prefix: &str) -> Result<Vec<(String, ObjectId)>, RefError> {
+        let format = "--format=%(objectname) %(refname)";
+        let listed = command::succeed(&self.git().args(["for-each-ref", format, "--", prefix]))?;
+        let listed = listed.to_str_lossy();
+        let lines = listed.lines().filter_map(|line| line.split_once(' '));
+        lines.map(|(id, name)| Ok((name.to_owned(), parse_id(id)?))).collect()
+    }
+
+    /// Who a reflog names: the user, or the program where git does not know the user either.
+    fn reflog_identity(&self) -> Identity {
+        match self.gix().committer() {
+            Some(Ok(who)) => Identity { name: who.name.to_string(), email: who.email.to_string() },
+            _ => Identity { name: "git-agent".into(), email: "git-agent@localhost".into() },
+        }
+    }
+}
+
+fn full_name(name: &str) -> Result<FullName, RefError> {
+    let bad = || RefError::BadName(name.to_owned());
+    if !name.starts_with("refs/") {
+        return Err(bad());
+    }
+    FullName::try_from(name).map_err(|_| bad())
+}
+
+fn edit(update: &RefUpdate) -> Result<RefEdit, RefError> {
+    let name = full_name(&update.name)?;
+    let expected = match update.old {
+        Expected::Absent => PreviousValue::MustNotExist,
+        Expected::Is(id) => PreviousValue::MustExistAndMatch(Target::Object(id)),
+        Expected::Any => PreviousValue::Any,
+    };
+    let change = match update.new {
+        Some(id) => {
+            let log = LogChange { message: one_line(&update.reason).into(), ..Default::default() };
+            Change::Update { log, expected, new: Target::Object(id) }
+        }
+        None => Change::Delete { expected, log: RefLog::AndReference },
+    };
+    Ok(RefEdit { change, name, deref: false })
+}
+
+fn one_line(reason: &str) -> String {
+    reason.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The line that a git command prints; none if it exits with 1, its way to say "there is none".
+fn one_answer(cmd: &Cmd) -> Result<Option<String>, GitError> {
+    match command::succeed(cmd) {
+        Ok(line) => Ok(Some(line.trim_end().to_str_lossy().into_owned())),
+        Err(GitError::Refused { exit: 1, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn parse_id(hex: &str) -> Result<ObjectId, RefError> {
+    ObjectId::from_hex(hex.as_bytes())
+        .map_err(|error| store_error(format!("read '{hex}' as an object id"), error))
+}
+
+fn store_error(what: String, source: impl Into<Cause>) -> RefError {
+    RefError::Store { what, source: source.into() }
+}

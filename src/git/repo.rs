@@ -1,0 +1,312 @@
+//! A repository, opened once and seen from one folder.
+//!
+//! Invariant: all paths are absolute and free of symbolic links, so one repository has one name;
+//! what the environment says of another repository or index has no effect on this one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fs_err as fs;
+use gix::bstr::ByteSlice;
+
+use crate::git::cause::Cause;
+use crate::git::command::{self, GitError};
+use crate::git::durable::Unsynced;
+use crate::git::environment::{BadOverride, Environment};
+use crate::git::refs::RefError;
+use crate::git::{Identity, ObjectId};
+use crate::process::ProcessError;
+
+/// One opened repository. A clone shares everything but its object cache, and is cheap; it may be
+/// sent to another thread.
+#[derive(Clone, Debug)]
+pub struct Repo {
+    gix: gix::Repository,
+    git_dir: PathBuf,
+    common_dir: PathBuf,
+    work_dir: Option<PathBuf>,
+    reftable: bool,
+    environment: Arc<Environment>,
+    unsynced: Unsynced,
+}
+
+/// What `HEAD` is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// On a branch.
+    Branch {
+        /// Full name, `refs/heads/…`.
+        name: String,
+        /// Its commit.
+        id: ObjectId,
+    },
+    /// On a commit, without a branch.
+    Detached(ObjectId),
+    /// On a branch that has no commit yet, by its full name.
+    Unborn(String),
+}
+
+/// Why a repository could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is none at or above the folder.
+    #[error("not a git repository: {}", .0.display())]
+    NotARepository(PathBuf),
+    /// git does not trust its owner, in git's words.
+    #[error("{said}")]
+    NotSafe {
+        /// What git said, with its own advice.
+        said: String,
+    },
+    /// Its format is newer than git or we know.
+    #[error("{said}")]
+    Unsupported {
+        /// What git said.
+        said: String,
+    },
+    /// git itself refused for another reason.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A setting in the environment is malformed.
+    #[error(transparent)]
+    Override(#[from] BadOverride),
+    /// A file of it cannot be read.
+    #[error("cannot read the repository")]
+    Io(#[from] std::io::Error),
+    /// What was found cannot be opened.
+    #[error("cannot open {}", .git_dir.display())]
+    Broken {
+        /// The git dir.
+        git_dir: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Cause,
+    },
+}
+
+impl From<ProcessError> for OpenError {
+    fn from(error: ProcessError) -> Self {
+        Self::Git(GitError::Process(error))
+    }
+}
+
+impl Repo {
+    /// Opens the repository with this git dir: a bare one, a checkout's `.git`, or
+    /// `worktrees/<id>` for the view of a linked worktree. `GIT_DIR` and its kin have no effect.
+    ///
+    /// # Errors
+    /// It is not a git dir, or cannot be read.
+    pub fn open(git_dir: &Path) -> Result<Self, OpenError> {
+        Self::open_in(git_dir, None, Environment::of_process())
+    }
+
+    /// As [`Repo::open`], in a given environment, and with the checkout where that is known.
+    pub(super) fn open_in(
+        git_dir: &Path,
+        work_dir: Option<&Path>,
+        environment: Environment,
+    ) -> Result<Self, OpenError> {
+        let git_dir = fs::canonicalize(git_dir)?;
+        let broken = |source| OpenError::Broken { git_dir: git_dir.clone(), source };
+        let options = options(&environment)?;
+        let mut gix = gix::open_opts(&git_dir, options).map_err(|error| {
+            if error.is_not_found() {
+                OpenError::NotARepository(git_dir.clone())
+            } else {
+                broken(error.into())
+            }
+        })?;
+        gix.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
+        gix.clear_namespace();
+        let common_dir = fs::canonicalize(gix.common_dir())?;
+        let work_dir = match work_dir {
+            Some(known) => Some(known.to_owned()),
+            None => work_dir_of(&gix, &git_dir, &common_dir)?,
+        };
+        // A checkout that was deleted leaves its git dir behind: that is still opened, bare.
+        let work_dir = match work_dir.map(fs::canonicalize) {
+            Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
+            other => other.transpose()?,
+        };
+        gix.set_workdir(work_dir.clone()).map_err(|error| broken(error.into()))?;
+        let storage = gix.config_snapshot().string("extensions.refStorage");
+        let reftable = match storage.as_ref().map(|name| name.to_str_lossy()) {
+            None => false,
+            Some(name) if name == "files" => false,
+            Some(name) if name == "reftable" => true,
+            Some(name) => {
+                let said = format!("unknown ref storage format '{name}'");
+                return Err(OpenError::Unsupported { said });
+            }
+        };
+        let unsynced = Unsynced::default();
+        let environment = Arc::new(environment);
+        Ok(Self { gix, git_dir, common_dir, work_dir, reftable, environment, unsynced })
+    }
+
+    /// The git dir of this view: for a linked worktree `worktrees/<id>` in [`Repo::common_dir`].
+    pub fn git_dir(&self) -> &Path {
+        &self.git_dir
+    }
+
+    /// The git dir that all worktrees share.
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
+    /// The checkout of this view; none in a bare repository, or where the checkout is gone.
+    pub fn work_dir(&self) -> Option<&Path> {
+        self.work_dir.as_deref()
+    }
+
+    /// Whether this view is a linked worktree.
+    pub fn is_linked(&self) -> bool {
+        self.git_dir != self.common_dir
+    }
+
+    /// The main checkout. None in a bare repository, and for a separate git dir that does not say
+    /// where its checkout is and is seen from a linked worktree.
+    pub fn main_work_dir(&self) -> Option<PathBuf> {
+        if !self.is_linked() {
+            return self.work_dir.clone();
+        }
+        work_dir_of(&self.gix, &self.common_dir, &self.common_dir)
+            .ok()?
+            .and_then(|dir| fs::canonicalize(dir).ok())
+    }
+
+    /// What people call the repository: the folder of the main checkout; `x` for a bare `x.git`;
+    /// the folder around it for a git dir named `.git` or `.bare`.
+    pub fn name(&self) -> String {
+        let named = self.main_work_dir().unwrap_or_else(|| self.common_dir.clone());
+        let file_name = |path: &Path| {
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        let name = file_name(&named);
+        match name.strip_suffix(".git").unwrap_or(&name) {
+            "" | ".bare" => named.parent().map(file_name).unwrap_or_default(),
+            stem => stem.to_owned(),
+        }
+    }
+
+    /// What `HEAD` is in this view.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn head(&self) -> Result<Head, RefError> {
+        let (name, id) = self.head_target()?;
+        Ok(match (name, id) {
+            (Some(name), Some(id)) => Head::Branch { name, id },
+            (Some(name), None) => Head::Unborn(name),
+            (None, Some(id)) => Head::Detached(id),
+            (None, None) => return Err(RefError::NoHead),
+        })
+    }
+
+    /// The user, as authors of commits are called: the answer of `git var GIT_AUTHOR_IDENT`.
+    ///
+    /// # Errors
+    /// git does not know who the user is; it says so in its own words.
+    pub fn identity(&self) -> Result<Identity, GitError> {
+        let line = command::succeed(&self.user_git().args(["var", "GIT_AUTHOR_IDENT"]))?;
+        let line = line.to_str_lossy();
+        let (name, rest) = line.split_once(" <").unwrap_or((&line, ""));
+        let email = rest.split_once('>').map_or("", |(email, _)| email);
+        Ok(Identity { name: name.to_owned(), email: email.to_owned() })
+    }
+
+    /// Whether refs are kept in reftables, which only the git command reads.
+    pub fn is_reftable(&self) -> bool {
+        self.reftable
+    }
+
+    /// Whether the history ends early here: a shallow clone.
+    pub fn is_shallow(&self) -> bool {
+        // Not gix's own answer, which follows GIT_SHALLOW_FILE.
+        fs::metadata(self.common_dir.join("shallow")).is_ok_and(|file| file.len() > 0)
+    }
+
+    /// Whether the checkout of this view holds only some of the paths.
+    pub fn is_sparse(&self) -> bool {
+        self.gix.config_snapshot().boolean("core.sparseCheckout").unwrap_or(false)
+    }
+
+    /// The null id of the repository's hash: 40 or 64 zeros.
+    pub fn null_id(&self) -> ObjectId {
+        ObjectId::null(self.gix.object_hash())
+    }
+
+    /// gix's view, for the files of this room.
+    pub(super) fn gix(&self) -> &gix::Repository {
+        &self.gix
+    }
+
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub(super) fn unsynced(&self) -> &Unsynced {
+        &self.unsynced
+    }
+}
+
+/// Memory for objects read more than once: trees and commits of one step, many times over.
+const OBJECT_CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+fn options(environment: &Environment) -> Result<gix::open::Options, BadOverride> {
+    let overrides = environment.overrides()?.into_iter().map(|(mut key, value)| {
+        if let Some(value) = value {
+            key.push(b'=');
+            key.extend_from_slice(&value);
+        }
+        key
+    });
+    let mut permissions = gix::open::Permissions::all();
+    permissions.config.user = environment.reads_user_config();
+    permissions.config.git = environment.reads_user_config();
+    permissions.config.system = environment.reads_system_config();
+    permissions.config.env = false;
+    // Whoever comes here has found the repository as git does, its owner checked, or opens one
+    // that was found so before.
+    Ok(gix::open::Options::default()
+        .permissions(permissions)
+        .with(gix::sec::Trust::Full)
+        .open_path_as_is(true)
+        .cli_overrides(overrides))
+}
+
+/// The checkout that belongs to a git dir, by git's rules in gitrepository-layout(5): for a linked
+/// worktree what its `gitdir` file says, else `core.worktree`, else the folder around a `.git`.
+///
+/// gix answers this too, but lets `GIT_WORK_TREE` decide.
+fn work_dir_of(
+    gix: &gix::Repository,
+    git_dir: &Path,
+    common_dir: &Path,
+) -> Result<Option<PathBuf>, OpenError> {
+    if git_dir != common_dir {
+        let bytes = fs::read(git_dir.join("gitdir"))?;
+        let dot_git =
+            git_dir.join(gix::path::from_bstr(bytes.trim_end().as_bstr()).map_err(|error| {
+                OpenError::Broken { git_dir: git_dir.to_owned(), source: error.into() }
+            })?);
+        return Ok(dot_git.parent().map(Path::to_owned));
+    }
+    let config = gix.config_snapshot();
+    if config.boolean("core.bare").unwrap_or(false) {
+        return Ok(None);
+    }
+    let configured = config.plumbing().string_filter("core.worktree", |meta| {
+        // git takes this one from the repository's own files only (setup.c).
+        matches!(meta.source, gix::config::Source::Local | gix::config::Source::Worktree)
+    });
+    if let Some(path) = configured {
+        let path = gix::path::from_bstr(path.as_bstr()).map_err(|error| OpenError::Broken {
+            git_dir: git_dir.to_owned(),
+            source: error.into(),
+        })?;
+        return Ok(Some(git_dir.join(path)));
+    }
+    let is_dot_git = git_dir.file_name().is_some_and(|name| name == ".git");
+    Ok(git_dir.parent().filter(|_| is_dot_git).map(Path::to_owned))
+}

@@ -1,0 +1,311 @@
+//! Where a model's server is and what opens it: the vendors' variables, then configuration, then
+//! git's own credential helpers.
+//!
+//! Invariant: a key goes only to the address that it is for. One from the environment goes to the
+//! address from the environment or the vendor's own; one from configuration to the address from
+//! configuration or the vendor's own; git's helpers are asked by address. No key is ever shown.
+
+use std::path::{Path, PathBuf};
+
+use reqwest::Url;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::choice::{Choice, PROVIDERS, Provider};
+use crate::process::{Cmd, ProcessError};
+
+/// What addresses and keys are looked up in.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The environment.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Git configuration, by full key (`agent.openai.baseUrl`).
+    pub config: &'a dyn Fn(&str) -> Option<String>,
+    /// The folder that relative transcript paths are seen from.
+    pub cwd: &'a Path,
+}
+
+/// Where a model answers, and how it is let in.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub(super) place: Place,
+    sources: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Server { base: Url, key: Option<Key> },
+    Transcript(PathBuf),
+}
+
+/// What opens the door. `Debug` shows neither.
+#[derive(Clone, Debug)]
+pub(super) enum Key {
+    /// Goes in the dialect's own header.
+    ApiKey(SecretString),
+    /// Goes in `authorization`.
+    Bearer(SecretString),
+}
+
+/// No way to a model.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// There is no key.
+    #[error("no key for {provider} at {address}; looked for {}", looked_for.join(", "))]
+    NoKey {
+        /// The provider.
+        provider: &'static str,
+        /// The address the key would be for.
+        address: String,
+        /// All places, by name.
+        looked_for: Vec<String>,
+    },
+    /// An address is not one.
+    #[error("{source_name} is not an http address: {reason}")]
+    BadAddress {
+        /// Where it stands.
+        source_name: String,
+        /// What is wrong with it; the address itself may hold a secret.
+        reason: String,
+    },
+    /// Keys and code would cross a network in the clear.
+    #[error(
+        "{source_name} is plain http to {host}; only this machine itself is talked to without TLS"
+    )]
+    PlainHttp {
+        /// Where it stands.
+        source_name: String,
+        /// The host it names.
+        host: String,
+    },
+    /// The command that prints the key did not.
+    #[error("{source_name} gave no key: {reason}")]
+    KeyCommand {
+        /// The configuration key.
+        source_name: String,
+        /// Its exit and the first line of its complaint.
+        reason: String,
+    },
+    /// A child could not be started.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+}
+
+/// What there is of one provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// It can be used; the names of what was found.
+    Found(Vec<String>),
+    /// It cannot; the names of what was looked for.
+    Missing(Vec<String>),
+    /// What is set up is wrong, in words.
+    Wrong(String),
+}
+
+impl Endpoint {
+    /// Finds address and key of a choice.
+    ///
+    /// # Errors
+    /// There is no key, the address is none or not safe, or the key command fails.
+    pub fn resolve(choice: &Choice, around: &Surroundings<'_>) -> Result<Self, EndpointError> {
+        if let Some(path) = choice.transcript(around.cwd) {
+            let sources = vec![path.display().to_string()];
+            return Ok(Self { place: Place::Transcript(path), sources });
+        }
+        find(choice.provider, around)
+    }
+
+    /// What it was found in, by name: variables, configuration keys, helpers.
+    pub fn sources(&self) -> &[String] {
+        &self.sources
+    }
+
+    /// The address, for people.
+    pub fn address(&self) -> String {
+        match &self.place {
+            Place::Server { base, .. } => base.as_str().trim_end_matches('/').to_owned(),
+            Place::Transcript(path) => path.display().to_string(),
+        }
+    }
+}
+
+impl Key {
+    pub(super) fn secret(&self) -> &str {
+        match self {
+            Self::ApiKey(key) | Self::Bearer(key) => key.expose_secret(),
+        }
+    }
+}
+
+/// What there is of each provider that needs a key, in the table's order. Local servers need
+/// none: whether one is there, only a visit tells.
+pub fn look(around: &Surroundings<'_>) -> Vec<(&'static str, Looked)> {
+    PROVIDERS
+        .iter()
+        .filter(|provider| !provider.key_env.is_empty() && provider.name != "chat")
+        .map(|provider| {
+            let looked = match find(provider, around) {
+                Ok(endpoint) => Looked::Found(endpoint.sources),
+                Err(EndpointError::NoKey { looked_for, .. }) => Looked::Missing(looked_for),
+                Err(error) => Looked::Wrong(error.to_string()),
+            };
+            (provider.name, looked)
+        })
+        .collect()
+}
+
+/// Where an address was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    Env,
+    Config,
+    Vendor,
+}
+
+fn find(provider: &'static Provider, around: &Surroundings<'_>) -> Result<Endpoint, EndpointError> {
+    let (base, from, source) = address(provider, around)?;
+    let mut sources = Vec::from_iter(source);
+    let mut looked_for = Vec::new();
+    let local = is_loopback(&base);
+    let mut key = None;
+    if from != From::Config {
+        for (name, bearer) in provider.key_env {
+            looked_for.push((*name).to_owned());
+            let value = (around.env)(name).map(|value| value.trim().to_owned());
+            if let Some(value) = value.filter(|value| !value.is_empty() && key.is_none()) {
+                sources.push((*name).to_owned());
+                key = Some(if *bearer {
+                    Key::Bearer(value.into())
+                } else {
+                    Key::ApiKey(value.into())
+                });
+            }
+        }
+    }
+    if key.is_none() && from != From::Env {
+        let name = format!("agent.{}.keyCommand", provider.name);
+        if let Some(command) = (around.config)(&name) {
+            key = Some(Key::ApiKey(run_key_command(&name, &command)?));
+            sources.push(name);
+        } else {
+            looked_for.push(name);
+        }
+    }
+    // A server on this machine is let be asked without a key, so no helper is bothered for it.
+    if key.is_none() && !local {
+        let name = format!("git credential for {}", base.origin().ascii_serialization());
+        match ask_git(&base)? {
+            Some(found) => {
+                key = Some(Key::ApiKey(found));
+                sources.push(name);
+            }
+            None => looked_for.push(name),
+        }
+    }
+    if key.is_none() && !local {
+        let address = base.as_str().trim_end_matches('/').to_owned();
+        return Err(EndpointError::NoKey { provider: provider.name, address, looked_for });
+    }
+    Ok(Endpoint { place: Place::Server { base, key }, sources })
+}
+
+/// The base address, where it was found, and that place's name.
+fn address(
+    provider: &Provider,
+    around: &Surroundings<'_>,
+) -> Result<(Url, From, Option<String>), EndpointError> {
+    let config_key = format!("agent.{}.baseUrl", provider.name);
+    let from_env = provider.base_env.and_then(|name| Some((name, filled((around.env)(name))?)));
+    let (text, from, name) = match (from_env, filled((around.config)(&config_key))) {
+        (Some(("OLLAMA_HOST", host)), _) => {
+            (ollama_base(&host), From::Env, "OLLAMA_HOST".to_owned())
+        }
+        (Some((name, base)), _) => (base, From::Env, name.to_owned()),
+        (None, Some(base)) => (base, From::Config, config_key),
+        (None, None) => (provider.base.to_owned(), From::Vendor, provider.name.to_owned()),
+    };
+    let bad = |reason: &str| EndpointError::BadAddress {
+        source_name: name.clone(),
+        reason: reason.to_owned(),
+    };
+    let mut base = Url::parse(&text).map_err(|error| bad(&error.to_string()))?;
+    if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
+        return Err(bad("it must begin with https:// or http://"));
+    }
+    if !base.username().is_empty() || base.password().is_some() {
+        return Err(bad("it holds a user or password; a key has places of its own"));
+    }
+    base.set_query(None);
+    base.set_fragment(None);
+    if base.scheme() == "http" && !is_loopback(&base) {
+        let host = base.host_str().unwrap_or_default().to_owned();
+        return Err(EndpointError::PlainHttp { source_name: name, host });
+    }
+    // Spelled out, the vendor's own address is still the vendor's own.
+    let vendors = Url::parse(provider.base).is_ok_and(|own| own.origin() == base.origin());
+    let source = (from != From::Vendor).then_some(name);
+    Ok((base, if vendors { From::Vendor } else { from }, source))
+}
+
+/// `OLLAMA_HOST` may be a host, a port, both, or an address; the server's "all interfaces" is
+/// this machine to us.
+fn ollama_base(host: &str) -> String {
+    let (scheme, rest) = host.split_once("://").unwrap_or(("http", host));
+    let rest = rest.trim_end_matches('/');
+    let port_at = rest.rfind(':').filter(|at| !rest[at + 1..].contains(']'));
+    let (name, port) = match port_at {
+        Some(at) => (&rest[..at], &rest[at + 1..]),
+        None => (rest, "11434"),
+    };
+    let name = if matches!(name, "" | "0.0.0.0" | "[::]") { "127.0.0.1" } else { name };
+    format!("{scheme}://{name}:{port}/v1")
+}
+
+fn filled(value: Option<String>) -> Option<String> {
+    value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+/// Whether an address is this machine itself.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The first line that a configured command prints.
+fn run_key_command(name: &str, command: &str) -> Result<SecretString, EndpointError> {
+    let done = Cmd::new("sh").args(["-c", command]).dir("/").run()?;
+    let failed =
+        |reason: String| EndpointError::KeyCommand { source_name: name.to_owned(), reason };
+    if done.exit != 0 {
+        let complaint = String::from_utf8_lossy(&done.stderr);
+        let line = complaint.lines().next().unwrap_or_default();
+        return Err(failed(format!("exit {}: {line}", done.exit)));
+    }
+    let printed = SecretString::from(String::from_utf8_lossy(&done.stdout).into_owned());
+    match printed.expose_secret().lines().next().map(str::trim) {
+        Some(key) if !key.is_empty() => Ok(key.into()),
+        _ => Err(failed("it printed nothing".to_owned())),
+    }
+}
+
+/// Asks git's credential helpers, without prompts and away from any repository, whose
+/// configuration could name a helper of its own.
+fn ask_git(base: &Url) -> Result<Option<SecretString>, EndpointError> {
+    let origin = base.origin().ascii_serialization();
+    let done = Cmd::new("git")
+        .args(["-c", "credential.interactive=false", "-c", "core.askPass=", "credential", "fill"])
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env_remove("GIT_ASKPASS")
+        .env_remove("SSH_ASKPASS")
+        .env("GCM_INTERACTIVE", "never")
+        .dir("/")
+        .stdin(format!("url={origin}\n\n"))
+        .run()?;
+    if done.exit != 0 {
+        return Ok(None);
+    }
+    let answer = SecretString::from(String::from_utf8_lossy(&done.stdout).into_owned());
+    // An askpass that prints nothing yields an empty password: as good as none.
+    let password = answer.expose_secret().lines().find_map(|line| line.strip_prefix("password="));
+    Ok(password.filter(|password| !password.is_empty()).map(SecretString::from))
+}

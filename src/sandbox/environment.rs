@@ -1,0 +1,183 @@
+//! The environment of tools: what is passed on, and what is set for programs that run unwatched.
+//!
+//! Invariant: a list of what may pass, never of what may not; and whatever looks like a secret
+//! does not pass even if it is on the list.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+/// Where the user, the network and the tool chains are.
+const PASSED: [&str; 82] = [
+    "ALL_PROXY",
+    "ANDROID_HOME",
+    "ANDROID_SDK_ROOT",
+    "ASDF_DATA_DIR",
+    "ASDF_DIR",
+    "BUNDLE_PATH",
+    "BUN_INSTALL",
+    "CARGO_HOME",
+    "CC",
+    "CFLAGS",
+    "COMPOSER_HOME",
+    "CONDA_EXE",
+    "CONDA_PREFIX",
+    "CPATH",
+    "CURL_CA_BUNDLE",
+    "CXX",
+    "CXXFLAGS",
+    "DENO_DIR",
+    "DOTNET_ROOT",
+    "DYLD_LIBRARY_PATH",
+    "GEM_HOME",
+    "GEM_PATH",
+    "GOCACHE",
+    "GOFLAGS",
+    "GOMODCACHE",
+    "GOPATH",
+    "GOPROXY",
+    "GOROOT",
+    "GOTOOLCHAIN",
+    "GRADLE_HOME",
+    "GRADLE_USER_HOME",
+    "HOME",
+    "HOMEBREW_CELLAR",
+    "HOMEBREW_PREFIX",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "JAVA_HOME",
+    "LANG",
+    "LANGUAGE",
+    "LDFLAGS",
+    "LD_LIBRARY_PATH",
+    "LIBRARY_PATH",
+    "LOGNAME",
+    "M2_HOME",
+    "MAVEN_HOME",
+    "MISE_DATA_DIR",
+    "NIX_PATH",
+    "NIX_PROFILES",
+    "NIX_SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "NODE_PATH",
+    "NO_PROXY",
+    "NUGET_PACKAGES",
+    "NVM_BIN",
+    "NVM_DIR",
+    "PATH",
+    "PKG_CONFIG_PATH",
+    "PNPM_HOME",
+    "PYENV_ROOT",
+    "RBENV_ROOT",
+    "REQUESTS_CA_BUNDLE",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "SDKMAN_DIR",
+    "SHELL",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TZ",
+    "USER",
+    "UV_CACHE_DIR",
+    "UV_PYTHON_INSTALL_DIR",
+    "VIRTUAL_ENV",
+    "VOLTA_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "npm_config_cache",
+];
+
+/// No colour, no pager, no progress bar, no editor, no question.
+const SET: [(&str, &str); 19] = [
+    ("CI", "1"),
+    ("DEBIAN_FRONTEND", "noninteractive"),
+    ("EDITOR", "true"),
+    ("GIT_ASKPASS", "false"),
+    ("GIT_EDITOR", "true"),
+    ("GIT_MERGE_AUTOEDIT", "no"),
+    ("GIT_PAGER", "cat"),
+    ("GIT_SSH_COMMAND", "ssh -oBatchMode=yes"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("LESS", "-R"),
+    ("MANPAGER", "cat"),
+    ("NO_COLOR", "1"),
+    ("PAGER", "cat"),
+    ("PIP_NO_INPUT", "1"),
+    ("PIP_PROGRESS_BAR", "off"),
+    ("SSH_ASKPASS", "false"),
+    ("TERM", "dumb"),
+    ("TQDM_DISABLE", "1"),
+    ("VISUAL", "true"),
+];
+
+/// Endings of names whose values are secrets by convention.
+const SECRET: [&str; 5] = ["_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_CREDENTIALS"];
+
+/// The environment of a tool in the worktree `root`, with `tmp` for its temporary files.
+///
+/// `GIT_CEILING_DIRECTORIES` ends git's search for a repository at the worktree: should a tool
+/// have removed its `.git`, a repository that happens to lie around it is not found instead.
+pub fn of_tools(
+    caller: impl IntoIterator<Item = (OsString, OsString)>,
+    root: &Path,
+    tmp: &Path,
+) -> Vec<(OsString, OsString)> {
+    let mut env: Vec<(OsString, OsString)> =
+        caller.into_iter().filter(|(key, _)| passes(key)).collect();
+    env.extend(SET.iter().map(|(key, value)| (key.into(), value.into())));
+    env.push(("TMPDIR".into(), tmp.into()));
+    if let Some(parent) = root.parent() {
+        env.push(("GIT_CEILING_DIRECTORIES".into(), parent.into()));
+    }
+    env
+}
+
+fn passes(key: &OsStr) -> bool {
+    let Some(key) = key.to_str() else { return false };
+    let listed = PASSED.binary_search(&key).is_ok() || key.starts_with("LC_");
+    listed && !SECRET.iter().any(|ending| key.ends_with(ending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_sorted_as_its_search_needs() {
+        assert!(PASSED.is_sorted());
+    }
+
+    #[test]
+    fn only_what_is_listed_passes_and_what_looks_secret_never() {
+        let caller = [
+            ("PATH", "/bin"),
+            ("LC_ALL", "C.UTF-8"),
+            ("LC_API_KEY", "s"),
+            ("ANTHROPIC_API_KEY", "s"),
+            ("GITHUB_TOKEN", "s"),
+            ("SSH_AUTH_SOCK", "/s"),
+            ("GIT_DIR", "/elsewhere"),
+            ("GIT_AUTHOR_NAME", "someone"),
+            ("BASH_ENV", "/rc"),
+            ("PROMPT_COMMAND", "date"),
+            ("CLAUDECODE", "1"),
+            ("https_proxy", "http://proxy:3128"),
+        ];
+        let caller = caller.map(|(key, value)| (key.into(), value.into()));
+        let mut env = of_tools(caller, Path::new("/work/tree"), Path::new("/tmp/session"));
+        env.retain(|(key, _)| !SET.iter().any(|(set, _)| key == set));
+        let expected = [
+            ("PATH", "/bin"),
+            ("LC_ALL", "C.UTF-8"),
+            ("https_proxy", "http://proxy:3128"),
+            ("TMPDIR", "/tmp/session"),
+            ("GIT_CEILING_DIRECTORIES", "/work"),
+        ];
+        assert_eq!(env, expected.map(|(key, value)| (key.into(), value.into())));
+    }
+}

@@ -1,0 +1,171 @@
+//! Who runs a session: the process that holds its lock, for as long as it lives.
+//!
+//! Invariant: the lock is the kernel's, so it goes with its holder, however that ends; the number
+//! in the file is only for people, and nothing is decided by it.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a lock that is held may be a mere look of [`holder`] at it.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// A lock that is held until this is dropped or the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+}
+
+/// The process that holds a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id as it wrote it down; none where it had no time to.
+    pub pid: Option<u32>,
+}
+
+/// A lock that is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process has it.
+    #[error("it is run by {}", match holder.pid { Some(pid) => format!("process {pid}"), None => "another process".to_owned() })]
+    Held {
+        /// That process.
+        holder: Holder,
+    },
+    /// The lock file cannot be used.
+    #[error("cannot use the lock {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Lock {
+    /// Takes the lock, or says who has it.
+    ///
+    /// # Errors
+    /// Another process has it, or the file cannot be used.
+    pub fn acquire(path: &Path) -> Result<Self, LockError> {
+        Self::acquire_within(path, PATIENCE)
+    }
+
+    /// As [`Lock::acquire`], waiting for another holder to end for at most this long.
+    ///
+    /// # Errors
+    /// Another process still has it, or the file cannot be used.
+    pub fn acquire_within(path: &Path, patience: Duration) -> Result<Self, LockError> {
+        let failed = |source| LockError::Io { path: path.to_owned(), source };
+        let mut file = open(path).map_err(failed)?;
+        let deadline = Instant::now() + patience;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(LockError::Held { holder: Holder { pid: written_pid(&mut file) } });
+                }
+            }
+        }
+        // The lock holds without the number too, on a full disk say.
+        if let Err(error) = write_pid(&mut file) {
+            tracing::debug!(%error, path = %path.display(), "process id not written to the lock");
+        }
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A number left behind misleads nobody who asks the lock first.
+        if let Err(error) = self.file.set_len(0) {
+            tracing::debug!(%error, "process id left in the lock");
+        }
+    }
+}
+
+/// Who holds the lock, none if it is free or was never made.
+///
+/// # Errors
+/// The file cannot be opened or asked.
+pub fn holder(path: &Path) -> io::Result<Option<Holder>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // Shared, so that those who look do not see each other.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(Holder { pid: written_pid(&mut file) })),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+fn write_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
+
+fn written_pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(20).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e04_one_holder_and_the_other_learns_who_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        assert_eq!(holder(&path).unwrap(), None);
+        let lock = Lock::acquire(&path).unwrap();
+        let me = Holder { pid: Some(std::process::id()) };
+        assert_eq!(holder(&path).unwrap(), Some(me));
+        match Lock::acquire_within(&path, Duration::ZERO).unwrap_err() {
+            LockError::Held { holder } => assert_eq!(holder, me),
+            other => panic!("{other}"),
+        }
+        drop(lock);
+        assert_eq!(holder(&path).unwrap(), None);
+        Lock::acquire(&path).unwrap();
+    }
+
+    #[test]
+    fn e05_a_number_left_by_the_dead_holds_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        fs_err::write(&path, format!("{}\n", std::process::id())).unwrap();
+        assert_eq!(holder(&path).unwrap(), None);
+        Lock::acquire(&path).unwrap();
+    }
+
+    #[test]
+    fn a_look_at_the_lock_does_not_keep_a_supervisor_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let look = open(&path).unwrap();
+        look.try_lock_shared().unwrap();
+        std::thread::scope(|scope| {
+            let taken =
+                scope.spawn(|| Lock::acquire_within(&path, Duration::from_secs(10)).is_ok());
+            std::thread::sleep(Duration::from_millis(30));
+            drop(look);
+            assert!(taken.join().unwrap());
+        });
+    }
+}

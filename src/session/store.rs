@@ -1,0 +1,490 @@
+//! The sessions of a repository: `agent/sessions/` in its common git dir.
+//!
+//! Invariant: one broken session never hides the others; a session appears whole or not at all.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use jiff::Timestamp;
+
+use super::format::{self, FormatError};
+use super::inbox::{Inbox, Kind, SendError};
+use super::journal::Journal;
+use super::lock::{self, Holder, Lock, LockError};
+use super::spec::Spec;
+use super::state::{Phase, State};
+use crate::file;
+
+/// How long a new session may wait for its supervisor, in seconds.
+const START_GRACE: i64 = 10;
+/// Why a session is `interrupted`.
+const DIED: &str = "its supervisor ended without a word";
+
+/// The sessions of one repository.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// One session on this machine.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Its id.
+    pub id: String,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// What was asked.
+    pub spec: Spec,
+}
+
+/// All sessions on this machine.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Those that can be read, oldest first.
+    pub sessions: Vec<Session>,
+    /// Those that cannot.
+    pub broken: Vec<Broken>,
+}
+
+/// A session whose folder cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("session {id} cannot be read")]
+pub struct Broken {
+    /// Its id.
+    pub id: String,
+    /// What is wrong.
+    #[source]
+    pub source: FormatError,
+}
+
+/// A session that is not found.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// None is called so.
+    #[error("no session '{given}'")]
+    NotFound {
+        /// What was given.
+        given: String,
+        /// Ids that look alike.
+        near: Vec<String>,
+    },
+    /// Several are.
+    #[error("'{given}' may be any of {}", matches.join(", "))]
+    Ambiguous {
+        /// What was given.
+        given: String,
+        /// Their ids.
+        matches: Vec<String>,
+    },
+    /// The one that was meant cannot be read.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// The folder of the sessions cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A session that cannot be taken over or reached.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// A file of it cannot be used.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// Somebody else runs it.
+    #[error("session {id} cannot be run: {source}")]
+    Lock {
+        /// Its id.
+        id: String,
+        /// By whom.
+        source: LockError,
+    },
+    /// It takes no message any more.
+    #[error("session {id} is {phase} and takes no more messages")]
+    Over {
+        /// Its id.
+        id: String,
+        /// What it is.
+        phase: Phase,
+    },
+    /// The message was not written.
+    #[error("the message was not sent")]
+    Send(#[from] SendError),
+}
+
+impl Store {
+    /// The store in this common git dir; nothing is made or read yet.
+    pub fn open(common_dir: &Path) -> Self {
+        Self { root: common_dir.join("agent") }
+    }
+
+    /// The folder that holds all we keep for the repository: `agent` in the common git dir.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes the folder of a new session, in phase `queued`.
+    ///
+    /// # Errors
+    /// There is one with this id, or the file system says no; nothing is left behind.
+    pub fn create(&self, spec: Spec) -> Result<Session, FormatError> {
+        let sessions = self.sessions();
+        fs::create_dir_all(&sessions)?;
+        let dir = sessions.join(&spec.id);
+        let text = spec.to_text().map_err(|source| FormatError::Malformed {
+            path: dir.join(Spec::FILE),
+            source: source.into(),
+        })?;
+        // A name with a dot in front is no session for anybody who lists.
+        let half = tempfile::Builder::new().prefix(".new-").tempdir_in(&sessions)?;
+        file::replace(&half.path().join(Spec::FILE), text.as_bytes())?;
+        State::new(spec.created).write(&half.path().join(State::FILE))?;
+        fs::create_dir(half.path().join(Inbox::FOLDER))?;
+        Journal::open(&half.path().join(Journal::FILE))?;
+        // Fails where there is a folder with anything in it, so no session is ever replaced.
+        fs::rename(half.path(), &dir)?;
+        // It has moved: there is nothing to clean up any more.
+        drop(half.keep());
+        fs::File::open(&sessions)?.sync_all()?;
+        Ok(Session { id: spec.id.clone(), dir, spec })
+    }
+
+    /// All sessions on this machine.
+    ///
+    /// # Errors
+    /// The folder of the sessions cannot be read.
+    pub fn list(&self) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        for id in self.ids()? {
+            match self.session(&id) {
+                Ok(session) => listing.sessions.push(session),
+                // It was removed since its name was read.
+                Err(broken) if !self.sessions().join(&broken.id).exists() => {}
+                Err(broken) => listing.broken.push(broken),
+            }
+        }
+        listing.sessions.sort_by(|a, b| (a.spec.created, &a.id).cmp(&(b.spec.created, &b.id)));
+        Ok(listing)
+    }
+
+    /// The ids of all sessions on this machine, sorted.
+    ///
+    /// # Errors
+    /// The folder of the sessions cannot be read.
+    pub fn ids(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.sessions()) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut ids = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !name.starts_with('.') && entry.file_type()?.is_dir() {
+                ids.push(name);
+            }
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// The session that is meant: by its id, by its name, or by how only one of them begins.
+    ///
+    /// # Errors
+    /// None or several are meant, or the one that is cannot be read.
+    pub fn find(&self, given: &str) -> Result<Session, FindError> {
+        let listing = self.list()?;
+        let names = listing
+            .sessions
+            .iter()
+            .map(|session| (session.id.as_str(), session.spec.name.as_str()));
+        let broken = listing.broken.iter().map(|broken| (broken.id.as_str(), broken.id.as_str()));
+        let id = pick(given, names.chain(broken))?.to_owned();
+        Ok(self.session(&id)?)
+    }
+
+    /// The session with exactly this id.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn session(&self, id: &str) -> Result<Session, Broken> {
+        let dir = self.sessions().join(id);
+        match format::read(&dir.join(Spec::FILE)) {
+            Ok(spec) => Ok(Session { id: id.to_owned(), dir, spec }),
+            Err(source) => Err(Broken { id: id.to_owned(), source }),
+        }
+    }
+
+    /// Removes a session's folder: renamed aside first, so that no half of it is ever seen.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn remove(&self, session: &Session) -> io::Result<()> {
+        let aside = tempfile::Builder::new().prefix(".old-").tempdir_in(self.sessions())?;
+        fs::rename(&session.dir, aside.path().join("session"))?;
+        aside.close()
+    }
+
+    fn sessions(&self) -> PathBuf {
+        self.root.join("sessions")
+    }
+}
+
+impl Session {
+    /// Where it is now. A session whose supervisor has died reads as `interrupted`, though its
+    /// file says otherwise; nothing is written.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn state(&self) -> Result<State, FormatError> {
+        let path = self.state_path();
+        let mut state: State = format::read(&path)?;
+        while state.phase.needs_supervisor() && self.holder()?.is_none() {
+            // Read again behind the look at the lock: a supervisor writes its last state first
+            // and lets go of the lock then.
+            let again: State = format::read(&path)?;
+            if again == state {
+                if !self.is_starting(&state) {
+                    state.phase = Phase::Interrupted;
+                    DIED.clone_into(&mut state.reason);
+                }
+                break;
+            }
+            state = again;
+        }
+        Ok(state)
+    }
+
+    /// Makes this process the one who runs the session, as long as the lock lives. The state is
+    /// then as its last writer left it, an unexpected end seen as `interrupted`.
+    ///
+    /// # Errors
+    /// Somebody else runs it, or a newer program wrote it.
+    pub fn lock(&self) -> Result<(Lock, State), SessionError> {
+        format::writable(&self.dir.join(Spec::FILE), self.spec.format)?;
+        let lock = Lock::acquire(&self.lock_path())
+            .map_err(|source| SessionError::Lock { id: self.id.clone(), source })?;
+        let mut state: State = format::read(&self.state_path())?;
+        format::writable(&self.state_path(), state.format)?;
+        if matches!(state.phase, Phase::Running | Phase::Verifying) {
+            state.phase = Phase::Interrupted;
+            DIED.clone_into(&mut state.reason);
+        }
+        Ok((lock, state))
+    }
+
+    /// Sends a message to the session.
+    ///
+    /// # Errors
+    /// It is over, a newer program wrote it, or the file system says no.
+    pub fn send(&self, kind: Kind) -> Result<String, SessionError> {
+        let state = self.state()?;
+        format::writable(&self.state_path(), state.format)?;
+        if state.phase.is_final() {
+            return Err(SessionError::Over { id: self.id.clone(), phase: state.phase });
+        }
+        Ok(self.inbox().send(kind)?)
+    }
+
+    /// Who runs it; none if nobody does.
+    ///
+    /// # Errors
+    /// The lock cannot be asked.
+    pub fn holder(&self) -> io::Result<Option<Holder>> {
+        lock::holder(&self.lock_path())
+    }
+
+    /// Its inbox.
+    pub fn inbox(&self) -> Inbox {
+        Inbox::at(self.dir.join(Inbox::FOLDER))
+    }
+
+    /// The file of its state.
+    pub fn state_path(&self) -> PathBuf {
+        self.dir.join(State::FILE)
+    }
+
+    /// The file of its journal.
+    pub fn journal_path(&self) -> PathBuf {
+        self.dir.join(Journal::FILE)
+    }
+
+    /// The file of its lock.
+    pub fn lock_path(&self) -> PathBuf {
+        self.dir.join("lock")
+    }
+
+    /// The file that its supervisor prints to.
+    pub fn log_path(&self) -> PathBuf {
+        self.dir.join("supervisor.log")
+    }
+
+    /// The folder of tool outputs that are too long for the model.
+    pub fn out_dir(&self) -> PathBuf {
+        self.dir.join("out")
+    }
+
+    /// Its ref: `refs/agent/<id>`.
+    pub fn ref_name(&self) -> String {
+        format!("refs/agent/{}", self.id)
+    }
+
+    /// Whether it is so new that its supervisor may still be on its way.
+    fn is_starting(&self, state: &State) -> bool {
+        let waited = Timestamp::now().as_second() - state.updated.as_second();
+        state.phase == Phase::Queued && waited < START_GRACE
+    }
+}
+
+/// The id that is meant among these ids and names.
+pub(super) fn pick<'a>(
+    given: &str,
+    sessions: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<&'a str, FindError> {
+    let sessions: Vec<_> = sessions.collect();
+    let by = |means: &dyn Fn(&str, &str) -> bool| -> Vec<&'a str> {
+        sessions.iter().filter(|(id, name)| means(id, name)).map(|(id, _)| *id).collect()
+    };
+    let exact_id = by(&|id, _| id == given);
+    let exact_name = by(&|_, name| name == given);
+    let prefix =
+        by(&|id, name| !given.is_empty() && (id.starts_with(given) || name.starts_with(given)));
+    let matches = [exact_id, exact_name, prefix].into_iter().find(|found| !found.is_empty());
+    match matches.as_deref() {
+        Some([id]) => Ok(id),
+        Some(several) => Err(FindError::Ambiguous {
+            given: given.to_owned(),
+            matches: several.iter().map(|&id| id.to_owned()).collect(),
+        }),
+        None => {
+            let near = by(&|id, _| looks_like(given, id));
+            let near = near.into_iter().map(str::to_owned).collect();
+            Err(FindError::NotFound { given: given.to_owned(), near })
+        }
+    }
+}
+
+/// Whether somebody who typed `given` may have meant `id`: they share a word's beginning.
+fn looks_like(given: &str, id: &str) -> bool {
+    let given = given.to_lowercase();
+    given.split('-').any(|typed| {
+        let start: String = typed.chars().take(3).collect();
+        start.len() >= 3 && id.split('-').any(|word| word.starts_with(&start))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::inbox::When;
+    use crate::session::spec::tests::sample;
+
+    fn store(ids: &[&str]) -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path());
+        for id in ids {
+            store.create(Spec { created: Timestamp::now(), ..sample(id) }).unwrap();
+        }
+        (folder, store)
+    }
+
+    fn found(store: &Store, given: &str) -> String {
+        match store.find(given) {
+            Ok(session) => session.id,
+            Err(error) => format!("{error}"),
+        }
+    }
+
+    #[test]
+    fn a_session_is_found_by_id_name_or_unique_beginning() {
+        let (_folder, store) = store(&["fix-7f3k", "fix-ci-2mq8", "fix-ci-9xyz", "docs-k92d"]);
+        assert_eq!(found(&store, "fix-7f3k"), "fix-7f3k");
+        assert_eq!(found(&store, "fix"), "fix-7f3k", "a whole name goes before a beginning");
+        assert_eq!(found(&store, "d"), "docs-k92d");
+        assert_eq!(found(&store, "fix-ci"), "'fix-ci' may be any of fix-ci-2mq8, fix-ci-9xyz");
+        assert_eq!(found(&store, "fix-ci-2"), "fix-ci-2mq8");
+        assert_eq!(found(&store, ""), "no session ''");
+        match store.find("docz").unwrap_err() {
+            FindError::NotFound { near, .. } => assert_eq!(near, ["docs-k92d"]),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn one_broken_session_hides_no_other_and_is_never_replaced() {
+        let (_folder, store) = store(&["fix-7f3k", "docs-k92d"]);
+        let dir = store.session("docs-k92d").unwrap().dir;
+        fs::write(dir.join(Spec::FILE), "format = 1\nid").unwrap();
+        fs::create_dir(dir.with_file_name(".new-x")).unwrap();
+        let listing = store.list().unwrap();
+        assert_eq!(
+            listing.sessions.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(),
+            ["fix-7f3k"]
+        );
+        assert_eq!(listing.broken.iter().map(|b| b.id.as_str()).collect::<Vec<_>>(), ["docs-k92d"]);
+        assert!(matches!(store.find("docs"), Err(FindError::Broken(_))));
+        assert!(store.create(sample("docs-k92d")).is_err());
+        assert_eq!(fs::read_to_string(dir.join(Spec::FILE)).unwrap(), "format = 1\nid");
+        assert_eq!(store.ids().unwrap(), ["docs-k92d", "fix-7f3k"]);
+    }
+
+    #[test]
+    fn a_dead_supervisor_reads_as_interrupted_and_nothing_is_written() {
+        let (_folder, store) = store(&["fix-7f3k"]);
+        let session = store.find("fix").unwrap();
+        assert_eq!(session.state().unwrap().phase, Phase::Queued, "its supervisor is on its way");
+        let (lock, mut state) = session.lock().unwrap();
+        state.move_to(Phase::Running, "", Timestamp::now()).unwrap();
+        state.write(&session.state_path()).unwrap();
+        assert_eq!(session.state().unwrap().phase, Phase::Running);
+        assert!(matches!(session.lock(), Err(SessionError::Lock { .. })));
+        drop(lock);
+        assert_eq!(session.state().unwrap().phase, Phase::Interrupted);
+        let on_disk: State = format::read(&session.state_path()).unwrap();
+        assert_eq!(on_disk, state);
+        // Nor is one that nobody ever took up queued for ever.
+        let old = State::new(Timestamp::from_second(1).unwrap());
+        old.write(&session.state_path()).unwrap();
+        assert_eq!(session.state().unwrap().phase, Phase::Interrupted);
+    }
+
+    #[test]
+    fn a_landed_session_takes_no_message() {
+        let (_folder, store) = store(&["fix-7f3k"]);
+        let session = store.find("fix").unwrap();
+        let say = Kind::Say { text: "hi".into(), when: When::Now };
+        session.send(say.clone()).unwrap();
+        State { phase: Phase::Landed, ..session.state().unwrap() }
+            .write(&session.state_path())
+            .unwrap();
+        let refused = session.send(say).unwrap_err();
+        assert_eq!(refused.to_string(), "session fix-7f3k is landed and takes no more messages");
+        assert_eq!(session.inbox().peek().unwrap().letters.len(), 1);
+    }
+
+    #[test]
+    fn e09_a_newer_session_is_read_and_listed_but_not_taken_over_nor_written_to() {
+        let (_folder, store) = store(&["fix-7f3k"]);
+        let session = store.find("fix").unwrap();
+        for file in [Spec::FILE, State::FILE] {
+            let text = fs::read_to_string(session.dir.join(file)).unwrap();
+            fs::write(session.dir.join(file), text.replacen("format = 1", "format = 2", 1))
+                .unwrap();
+        }
+        let session = store.find("fix").unwrap();
+        let newer = |error: SessionError| {
+            matches!(error, SessionError::Format(FormatError::Newer { found: 2, .. }))
+        };
+        assert!(newer(session.lock().unwrap_err()));
+        assert!(newer(session.send(Kind::Pause).unwrap_err()));
+        assert_eq!(session.state().unwrap().format, 2);
+    }
+
+    #[test]
+    fn a_removed_session_is_gone_whole() {
+        let (_folder, store) = store(&["fix-7f3k"]);
+        store.remove(&store.find("fix").unwrap()).unwrap();
+        assert_eq!(fs::read_dir(store.root().join("sessions")).unwrap().count(), 0);
+    }
+}
