@@ -10,6 +10,8 @@ pub mod id;
 pub mod inbox;
 pub mod journal;
 pub mod lock;
+pub mod note;
 pub mod spec;
 pub mod state;
 pub mod store;
+pub mod subject;
