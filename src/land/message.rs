@@ -1,9 +1,11 @@
 //! The message of a landed commit: the task, what the model says it did, and where it came from.
 //!
-//! Invariant: nothing the model says becomes a trailer of ours or a person's sign-off; what it says
-//! is stored as it is meant, `#` lines and all, since no editor cleans it up.
+//! Invariant: nothing the model says becomes a trailer of ours or a person's sign-off; the rest is
+//! stored as it is meant, `#` lines and all, since no editor cleans it up.
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
+
+use crate::session::subject;
 
 /// Columns of a line: what `git log` shows on 80 with its indent.
 const WIDTH: usize = 72;
@@ -11,8 +13,10 @@ const WIDTH: usize = 72;
 /// What a landed commit tells.
 #[derive(Clone, Copy, Debug)]
 pub struct Words<'a> {
-    /// The task; its first line is the subject.
+    /// The task; its first line is the subject, as far as there is room.
     pub task: &'a str,
+    /// The session's name: the subject of a task without words.
+    pub name: &'a str,
     /// What the subject begins with, `feat(cart):`; may be empty.
     pub prefix: &'a str,
     /// What the model said at the end; may be empty.
@@ -24,35 +28,15 @@ pub struct Words<'a> {
 impl Words<'_> {
     /// The whole message, ending in a line end.
     pub fn message(&self) -> String {
-        let (subject, whole) = self.subject();
-        let mut paragraphs = vec![subject];
-        paragraphs.extend(whole.map(|task| wrap(&task)));
-        paragraphs.push(wrap(&without_sign_off(&clean(self.summary))));
-        let trailers: Vec<_> =
-            self.trailers.iter().map(|(key, value)| format!("{key}: {}", one_line(value))).collect();
-        paragraphs.push(trailers.join("\n"));
+        let task = clean(self.task);
+        let titles = [clean(self.name)];
+        let words = subject::Words { text: task.lines().next().unwrap_or_default(), titles: &titles };
+        let (subject, rest) = subject::message(&words, self.prefix, 0);
+        let trailers = self.trailers.iter().map(|(key, value)| format!("{key}: {}", one_line(value)));
+        let mut paragraphs = vec![subject, wrap(&rest), wrap(&without_claims(&clean(self.summary)))];
+        paragraphs.push(trailers.collect::<Vec<_>>().join("\n"));
         paragraphs.retain(|paragraph| !paragraph.is_empty());
         paragraphs.join("\n\n") + "\n"
-    }
-
-    /// The subject, and the whole first line of the task where the subject had to be cut.
-    fn subject(&self) -> (String, Option<String>) {
-        let task = clean(self.task);
-        let first = task.lines().map(|line| one_line(line.trim_start_matches('#')));
-        let first = first.filter(|line| !line.is_empty()).next().unwrap_or_default();
-        let prefix = one_line(self.prefix);
-        let said = first.strip_prefix(&prefix).map_or(first.as_str(), str::trim_start);
-        let subject = format!("{prefix} {}", said.trim_end_matches('.')).trim().to_owned();
-        if subject.width() <= WIDTH {
-            return (subject, None);
-        }
-        let cut = &subject[..end_of_columns(&subject, WIDTH - 1)];
-        // Between words, unless that would cut away most of it.
-        let cut = match cut.rfind(' ') {
-            Some(end) if end >= cut.len() / 2 => &cut[..end],
-            _ => cut,
-        };
-        (format!("{}…", cut.trim_end()), Some(first))
     }
 }
 
@@ -67,13 +51,14 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Only a person signs off or is a co-author.
-fn without_sign_off(text: &str) -> String {
-    let personal = |line: &str| {
+/// Only a person signs off or is a co-author, and only the program says which session it was.
+fn without_claims(text: &str) -> String {
+    let keys = ["signed-off-by:", "co-authored-by:", "agent-session:", "assisted-by:"];
+    let claims = |line: &str| {
         let line = line.trim_start().to_ascii_lowercase();
-        line.starts_with("signed-off-by:") || line.starts_with("co-authored-by:")
+        keys.iter().any(|key| line.starts_with(key))
     };
-    let kept: Vec<_> = text.lines().filter(|line| !personal(line)).collect();
+    let kept: Vec<_> = text.lines().filter(|line| !claims(line)).collect();
     kept.join("\n").trim_end().to_owned()
 }
 
@@ -112,16 +97,6 @@ fn wrap_line(line: &str, lines: &mut Vec<String>) {
     lines.push(current);
 }
 
-/// How many bytes of `text` fit into so many columns.
-fn end_of_columns(text: &str, columns: usize) -> usize {
-    let mut used = 0;
-    let too_far = text.char_indices().find(|(_, c)| {
-        used += c.width().unwrap_or(0);
-        used > columns
-    });
-    too_far.map_or(text.len(), |(start, _)| start)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,7 +106,7 @@ mod tests {
             ("Agent-Session".to_owned(), "add-7f3k".to_owned()),
             ("Assisted-by".to_owned(), "git-agent:replay/x".to_owned()),
         ];
-        Words { task, prefix, summary, trailers: &trailers }.message()
+        Words { task, name: "add", prefix, summary, trailers: &trailers }.message()
     }
 
     #[test]
@@ -140,27 +115,20 @@ mod tests {
         let expected = "Add rate limiting\n\nDone:\n- limiter\n\n\
                         Agent-Session: add-7f3k\nAssisted-by: git-agent:replay/x\n";
         assert_eq!(text, expected);
-        let bare = Words { task: "x", prefix: "", summary: "", trailers: &[] };
+        let bare = Words { task: "x", name: "x", prefix: "", summary: "", trailers: &[] };
         assert_eq!(bare.message(), "x\n");
     }
 
     #[test]
-    fn the_prefix_is_there_once_and_a_heading_is_a_subject() {
+    fn the_subject_is_the_first_line_of_the_task_and_short() {
         let subject = |task, prefix| message(task, prefix, "").lines().next().unwrap().to_owned();
         assert_eq!(subject("Add  it", "feat(cart):"), "feat(cart): Add it");
-        assert_eq!(subject("feat(cart): add it", "feat(cart):"), "feat(cart): add it");
         assert_eq!(subject("\n# Add it #1\nmore", ""), "Add it #1");
-    }
-
-    #[test]
-    fn a_long_task_is_cut_between_words_and_told_whole_below() {
-        let task = "word ".repeat(30);
-        let text = message(&task, "fix:", "");
+        assert_eq!(subject("?", ""), "add");
+        let text = message(&"word ".repeat(30), "fix:", "");
         let lines: Vec<_> = text.lines().collect();
-        assert!(lines[0].width() <= 72 && lines[0].ends_with("word…"), "{}", lines[0]);
-        assert_eq!(lines[2..4].join(" ").trim(), [&task[..70], &task[70..]].concat().trim());
-        let wide = "日本".repeat(40);
-        assert_eq!(message(&wide, "", "").lines().next().unwrap().width(), 71);
+        assert!(lines[0].chars().count() <= 72 && lines[0].starts_with("fix: word word"), "{text}");
+        assert_eq!(lines[2..5].join(" ").trim_end(), "word ".repeat(30).trim_end());
     }
 
     #[test]
