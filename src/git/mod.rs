@@ -10,12 +10,17 @@ mod config;
 mod discover;
 mod durable;
 mod environment;
+mod filter;
+mod index;
 //mod merge;
 //mod notes;
 mod object;
 mod refs;
 mod repo;
 mod revision;
+mod scan;
+pub mod snapshot;
+mod take;
 //#[cfg(test)]
 //pub(crate) mod testing;
 //mod trailer;

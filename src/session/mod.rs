@@ -11,6 +11,7 @@ pub mod inbox;
 pub mod journal;
 pub mod lock;
 pub mod note;
+pub mod record;
 pub mod spec;
 pub mod state;
 pub mod store;

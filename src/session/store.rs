@@ -18,6 +18,11 @@ use crate::file;
 
 /// How long a new session may wait for its supervisor, in seconds.
 const START_GRACE: i64 = 10;
+/// How the folder of a session begins while it is being made: a name with a dot in front is no
+/// session for anybody who lists.
+const DRAFT: &str = ".new-";
+/// The file of the lock.
+const LOCK: &str = "lock";
 /// Why a session is `interrupted`.
 const DIED: &str = "its supervisor ended without a word";
 
@@ -36,6 +41,15 @@ pub struct Session {
     pub dir: PathBuf,
     /// What was asked.
     pub spec: Spec,
+}
+
+/// A session that is being made. Dropped unfinished, its folder goes away.
+#[derive(Debug)]
+pub struct Draft {
+    folder: tempfile::TempDir,
+    target: PathBuf,
+    spec: Spec,
+    _lock: Lock,
 }
 
 /// All sessions on this machine.
@@ -128,25 +142,51 @@ impl Store {
     /// # Errors
     /// There is one with this id, or the file system says no; nothing is left behind.
     pub fn create(&self, spec: Spec) -> Result<Session, FormatError> {
+        let state = State::new(spec.created);
+        self.begin(spec)?.finish(&state)
+    }
+
+    /// Begins a session that no listing shows until [`Draft::finish`].
+    ///
+    /// # Errors
+    /// There is one with this id, or the file system says no; nothing is left behind.
+    pub fn begin(&self, spec: Spec) -> Result<Draft, FormatError> {
         let sessions = self.sessions();
         fs::create_dir_all(&sessions)?;
-        let dir = sessions.join(&spec.id);
+        let target = sessions.join(&spec.id);
+        if fs::symlink_metadata(&target).is_ok() {
+            return Err(io::Error::from(io::ErrorKind::AlreadyExists).into());
+        }
         let text = spec.to_text().map_err(|source| FormatError::Malformed {
-            path: dir.join(Spec::FILE),
+            path: target.join(Spec::FILE),
             source: source.into(),
         })?;
-        // A name with a dot in front is no session for anybody who lists.
-        let half = tempfile::Builder::new().prefix(".new-").tempdir_in(&sessions)?;
-        file::replace(&half.path().join(Spec::FILE), text.as_bytes())?;
-        State::new(spec.created).write(&half.path().join(State::FILE))?;
-        fs::create_dir(half.path().join(Inbox::FOLDER))?;
-        Journal::open(&half.path().join(Journal::FILE))?;
-        // Fails where there is a folder with anything in it, so no session is ever replaced.
-        fs::rename(half.path(), &dir)?;
-        // It has moved: there is nothing to clean up any more.
-        drop(half.keep());
-        fs::File::open(&sessions)?.sync_all()?;
-        Ok(Session { id: spec.id.clone(), dir, spec })
+        let folder = tempfile::Builder::new().prefix(DRAFT).tempdir_in(&sessions)?;
+        let lock = Lock::acquire(&folder.path().join(LOCK)).map_err(io::Error::other)?;
+        file::replace(&folder.path().join(Spec::FILE), text.as_bytes())?;
+        fs::create_dir(folder.path().join(Inbox::FOLDER))?;
+        Journal::open(&folder.path().join(Journal::FILE))?;
+        Ok(Draft { folder, target, spec, _lock: lock })
+    }
+
+    /// Sessions that were begun by a process that died before it had finished them. The caller
+    /// undoes what belongs to them, then forgets them.
+    ///
+    /// # Errors
+    /// The folder of the sessions cannot be read.
+    pub fn unfinished(&self) -> io::Result<Vec<Session>> {
+        let mut unfinished = Vec::new();
+        for name in self.folders()? {
+            let dir = self.sessions().join(&name);
+            if !name.starts_with(DRAFT) || lock::holder(&dir.join(LOCK))?.is_some() {
+                continue;
+            }
+            // One without a spec was begun and had nothing made for it yet.
+            if let Ok(spec) = format::read::<Spec>(&dir.join(Spec::FILE)) {
+                unfinished.push(Session { id: spec.id.clone(), dir, spec });
+            }
+        }
+        Ok(unfinished)
     }
 
     /// All sessions on this machine.
@@ -172,20 +212,8 @@ impl Store {
     /// # Errors
     /// The folder of the sessions cannot be read.
     pub fn ids(&self) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.sessions()) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut ids = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if !name.starts_with('.') && entry.file_type()?.is_dir() {
-                ids.push(name);
-            }
-        }
-        ids.sort();
+        let mut ids = self.folders()?;
+        ids.retain(|name| !name.starts_with('.'));
         Ok(ids)
     }
 
@@ -228,6 +256,52 @@ impl Store {
 
     fn sessions(&self) -> PathBuf {
         self.root.join("sessions")
+    }
+
+    fn folders(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.sessions()) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+impl Draft {
+    /// The file of the journal, empty as yet.
+    pub fn journal_path(&self) -> PathBuf {
+        self.folder.path().join(Journal::FILE)
+    }
+
+    /// What was asked.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Makes it a session, in this state: from now on it is there for everybody.
+    ///
+    /// # Errors
+    /// There is one with this id by now, or the file system says no; nothing is left behind.
+    pub fn finish(self, state: &State) -> Result<Session, FormatError> {
+        let Self { folder, target, spec, _lock } = self;
+        state.write(&folder.path().join(State::FILE))?;
+        // Fails where there is a folder with anything in it, so no session is ever replaced.
+        fs::rename(folder.path(), &target)?;
+        // It has moved: there is nothing to clean up any more.
+        drop(folder.keep());
+        if let Some(sessions) = target.parent() {
+            fs::File::open(sessions)?.sync_all()?;
+        }
+        Ok(Session { id: spec.id.clone(), dir: target, spec })
     }
 }
 
@@ -312,7 +386,7 @@ impl Session {
 
     /// The file of its lock.
     pub fn lock_path(&self) -> PathBuf {
-        self.dir.join("lock")
+        self.dir.join(LOCK)
     }
 
     /// The file that its supervisor prints to.
@@ -479,6 +553,24 @@ mod tests {
         assert!(newer(session.lock().unwrap_err()));
         assert!(newer(session.send(Kind::Pause).unwrap_err()));
         assert_eq!(session.state().unwrap().format, 2);
+    }
+
+    #[test]
+    fn w20_a_session_appears_when_it_is_finished_and_a_crash_before_is_found() {
+        let (_folder, store) = store(&[]);
+        let draft = store.begin(sample("fix-7f3k")).unwrap();
+        assert_eq!((store.ids().unwrap().len(), store.unfinished().unwrap().len()), (0, 0));
+        // What a killed process leaves: the folder, and no lock on it.
+        let left = store.root().join("sessions/.new-left");
+        fs::create_dir(&left).unwrap();
+        fs::copy(draft.folder.path().join(Spec::FILE), left.join(Spec::FILE)).unwrap();
+        let unfinished = store.unfinished().unwrap();
+        assert_eq!(unfinished.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["fix-7f3k"]);
+        store.remove(&unfinished[0]).unwrap();
+        let state = State::new(Timestamp::now());
+        assert_eq!(draft.finish(&state).unwrap().state().unwrap(), state);
+        drop(store.begin(sample("docs-k92d")).unwrap());
+        assert_eq!(store.folders().unwrap(), ["fix-7f3k"]);
     }
 
     #[test]
