@@ -3,27 +3,28 @@
 //! Invariant: every ref write compares the old value; no git call of ours obeys config that an
 //! agent could have written; no type of gix but [`ObjectId`] and [`BString`] shows outside.
 
+mod attributes;
 mod cause;
 mod command;
 mod config;
-//mod diff;
+mod diff;
 mod discover;
 mod durable;
 mod environment;
 mod filter;
 mod index;
-//mod merge;
-//mod notes;
+mod merge;
+mod notes;
 mod object;
 mod refs;
 mod repo;
 mod revision;
 mod scan;
-pub mod snapshot;
+mod snapshot;
 mod take;
-//#[cfg(test)]
-//pub(crate) mod testing;
-//mod trailer;
+#[cfg(test)]
+pub(crate) mod testing;
+mod trailer;
 
 pub use gix::ObjectId;
 pub use gix::bstr::BString;
@@ -31,12 +32,12 @@ pub use gix::bstr::BString;
 pub use cause::Cause;
 pub use command::GitError;
 pub use config::{ConfigEntry, Scope};
-//pub use diff::{DiffError, DiffStat, FileChange, Status};
+pub use diff::{DiffError, DiffStat, FileChange, Status};
 pub use environment::{BadOverride, Environment};
-//pub use merge::{Merge, MergeError};
-//pub use notes::NotesError;
+pub use merge::{Merge, MergeError};
+pub use notes::NotesError;
 pub use object::{CommitInfo, Draft, Identity, Mode, ObjectError, Time, TreeEntry};
 pub use refs::{Expected, RefError, RefUpdate};
 pub use repo::{Head, OpenError, Repo};
 pub use revision::RevisionError;
-//pub use trailer::{append, parse};
+pub use trailer::{append, parse};
