@@ -7,6 +7,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
+use gix::Repository;
 use gix::attrs::StateRef;
 use gix::attrs::search::Outcome;
 use gix::bstr::{BStr, BString};
@@ -15,9 +16,9 @@ use gix::index::entry::Mode as IndexMode;
 use gix::objs::FindExt;
 use gix::worktree::Stack;
 use gix::worktree::stack::state::{attributes, ignore};
-use gix::{ObjectId, Repository};
 
-use super::index::as_path;
+use crate::git::ObjectId;
+use crate::git::index::as_path;
 
 /// The ignore rules and attributes of one worktree, read from its files as paths are asked for.
 /// What is read is kept, so it is made anew for each snapshot.
@@ -53,7 +54,11 @@ impl Rules {
     ///
     /// # Errors
     /// A rule file of the user or the repository cannot be read.
-    pub(super) fn open(repo: &Repository, root: &Path, absent: &[(BString, ObjectId)]) -> io::Result<Self> {
+    pub(super) fn open(
+        repo: &Repository,
+        root: &Path,
+        absent: &[(BString, ObjectId)],
+    ) -> io::Result<Self> {
         let stack = repo
             .attributes(
                 &gix::index::State::new(repo.object_hash()),
@@ -90,8 +95,7 @@ impl Filter {
     /// # Errors
     /// The configuration of a filter makes no sense.
     pub(super) fn open(rules: Rules, root: &Path) -> io::Result<Self> {
-        let mut options =
-            gix::filter::Pipeline::options(&rules.repo).map_err(io::Error::other)?;
+        let mut options = gix::filter::Pipeline::options(&rules.repo).map_err(io::Error::other)?;
         for driver in &mut options.drivers {
             // An optional filter that fails would else leave the content as it is, in silence.
             driver.required |= driver.clean.is_some() || driver.process.is_some();
@@ -118,10 +122,12 @@ impl Filter {
         let entry = self.rules.stack.at_entry(path, None, &self.rules.repo.objects)?;
         self.outcome.reset();
         entry.matching_attributes(&mut self.outcome);
-        let Some(name) = self.outcome.iter_selected().find_map(|found| match found.assignment.state {
-            StateRef::Value(name) => Some(name.as_bstr().to_owned()),
-            _ => None,
-        }) else {
+        let Some(name) =
+            self.outcome.iter_selected().find_map(|found| match found.assignment.state {
+                StateRef::Value(name) => Some(name.as_bstr().to_owned()),
+                _ => None,
+            })
+        else {
             return Ok(false);
         };
         match self.drivers.iter().find(|driver| driver.name == name) {
@@ -150,19 +156,19 @@ impl Filter {
     ) -> Result<Vec<u8>, FilterError> {
         let entry = self.rules.stack.at_entry(path, None, &self.rules.repo.objects)?;
         let objects = &self.rules.repo.objects;
-        let outcome = self
-            .pipeline
-            .convert_to_git(
-                content,
-                as_path(path),
-                &mut |_, attributes| {
-                    entry.matching_attributes(attributes);
-                },
-                &mut |buffer| {
-                    Ok(old.and_then(|id| objects.find_blob(&id, buffer).ok().map(|_| ())))
-                },
-            )
-            .map_err(|error| FilterError::Failed(chain(&error)))?;
+        let outcome =
+            self.pipeline
+                .convert_to_git(
+                    content,
+                    as_path(path),
+                    &mut |_, attributes| {
+                        entry.matching_attributes(attributes);
+                    },
+                    &mut |buffer| {
+                        Ok(old.and_then(|id| objects.find_blob(&id, buffer).ok().map(|_| ())))
+                    },
+                )
+                .map_err(|error| FilterError::Failed(chain(&error)))?;
         let mut stored = Vec::new();
         let read = outcome.take(limit.saturating_add(1)).read_to_end(&mut stored);
         read.map_err(|error| FilterError::Failed(chain(&error)))?;

@@ -11,10 +11,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use gix::bstr::{BStr, BString, ByteSlice};
 use gix::objs::tree::EntryKind;
-use gix::{ObjectId, Repository};
 
 pub(super) use gix::index::entry::Stat;
 use gix::index::entry::{Flags, Mode as IndexMode, stat::Time};
+
+use crate::git::ObjectId;
+use crate::git::repo::Repo;
 
 /// How long before the moment it was looked at a file must have changed last, in nanoseconds, to
 /// be known by its stat data. The coarsest clock tick of Linux is 10 ms.
@@ -61,7 +63,7 @@ pub(super) enum Found<'a> {
     File(&'a File),
     Folder(&'a Folder),
     /// The first so many bytes of the path name a file, so nothing can be below.
-    Below(usize, &'a File),
+    Below(usize),
 }
 
 impl File {
@@ -110,8 +112,8 @@ impl Folder {
     ///
     /// # Errors
     /// An object is missing or damaged.
-    pub(super) fn read(repo: &Repository, id: ObjectId) -> io::Result<Self> {
-        let tree = repo.find_tree(id).map_err(io::Error::other)?;
+    pub(super) fn read(repo: &Repo, id: ObjectId) -> io::Result<Self> {
+        let tree = repo.gix().find_tree(id).map_err(io::Error::other)?;
         let mut nodes = Vec::new();
         for entry in tree.iter() {
             let entry = entry.map_err(io::Error::other)?;
@@ -133,12 +135,17 @@ impl Folder {
             let path = entry.path(index);
             let skip = entry.flags.contains(Flags::SKIP_WORKTREE);
             if entry.mode == IndexMode::DIR {
-                if let Some(Node::Folder(folder)) = self.node_mut(path.trim_end_with(|c| c == '/').as_bstr()) {
+                if let Some(Node::Folder(folder)) =
+                    self.node_mut(path.trim_end_with(|c| c == '/').as_bstr())
+                {
                     folder.each_file_mut(&mut |file| file.skip = true);
                 }
             } else if let Some(Node::File(file)) = self.node_mut(path) {
                 file.skip = skip;
-                if entry.stage_raw() == 0 && entry.id == file.id && entry.mode == index_mode(file.kind) {
+                if entry.stage_raw() == 0
+                    && entry.id == file.id
+                    && entry.mode == index_mode(file.kind)
+                {
                     file.stat = entry.stat;
                     file.settled = is_settled(&entry.stat, written);
                 }
@@ -160,7 +167,7 @@ impl Folder {
             match folder.node(name.as_bstr()) {
                 None => return Found::Nothing,
                 Some(Node::File(file)) if is_last => return Found::File(file),
-                Some(Node::File(file)) => return Found::Below(at, file),
+                Some(Node::File(_)) => return Found::Below(at),
                 Some(Node::Folder(inner)) if is_last => return Found::Folder(inner),
                 Some(Node::Folder(inner)) => folder = inner,
             }
@@ -177,7 +184,8 @@ impl Folder {
     pub(super) fn set(&mut self, path: &BStr, file: File) {
         let (name, rest) = split(path);
         let at = self.position(name).unwrap_or_else(|at| {
-            let node = if rest.is_some() { Node::Folder(Self::default()) } else { Node::File(file) };
+            let node =
+                if rest.is_some() { Node::Folder(Self::default()) } else { Node::File(file) };
             self.nodes.insert(at, (name.to_owned(), node));
             self.id = None;
             at
@@ -246,7 +254,7 @@ impl Folder {
     ///
     /// # Errors
     /// The object database cannot be written.
-    pub(super) fn write(&mut self, repo: &Repository) -> io::Result<ObjectId> {
+    pub(super) fn write(&mut self, repo: &Repo) -> io::Result<ObjectId> {
         if let Some(id) = self.id {
             return Ok(id);
         }
@@ -259,7 +267,9 @@ impl Folder {
             entries.push(gix::objs::tree::Entry { mode: kind.into(), filename: name.clone(), oid });
         }
         entries.sort();
-        let id = repo.write_object(&gix::objs::Tree { entries }).map_err(io::Error::other)?.detach();
+        let tree = gix::objs::Tree { entries };
+        let id = repo.gix().write_object(&tree).map_err(io::Error::other)?.detach();
+        repo.unsynced().add(id);
         self.id = Some(id);
         Ok(id)
     }

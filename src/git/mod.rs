@@ -40,4 +40,5 @@ pub use object::{CommitInfo, Draft, Identity, Mode, ObjectError, Time, TreeEntry
 pub use refs::{Expected, RefError, RefUpdate};
 pub use repo::{Head, OpenError, Repo};
 pub use revision::RevisionError;
+pub use snapshot::{Change, ChangeKind, LeftOut, Snapshot, SnapshotError, Taken, Why};
 pub use trailer::{append, parse};

@@ -14,9 +14,9 @@ use gix::validate::path::component;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
-use super::filter::{Rules, is_named};
-use super::index::{self, Folder, Found, Node, Stat, join};
-use super::snapshot::{LeftOut, SnapshotError, Why};
+use crate::git::filter::{Rules, is_named};
+use crate::git::index::{self, Folder, Found, Node, Stat, join};
+use crate::git::snapshot::{LeftOut, SnapshotError, Why};
 
 /// A thread takes so many folders at a time.
 const BATCH: usize = 16;
@@ -221,7 +221,8 @@ impl Scan<'_> {
             if [".", "..", ".git"].iter().any(|own| name == own) {
                 continue;
             }
-            let composed = self.disk.precompose.then(|| gix::utils::str::precompose_bstr(name.into()));
+            let composed =
+                self.disk.precompose.then(|| gix::utils::str::precompose_bstr(name.into()));
             let name = composed.as_deref().unwrap_or(name);
             if known.is_some_and(|known| self.knows(known, name)) {
                 continue;
@@ -308,7 +309,8 @@ pub(super) fn refused(path: &BStr, kind: FileType) -> Option<Why> {
         FileType::RegularFile | FileType::Directory => None,
         _ => return Some(Why::Special),
     };
-    let rules = component::Options { protect_windows: false, protect_hfs: true, protect_ntfs: true };
+    let rules =
+        component::Options { protect_windows: false, protect_hfs: true, protect_ntfs: true };
     let last = path.split_str("/").count() - 1;
     let bad = path.split_str("/").enumerate().any(|(at, name)| {
         let leaf = leaf.filter(|_| at == last);

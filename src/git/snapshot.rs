@@ -4,20 +4,21 @@
 //! worktree decides what is taken, and what is not taken is said.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use gix::bstr::{BStr, BString};
-use gix::{ObjectId, Repository};
 
-use super::filter::{Filter, FilterError, Rules, flag, is_named};
-use super::index::{Folder, Stat};
-use super::scan::Disk;
-use super::take::Pass;
 use crate::file::Changed;
+use crate::git::ObjectId;
+use crate::git::filter::{Filter, FilterError, Rules, flag, is_named};
+use crate::git::index::{Folder, Stat};
+use crate::git::repo::Repo;
+use crate::git::scan::Disk;
+use crate::git::take::Pass;
 
 /// The private index of one worktree, in memory.
 pub struct Snapshot {
-    pub(super) repo: Repository,
+    pub(super) repo: Repo,
     pub(super) disk: Disk,
     pub(super) root: Folder,
     tree: ObjectId,
@@ -164,26 +165,28 @@ impl SnapshotError {
 }
 
 impl Snapshot {
-    /// Starts from `tree`, which is what was last taken of `worktree`, or what it was made from.
-    /// Files over `max_file_size` bytes are left out from now on.
+    /// Starts from `tree`, which is what was last taken of the checkout of `repo`, or what it was
+    /// made from. Files over `max_file_size` bytes are left out from now on.
+    ///
+    /// The snapshot shares with `repo`, and its clones, the list of objects to put on the disk
+    /// before a ref moves.
     ///
     /// # Errors
     /// The repository or the worktree cannot be read.
-    pub fn open(
-        worktree_git_dir: &Path,
-        worktree: &Path,
-        tree: ObjectId,
-        max_file_size: u64,
-    ) -> Result<Self, SnapshotError> {
-        let options = gix::open::Options::default().open_path_as_is(true);
-        let repo = gix::open_opts(worktree_git_dir, options).map_err(SnapshotError::repository)?;
-        let mut disk = Disk::open(worktree)?;
-        disk.ignore_case = flag(&repo, "core.ignoreCase", false);
-        disk.precompose = flag(&repo, "core.precomposeUnicode", false);
+    pub fn open(repo: &Repo, tree: ObjectId, max_file_size: u64) -> Result<Self, SnapshotError> {
+        let repo = repo.clone();
+        let work_dir = repo.work_dir().ok_or_else(|| {
+            SnapshotError::repository(format!("{} has no checkout", repo.git_dir().display()))
+        })?;
+        let mut disk = Disk::open(work_dir)?;
+        let flag = |key, default| flag(repo.gix(), key, default);
+        disk.ignore_case = flag("core.ignoreCase", false);
+        disk.precompose = flag("core.precomposeUnicode", false);
+        let (file_mode, symlinks) = (flag("core.fileMode", true), flag("core.symlinks", true));
         let mut snapshot = Self {
-            file_mode: flag(&repo, "core.fileMode", true),
-            symlinks: flag(&repo, "core.symlinks", true),
-            global_rules: global_rules(&repo),
+            file_mode,
+            symlinks,
+            global_rules: global_rules(repo.gix()),
             root: Folder::default(),
             rule_files: None,
             loose_rules: Vec::new(),
@@ -211,7 +214,7 @@ impl Snapshot {
         let path = self.index_path();
         let index = gix::index::File::at_or_default(
             path,
-            self.repo.object_hash(),
+            self.repo.gix().object_hash(),
             false,
             gix::index::decode::Options::default(),
         );
@@ -256,7 +259,7 @@ impl Snapshot {
     }
 
     fn pass(&self) -> io::Result<Pass> {
-        let rules = Rules::open(&self.repo, self.disk.path(), &self.absent_rules)?;
+        let rules = Rules::open(self.repo.gix(), self.disk.path(), &self.absent_rules)?;
         Ok(Pass { filter: Filter::open(rules, self.disk.path())?, left_out: Vec::new() })
     }
 
@@ -266,7 +269,7 @@ impl Snapshot {
 }
 
 /// Where ignore rules come from besides the worktree: `gitignore(5)`.
-fn global_rules(repo: &Repository) -> Vec<PathBuf> {
+fn global_rules(repo: &gix::Repository) -> Vec<PathBuf> {
     let home = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let own = repo.config_snapshot().trusted_path("core.excludesFile").ok().flatten();
     let own = own.or_else(|| {
@@ -285,3 +288,6 @@ fn absent_rules(root: &Folder) -> Vec<(BString, ObjectId)> {
     });
     absent
 }
+
+#[cfg(test)]
+mod tests;

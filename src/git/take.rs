@@ -8,16 +8,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice};
 use gix::objs::tree::EntryKind;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
-use super::filter::{Filter, Rules};
-use super::index::{self, as_path, File, Found, Stat, is_settled, join, same};
-use super::scan::{Findings, Reached, refused, scan, to_stat};
-use super::snapshot::{Change, ChangeKind, LeftOut, Snapshot, SnapshotError, Why};
+use crate::git::ObjectId;
+use crate::git::filter::{Filter, Rules};
+use crate::git::index::{self, File, Found, Stat, as_path, is_settled, join, same};
+use crate::git::scan::{Findings, Reached, refused, scan, to_stat};
+use crate::git::snapshot::{Change, ChangeKind, LeftOut, Snapshot, SnapshotError, Why};
 
 /// So often is a file read again that changes while it is read.
 const READS: usize = 3;
@@ -30,7 +30,11 @@ pub(super) struct Pass {
 
 /// Content on its way into the index.
 enum Content {
-    Stored { id: ObjectId, stat: Stat, settled: bool },
+    Stored {
+        id: ObjectId,
+        stat: Stat,
+        settled: bool,
+    },
     TooLarge(u64),
     /// It is no longer what it was a moment ago.
     Gone,
@@ -97,7 +101,7 @@ impl Snapshot {
             Reached::Stopped(at) => return self.update(path[..at].as_bstr(), pass),
         };
         let known = match self.root.find(path) {
-            Found::Below(at, _) => return self.update(path[..at].as_bstr(), pass),
+            Found::Below(at) => return self.update(path[..at].as_bstr(), pass),
             Found::File(file) => Some(*file),
             Found::Folder(_) | Found::Nothing => None,
         };
@@ -268,7 +272,7 @@ impl Snapshot {
     }
 
     fn write_blob(&self, bytes: &[u8]) -> Result<ObjectId, SnapshotError> {
-        Ok(self.repo.write_blob(bytes).map_err(SnapshotError::repository)?.detach())
+        self.repo.write_blob(bytes).map_err(SnapshotError::repository)
     }
 
     /// A submodule keeps the commit that is recorded; that it moved is said.
@@ -319,7 +323,12 @@ impl Snapshot {
         let inside = inside.iter().map(|path| root.join(as_path(path.as_bstr())));
         let files = inside.chain(self.global_rules.iter().cloned());
         let stat = |path: &Path| rustix::fs::lstat(path).ok().map(|stat| to_stat(&stat));
-        files.map(|path| { let stat = stat(&path); (path, stat) }).collect()
+        files
+            .map(|path| {
+                let stat = stat(&path);
+                (path, stat)
+            })
+            .collect()
     }
 }
 
