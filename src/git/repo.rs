@@ -236,6 +236,14 @@ impl Repo {
         ObjectId::null(self.gix.object_hash())
     }
 
+    /// The same repository, but objects written through it stay in memory and go with it: for
+    /// finding out what would be.
+    #[must_use]
+    pub fn in_memory(&self) -> Self {
+        let gix = self.gix.clone().with_object_memory();
+        Self { gix, unsynced: Unsynced::default(), ..self.clone() }
+    }
+
     /// gix's view, for the files of this room.
     pub(super) fn gix(&self) -> &gix::Repository {
         &self.gix

@@ -9,6 +9,7 @@
 //! all; a landing that was cut off is finished by the next one.
 
 pub mod apply;
+pub mod checkout;
 pub mod error;
 pub mod ignored;
 pub mod intent;
