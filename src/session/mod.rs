@@ -5,6 +5,7 @@
 //!
 //! Invariant: one writer, the holder of the lock; everybody else reads, and writes to the inbox.
 
+pub mod checkpoint;
 pub mod format;
 pub mod id;
 pub mod inbox;

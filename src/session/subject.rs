@@ -128,7 +128,7 @@ fn abbreviates(before: &str, mark: char) -> bool {
     let word = before.rsplit(' ').next().unwrap_or_default();
     match mark {
         '.' => {
-            word.len() < 2
+            word.chars().all(|c| c.is_ascii_digit())
                 || word.contains('.')
                 || matches!(word, "vs" | "etc" | "cf" | "No" | "Mr" | "Dr")
         }
@@ -188,6 +188,7 @@ mod tests {
             ),
             ("Use e.g. v1.2 of it", "Use e.g. v1.2 of it", ""),
             ("- feat: add x", "feat: add x", ""),
+            ("1. Run it. 2. Fix it.", "1. Run it", "2. Fix it."),
             ("Let me look: the test fails", "Let me look", "the test fails"),
             ("修复解析器。然后测试", "修复解析器", "然后测试"),
             ("Fix\u{1b}[31m it\u{202e}\nSigned-off-by: A <a@b>\nmore", "Fix[31m it", "more"),

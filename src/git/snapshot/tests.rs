@@ -158,7 +158,8 @@ fn apply(place: &Place, op: &Op) {
             }
         }
         Op::Link(path, to) => {
-            symlink(["a", "..", "/etc", "nowhere"][usize::from(to % 4)], clear(root, path)).unwrap();
+            symlink(["a", "..", "/etc", "nowhere"][usize::from(to % 4)], clear(root, path))
+                .unwrap();
         }
         Op::Folder(path) => fs::create_dir(clear(root, path)).unwrap(),
         Op::Move(from, to) => {

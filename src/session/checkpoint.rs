@@ -1,0 +1,589 @@
+//! A step as commits: the tree of the worktree, the commit on the branch, the record, in the order
+//! that no crash can break.
+//!
+//! 1. The snapshot's tree and the commit on top of the branch are written: objects only.
+//! 2. The record is written, with the commit as its last parent: objects only.
+//! 3. The branch and the session's ref move in one transaction, each from where it was.
+//!
+//! Where the strategy holds a commit back, the tree is kept by a snapshot commit that only the
+//! record points to; the branch gets it at the end of the turn, or of the session.
+//!
+//! Invariant: what a record says of the branch was true when the ref moved; a branch that somebody
+//! else has moved is never moved back, and the step's work is kept by the record all the same.
+
+use std::path::Path;
+
+use super::record::{Record, RecordError, Recorder};
+use super::spec::{CommitStrategy, Spec};
+use super::state::{Changes, State};
+use super::subject::{self, Words};
+use crate::event;
+use crate::file::Changed;
+use crate::git::{
+    self, DiffError, Draft, Expected, GitError, Head, Identity, LeftOut, ObjectError, ObjectId,
+    RefError, RefUpdate, Repo, RevisionError, Snapshot, SnapshotError,
+};
+
+/// Makes the checkpoints of one session, in its supervisor.
+pub struct Checkpoints {
+    repo: Repo,
+    spec: Spec,
+    who: Identity,
+    snapshot: Snapshot,
+    recorder: Recorder,
+    base_tree: ObjectId,
+    /// The branch's commit, as we left it.
+    head: ObjectId,
+    /// What holds the tree that was taken last: `head`, or a snapshot commit on top of it.
+    code: ObjectId,
+}
+
+/// What has just ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ends {
+    /// One answer of the model, with its calls.
+    Step,
+    /// A turn: the model waits for a person or is done.
+    Turn,
+    /// The session.
+    Session,
+}
+
+/// What a checkpoint is made of.
+#[derive(Clone, Debug)]
+pub struct Step<'a> {
+    /// Its number, from 1.
+    pub number: u32,
+    /// What has ended with it.
+    pub ends: Ends,
+    /// What the commit is called after.
+    pub words: Words<'a>,
+    /// What its calls may have changed.
+    pub changed: &'a Changed,
+}
+
+/// What a checkpoint made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// The commit on the branch, if there is a new one.
+    pub commit: Option<ObjectId>,
+    /// The event for the journal; none if nothing has changed and nothing was committed.
+    pub event: Option<event::Checkpoint>,
+}
+
+/// Why there is no checkpoint. But for [`CheckpointError::BranchMoved`], everything is as before.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// Somebody else moved the branch, or deleted it. The work is kept by the session's ref.
+    #[error("{branch} was {} by somebody else", match found { Some(id) => format!("moved to {id}"), None => "deleted".to_owned() })]
+    BranchMoved {
+        /// The branch.
+        branch: String,
+        /// Where it is now; none if it is gone.
+        found: Option<ObjectId>,
+        /// The commit that holds the step's work, on top of where the branch was.
+        kept: ObjectId,
+    },
+    /// There is no such branch any more; the session's ref still holds the code.
+    #[error("{branch} is gone")]
+    BranchGone {
+        /// The branch.
+        branch: String,
+    },
+    /// The worktree is on another branch, so its files are not the session's.
+    #[error("the worktree is on {found} instead of {branch}")]
+    Elsewhere {
+        /// The session's branch.
+        branch: String,
+        /// What the worktree is on.
+        found: String,
+    },
+    /// The worktree cannot be taken.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The record cannot be written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// An object cannot be written or read.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// The base is not there, in a clone that is too shallow say.
+    #[error(transparent)]
+    Base(#[from] RevisionError),
+    /// Trees cannot be compared.
+    #[error(transparent)]
+    Diff(#[from] DiffError),
+    /// The refs cannot be moved, or the session's ref was moved by somebody else.
+    #[error(transparent)]
+    Ref(#[from] RefError),
+    /// git does not know who the user is.
+    #[error("the author of commits is not known")]
+    Identity(#[source] GitError),
+}
+
+impl Checkpoints {
+    /// Goes on where the session's last record and its branch are, or begins at its base. `repo`
+    /// is the view of the session's worktree.
+    ///
+    /// # Errors
+    /// The branch is gone, or something cannot be read.
+    pub fn open(repo: Repo, spec: Spec, max_file_size: u64) -> Result<Self, CheckpointError> {
+        let branch = spec.branch.clone();
+        let head = repo.ref_id(&branch)?.ok_or(CheckpointError::BranchGone { branch })?;
+        let who = repo.identity().map_err(CheckpointError::Identity)?;
+        let recorder = Recorder::open(&repo, &spec.id)?;
+        let code = match recorder.tip() {
+            Some(tip) => {
+                let code = Record::read(&repo, tip)?.code;
+                // Held back on top of the branch as it is; otherwise somebody has moved it, and
+                // it is theirs to say what the session goes on from.
+                let on_top = code == head || repo.read_commit(code)?.parents.first() == Some(&head);
+                if on_top { code } else { head }
+            }
+            None => head,
+        };
+        let tree = repo.tree_of(code)?;
+        let snapshot = Snapshot::open(&repo, tree, max_file_size)?;
+        let base_tree = repo.tree_of(repo.resolve_commit(&spec.base.commit)?)?;
+        Ok(Self { repo, spec, who, snapshot, recorder, base_tree, head, code })
+    }
+
+    /// The branch's commit.
+    pub fn head(&self) -> ObjectId {
+        self.head
+    }
+
+    /// The tree that was taken last.
+    pub fn tree(&self) -> ObjectId {
+        self.snapshot.tree()
+    }
+
+    /// Who commits are made by.
+    pub fn who(&self) -> &Identity {
+        &self.who
+    }
+
+    /// The view of the session's worktree.
+    pub fn repo(&self) -> &Repo {
+        &self.repo
+    }
+
+    /// Takes the worktree as it is, commits it if the strategy says so, and records the state with
+    /// the journal up to its end. The state is brought up to date; the caller writes its file.
+    ///
+    /// # Errors
+    /// See [`CheckpointError`]; the state has not changed then.
+    pub fn take(
+        &mut self,
+        step: &Step<'_>,
+        state: &mut State,
+        journal: &Path,
+    ) -> Result<Made, CheckpointError> {
+        self.check_head()?;
+        let before = self.snapshot.tree();
+        let taken = self.snapshot.take(step.changed)?;
+        let mut next = state.clone();
+        next.step = step.number;
+        note_left_out(&mut next, &taken.left_out, step.changed);
+        let is_new = taken.tree != self.repo.tree_of(self.head)?;
+        let commit = match is_new && self.commits_at(step.ends) {
+            true => Some(self.commit(taken.tree, step)?),
+            false => None,
+        };
+        let code = match commit {
+            Some(commit) => commit,
+            None if !is_new => self.head,
+            None if taken.tree == self.repo.tree_of(self.code)? => self.code,
+            None => self.hold(taken.tree, step.number)?,
+        };
+        let event = match taken.tree != before || commit.is_some() {
+            true => Some(self.event(before, taken.tree, commit, step, &taken.left_out)?),
+            false => None,
+        };
+        if event.is_some() {
+            let stat = self.repo.diff_stat(self.base_tree, taken.tree)?;
+            let git::DiffStat { files, insertions, deletions, .. } = stat;
+            next.changes = Changes { files, insertions, deletions };
+        }
+        self.settle(commit, code, &mut next, journal)?;
+        *state = next;
+        Ok(Made { commit, event })
+    }
+
+    /// Records the state, with the journal up to its end, where no step has ended: the session
+    /// rests, goes on, or was verified.
+    ///
+    /// # Errors
+    /// The record cannot be written, or the session's ref was moved by somebody else.
+    pub fn record(&mut self, state: &mut State, journal: &Path) -> Result<(), CheckpointError> {
+        let code = self.code;
+        self.settle(None, code, state, journal)
+    }
+
+    /// Moves the refs: both or none. If it is the branch that stands in the way, the record alone
+    /// moves, so that the work is kept.
+    fn settle(
+        &mut self,
+        commit: Option<ObjectId>,
+        code: ObjectId,
+        state: &mut State,
+        journal: &Path,
+    ) -> Result<(), CheckpointError> {
+        let head = commit.unwrap_or(self.head);
+        state.head = Some(head.to_string());
+        state.tree = Some(self.snapshot.tree().to_string());
+        let written =
+            self.recorder.write(&self.repo, &self.spec, state, journal, code, &self.who)?;
+        let mut updates = vec![written.update.clone()];
+        if let Some(commit) = commit {
+            updates.push(RefUpdate {
+                name: self.spec.branch.clone(),
+                old: Expected::Is(self.head),
+                new: Some(commit),
+                reason: format!("agent: step {}", state.step),
+            });
+        }
+        match self.repo.update_refs(&updates) {
+            Ok(()) => {
+                self.recorder.advance(&written);
+                (self.head, self.code) = (head, code);
+                Ok(())
+            }
+            Err(RefError::Moved { name, found, .. }) if name == self.spec.branch => {
+                state.head = Some(self.head.to_string());
+                let kept =
+                    self.recorder.write(&self.repo, &self.spec, state, journal, code, &self.who)?;
+                self.repo.update_refs(std::slice::from_ref(&kept.update))?;
+                self.recorder.advance(&kept);
+                self.code = code;
+                Err(CheckpointError::BranchMoved { branch: name, found, kept: code })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A worktree that a person has switched away holds other files than the session's.
+    fn check_head(&self) -> Result<(), CheckpointError> {
+        let found = match self.repo.head()? {
+            Head::Branch { name, .. } if name == self.spec.branch => return Ok(()),
+            // The branch is gone: what moves it will say so, after the work is kept.
+            Head::Unborn(name) if name == self.spec.branch => return Ok(()),
+            Head::Branch { name, .. } | Head::Unborn(name) => name,
+            Head::Detached(id) => id.to_string(),
+        };
+        Err(CheckpointError::Elsewhere { branch: self.spec.branch.clone(), found })
+    }
+
+    fn commits_at(&self, ends: Ends) -> bool {
+        match self.spec.commit_strategy {
+            CommitStrategy::Incremental => true,
+            CommitStrategy::Turn => ends >= Ends::Turn,
+            CommitStrategy::Single => ends >= Ends::Session,
+            CommitStrategy::None => false,
+        }
+    }
+
+    fn commit(&self, tree: ObjectId, step: &Step<'_>) -> Result<ObjectId, ObjectError> {
+        let (subject, body) = subject::message(&step.words, &self.spec.commit_prefix, step.number);
+        let message = match body.is_empty() {
+            true => format!("{subject}\n"),
+            false => format!("{subject}\n\n{body}\n"),
+        };
+        self.write(tree, &message)
+    }
+
+    /// Keeps a tree that the branch does not get yet.
+    fn hold(&self, tree: ObjectId, number: u32) -> Result<ObjectId, ObjectError> {
+        self.write(tree, &format!("Snapshot after step {number}\n"))
+    }
+
+    fn write(&self, tree: ObjectId, message: &str) -> Result<ObjectId, ObjectError> {
+        let message = match self.spec.trailers {
+            true => git::append(message, &trailers(&self.spec)),
+            false => message.to_owned(),
+        };
+        self.repo.write_commit(&Draft {
+            tree,
+            parents: vec![self.head],
+            author: self.who.clone(),
+            committer: self.who.clone(),
+            time: None,
+            message,
+        })
+    }
+
+    fn event(
+        &self,
+        before: ObjectId,
+        tree: ObjectId,
+        commit: Option<ObjectId>,
+        step: &Step<'_>,
+        left_out: &[LeftOut],
+    ) -> Result<event::Checkpoint, CheckpointError> {
+        let stat = self.repo.diff_stat(before, tree)?;
+        let (subject, _) = subject::message(&step.words, &self.spec.commit_prefix, step.number);
+        Ok(event::Checkpoint {
+            commit: commit.map(|id| id.to_string()),
+            tree: tree.to_string(),
+            subject,
+            paths: stat.paths.iter().map(|change| change.path.to_string()).collect(),
+            insertions: stat.insertions,
+            deletions: stat.deletions,
+            left_out: left_out.iter().map(left_out_line).collect(),
+        })
+    }
+}
+
+/// The trailers of a commit of this session: what tells it apart, and the form that the kernel's
+/// `Documentation/process/coding-assistants.rst` asks for.
+pub fn trailers(spec: &Spec) -> [(&'static str, String); 2] {
+    [("Agent-Session", spec.id.clone()), ("Assisted-by", format!("git-agent:{}", spec.model))]
+}
+
+fn note_left_out(state: &mut State, left_out: &[LeftOut], changed: &Changed) {
+    if *changed == Changed::Anything {
+        state.left_out.clear();
+    }
+    for line in left_out.iter().map(left_out_line) {
+        if !state.left_out.contains(&line) {
+            state.left_out.push(line);
+        }
+    }
+}
+
+fn left_out_line(left_out: &LeftOut) -> String {
+    format!("{}: {}", left_out.path, left_out.why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, Update};
+    use crate::git::testing::Fixture;
+    use crate::session::journal::Journal;
+    use crate::session::spec::tests::sample;
+    use crate::session::state::Phase;
+    use fs_err as fs;
+
+    /// A session in a worktree of its own, at its beginning.
+    struct Bench {
+        git: Fixture,
+        worktree: std::path::PathBuf,
+        journal_path: std::path::PathBuf,
+        journal: Journal,
+        checkpoints: Checkpoints,
+        state: State,
+    }
+
+    fn bench(options: &[&str], strategy: CommitStrategy) -> Bench {
+        let git = Fixture::with_commit(options);
+        let base = git.id("HEAD");
+        let worktree = git.beside("wt");
+        let path = worktree.to_str().unwrap();
+        git.git(&["worktree", "add", "-q", "-b", "agent/add-rate", path]);
+        let mut spec = sample("add-rate-7f3k");
+        spec.base.commit = base.to_string();
+        spec.commit_strategy = strategy;
+        let journal_path = git.beside("journal.jsonl");
+        let (journal, _) = Journal::open(&journal_path).unwrap();
+        let repo = git.repo_at(&worktree, &[]);
+        let checkpoints = Checkpoints::open(repo, spec.clone(), 1 << 20).unwrap();
+        let state = State { phase: Phase::Running, ..State::new(spec.created) };
+        Bench { git, worktree, journal_path, journal, checkpoints, state }
+    }
+
+    impl Bench {
+        /// A step that wrote this file and said these words.
+        fn step(
+            &mut self,
+            number: u32,
+            file: &str,
+            text: &str,
+            ends: Ends,
+        ) -> Result<Made, CheckpointError> {
+            fs::write(self.worktree.join(file), format!("{number}\n")).unwrap();
+            let changed = Changed::Paths(vec![file.into()]);
+            self.take(number, text, ends, &changed)
+        }
+
+        fn take(
+            &mut self,
+            number: u32,
+            text: &str,
+            ends: Ends,
+            changed: &Changed,
+        ) -> Result<Made, CheckpointError> {
+            self.journal.append(&[Event::now(number, Update::Notice(text.to_owned()))]).unwrap();
+            let words = Words { text, titles: &[] };
+            let step = Step { number, ends, words, changed };
+            self.checkpoints.take(&step, &mut self.state, &self.journal_path)
+        }
+
+        fn log(&self) -> String {
+            self.git.git(&["log", "--format=%s", "--reverse", "main..agent/add-rate"])
+        }
+
+        fn last_record(&self) -> Record {
+            let repo = self.checkpoints.repo();
+            Record::read(repo, repo.ref_id("refs/agent/add-rate-7f3k").unwrap().unwrap()).unwrap()
+        }
+    }
+
+    #[test]
+    fn each_step_is_a_commit_and_a_record_under_one_ref() {
+        for options in [&[][..], &["--object-format=sha256"], &["--ref-format=reftable"]] {
+            let mut bench = bench(options, CommitStrategy::Incremental);
+            let first = bench.step(1, "a", "Add a. With care.", Ends::Step).unwrap();
+            bench.take(2, "Look around", Ends::Step, &Changed::Nothing).unwrap();
+            let third = bench.step(3, "new file", "", Ends::Step).unwrap();
+            assert_eq!(bench.log(), "feat(cart): Add a\nfeat(cart): step 3");
+            let message = bench.git.git(&["log", "-1", "--format=%B", "agent/add-rate~1"]);
+            assert_eq!(
+                message.trim_end(),
+                "feat(cart): Add a\n\nWith care.\n\nAgent-Session: add-rate-7f3k\n\
+                 Assisted-by: git-agent:replay/x.jsonl"
+            );
+            let who = bench.git.git(&["log", "-1", "--format=%an <%ae> %cn", "agent/add-rate"]);
+            assert_eq!(who, "Ada Person <ada@example.org> Ada Person");
+            let event = first.event.unwrap();
+            assert_eq!(
+                (event.paths, event.insertions, event.deletions),
+                (vec!["a".to_owned()], 1, 1)
+            );
+            let record = bench.last_record();
+            assert_eq!(
+                (record.code, Some(record.code)),
+                (bench.git.id("agent/add-rate"), third.commit)
+            );
+            assert_eq!(record.state, bench.state);
+            assert_eq!(record.state.changes, Changes { files: 2, insertions: 2, deletions: 1 });
+            let mut journal = Vec::new();
+            record.write_journal(bench.checkpoints.repo(), &mut journal).unwrap();
+            assert_eq!(journal, fs::read(&bench.journal_path).unwrap());
+            bench.git.fsck();
+        }
+    }
+
+    #[test]
+    fn a_strategy_holds_commits_back_and_the_record_keeps_the_work() {
+        let cases = [
+            (CommitStrategy::Turn, "feat(cart): two\nfeat(cart): three"),
+            (CommitStrategy::Single, "feat(cart): three"),
+            (CommitStrategy::None, ""),
+        ];
+        for (strategy, want) in cases {
+            let mut bench = bench(&[], strategy);
+            let held = bench.step(1, "one", "one", Ends::Step).unwrap();
+            assert_eq!((held.commit, held.event.unwrap().commit), (None, None));
+            assert_eq!(bench.log(), "");
+            let record = bench.last_record();
+            let kept = bench.git.git(&["show", &format!("{}:one", record.code)]);
+            assert_eq!((kept.as_str(), record.code == bench.checkpoints.head()), ("1", false));
+            // A supervisor that starts anew goes on from what was held back.
+            let repo = bench.git.repo_at(&bench.worktree, &[]);
+            let again = Checkpoints::open(repo, bench.checkpoints.spec.clone(), 1 << 20).unwrap();
+            assert_eq!((again.code, again.head), (record.code, bench.git.id("main")));
+            bench.checkpoints = again;
+            bench.take(2, "two", Ends::Turn, &Changed::Nothing).unwrap();
+            bench.step(3, "three", "three", Ends::Session).unwrap();
+            assert_eq!(bench.log(), want, "{strategy:?}");
+            let files =
+                bench.git.git(&["ls-tree", "--name-only", &bench.last_record().code.to_string()]);
+            assert_eq!(files, "a\ndir\none\nthree");
+            bench.git.fsck();
+        }
+    }
+
+    #[test]
+    fn b05_a_branch_that_a_person_moved_stays_there_and_the_work_is_kept() {
+        let mut bench = bench(&[], CommitStrategy::Incremental);
+        bench.step(1, "a", "one", Ends::Step).unwrap();
+        bench.git.git_in(&bench.worktree, &["commit", "-q", "--allow-empty", "-m", "mine"]);
+        let mine = bench.git.id("agent/add-rate");
+        let error = bench.step(2, "b", "two", Ends::Step).unwrap_err();
+        let CheckpointError::BranchMoved { branch, found, kept } = error else { panic!("{error}") };
+        assert_eq!((branch.as_str(), found), ("refs/heads/agent/add-rate", Some(mine)));
+        assert_eq!(bench.git.id("agent/add-rate"), mine);
+        assert_eq!(bench.last_record().code, kept);
+        assert_eq!(bench.git.git(&["show", &format!("{kept}:b")]), "2");
+        // A resume goes on from the person's commit, with the files that are there.
+        let repo = bench.git.repo_at(&bench.worktree, &[]);
+        bench.checkpoints =
+            Checkpoints::open(repo, bench.checkpoints.spec.clone(), 1 << 20).unwrap();
+        bench.take(3, "three", Ends::Step, &Changed::Nothing).unwrap();
+        assert_eq!(bench.log(), "feat(cart): one\nmine\nfeat(cart): three");
+        bench.git.fsck();
+    }
+
+    #[test]
+    fn b07_a_deleted_branch_is_not_made_again_and_the_ref_holds_the_code() {
+        let mut bench = bench(&[], CommitStrategy::Incremental);
+        bench.step(1, "a", "one", Ends::Step).unwrap();
+        bench.git.git(&["update-ref", "-d", "refs/heads/agent/add-rate"]);
+        let error = bench.step(2, "b", "two", Ends::Step).unwrap_err();
+        assert_eq!(error.to_string(), "refs/heads/agent/add-rate was deleted by somebody else");
+        let code = bench.last_record().code;
+        assert_eq!(bench.git.git(&["show", &format!("{code}:b")]), "2");
+        let repo = bench.git.repo_at(&bench.worktree, &[]);
+        let spec = bench.checkpoints.spec.clone();
+        assert!(matches!(
+            Checkpoints::open(repo, spec, 1),
+            Err(CheckpointError::BranchGone { .. })
+        ));
+    }
+
+    #[test]
+    fn the_files_of_another_branch_are_never_taken_for_the_sessions() {
+        let mut bench = bench(&[], CommitStrategy::Incremental);
+        bench.git.git_in(&bench.worktree, &["switch", "-q", "-c", "other"]);
+        let error = bench.step(1, "b", "x", Ends::Step).unwrap_err();
+        let want = "the worktree is on refs/heads/other instead of refs/heads/agent/add-rate";
+        assert_eq!(error.to_string(), want);
+        assert_eq!((bench.log(), bench.state.step), (String::new(), 0));
+    }
+
+    #[test]
+    fn files_left_out_are_told() {
+        let mut bench = bench(&[], CommitStrategy::Incremental);
+        fs::write(bench.worktree.join("big"), vec![0; 2 << 20]).unwrap();
+        let made = bench.take(1, "x", Ends::Step, &Changed::Anything).unwrap();
+        assert_eq!(made, Made::default());
+        assert_eq!(bench.state.left_out, ["big: 2097152 bytes are more than a snapshot takes"]);
+        fs::remove_file(bench.worktree.join("big")).unwrap();
+        bench.take(2, "x", Ends::Step, &Changed::Anything).unwrap();
+        assert!(bench.state.left_out.is_empty());
+    }
+
+    #[test]
+    fn a_record_of_250_steps_reads_back_and_each_costs_its_own_part() {
+        let mut bench = bench(&[], CommitStrategy::None);
+        let repo = bench.checkpoints.repo().clone();
+        let mut blobs = std::collections::BTreeSet::new();
+        for number in 1..=250 {
+            bench.take(number, &format!("step {number}"), Ends::Step, &Changed::Nothing).unwrap();
+            let tree = repo.tree_of(bench.last_record().commit).unwrap();
+            let path = format!("journal/{:04}/{:04}.jsonl", (number - 1) / 100, number - 1);
+            let part = repo.entry(tree, &path).unwrap().unwrap();
+            assert!(blobs.insert(part.id), "{path} is new");
+        }
+        let record = bench.last_record();
+        let mut journal = Vec::new();
+        record.write_journal(&repo, &mut journal).unwrap();
+        assert_eq!(journal, fs::read(&bench.journal_path).unwrap());
+        assert_eq!(
+            bench.git.git(&["rev-list", "--count", "main..refs/agent/add-rate-7f3k"]),
+            "250"
+        );
+        // A record writes a commit, its part, the state, and the trees root, journal and folder;
+        // all there was before is the 9 of the fixture and, once, the spec.
+        let objects = bench.git.git(&["count-objects"]);
+        let count: u32 = objects.split(' ').next().unwrap().parse().unwrap();
+        assert!((250 * 5..=250 * 6 + 10).contains(&count), "{count} objects");
+        let store = crate::session::store::Store::open(&bench.git.beside("elsewhere"));
+        let restored = record.restore(&repo, &store).unwrap();
+        assert_eq!(fs::read(restored.journal_path()).unwrap(), journal);
+        assert_eq!(restored.spec, record.spec);
+        assert_eq!(restored.state().unwrap().phase, Phase::Interrupted);
+        bench.git.fsck();
+    }
+}
