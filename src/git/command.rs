@@ -26,10 +26,11 @@ pub enum GitError {
 }
 
 /// Settings that take away what a repository's configuration could make git run, and what could
-/// change the form of its answers. `-c` goes over every file.
-const HARDENED: [&str; 10] = [
+/// change the form of its answers; what is written is put on the disk. `-c` goes over every file.
+const HARDENED: [&str; 11] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
+    "core.fsync=committed,loose-object,reference",
     "core.pager=cat",
     "color.ui=false",
     "gc.auto=0",
@@ -94,10 +95,18 @@ pub(super) fn succeed(cmd: &Cmd) -> Result<Vec<u8>, GitError> {
 /// git's own words for why it stopped.
 pub(super) fn refusal(finished: &Finished) -> GitError {
     let text = String::from_utf8_lossy(&finished.stderr);
-    let said = text
-        .lines()
-        .find_map(|line| line.strip_prefix("fatal: ").or(line.strip_prefix("error: ")))
-        .or(text.lines().find(|line| !line.trim().is_empty()))
-        .map_or_else(|| format!("git ended with exit code {}", finished.exit), str::to_owned);
+    let verdict = |line: &&str| line.starts_with("fatal: ") || line.starts_with("error: ");
+    let mut lines = text.lines().skip_while(|line| !verdict(line)).peekable();
+    if lines.peek().is_none() {
+        let said = text.lines().find(|line| !line.trim().is_empty()).map(str::to_owned);
+        let said = said.unwrap_or_else(|| format!("git ended with exit code {}", finished.exit));
+        return GitError::Refused { exit: finished.exit, said };
+    }
+    let mut said = lines.next().map(|line| line["fatal: ".len()..].to_owned()).unwrap_or_default();
+    // What git lists stands indented below.
+    for line in lines.take_while(|line| line.starts_with('\t')) {
+        said.push(' ');
+        said.push_str(line.trim());
+    }
     GitError::Refused { exit: finished.exit, said }
 }

@@ -99,3 +99,71 @@ fn entries(section: &gix::config::file::SectionRef<'_>, scope: Scope) -> Vec<Con
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::Fixture;
+    use fs_err as fs;
+
+    #[test]
+    fn every_level_is_seen_and_the_last_one_holds() {
+        let fixture = Fixture::with_commit(&[]);
+        let (config, more) = (fixture.root.join(".git/config"), fixture.beside("more"));
+        fs::write(&more, "[agent]\n\tModel = included\n").unwrap();
+        let text = format!(
+            "{}[agent]\n\tmodel = one ; comment\n\tverify = \"a;\\\"b\\\" \" c\n\tverify = d\n\tflag\n\
+             [agent \"Olla.ma\"]\n\tbaseUrl = http://x\n[include]\n\tpath = {}\n[extensions]\n\tworktreeConfig = true\n",
+            fs::read_to_string(&config).unwrap(),
+            more.display(),
+        );
+        fs::write(&config, text).unwrap();
+        fixture.git(&["config", "--worktree", "agent.model", "here"]);
+        let given = [
+            ("GIT_CONFIG_COUNT", "1"),
+            ("GIT_CONFIG_KEY_0", "agent.budget"),
+            ("GIT_CONFIG_VALUE_0", "5"),
+            ("GIT_CONFIG_PARAMETERS", "'agent.model'='last one' 'agent.bare'="),
+        ];
+        let repo = fixture.repo_at(&fixture.root, &given);
+        let own = format!("file:{}", config.display());
+        let (included, worktree) = (
+            format!("file:{}", more.display()),
+            format!("file:{}", fixture.root.join(".git/config.worktree").display()),
+        );
+        let expected = [
+            ("agent.model", "one", Scope::Local, own.as_str()),
+            ("agent.verify", "a;\"b\"  c", Scope::Local, &own),
+            ("agent.verify", "d", Scope::Local, &own),
+            ("agent.flag", "true", Scope::Local, &own),
+            ("agent.Olla.ma.baseurl", "http://x", Scope::Local, &own),
+            ("agent.model", "included", Scope::Local, &included),
+            ("agent.model", "here", Scope::Worktree, &worktree),
+            ("agent.budget", "5", Scope::Command, "command line:"),
+            ("agent.model", "last one", Scope::Command, "command line:"),
+            ("agent.bare", "true", Scope::Command, "command line:"),
+        ]
+        .map(|(key, value, scope, origin)| ConfigEntry {
+            key: key.into(),
+            value: value.into(),
+            scope,
+            origin: origin.into(),
+        });
+        assert_eq!(repo.config("agent"), expected);
+        assert_eq!(repo.config_value("agent.model").as_deref(), Some("last one"));
+        assert_eq!(repo.config_value("agent.Olla.ma.baseUrl").as_deref(), Some("http://x"));
+        assert_eq!(repo.config_value("agent.nothing"), None);
+        assert_eq!(repo.config_bool("agent.flag"), Some(true));
+        // What was given holds for git children too, and nowhere else.
+        let asked = repo.user_git().args(["config", "agent.model"]).run().unwrap();
+        assert_eq!(asked.stdout, b"last one\n");
+    }
+
+    #[test]
+    fn a_setting_of_another_repository_does_not_move_this_ones_checkout() {
+        let fixture = Fixture::with_commit(&[]);
+        let moved = [("GIT_CONFIG_PARAMETERS", "'core.worktree'='/nowhere'")];
+        let repo = fixture.repo_at(&fixture.root, &moved);
+        assert_eq!(repo.work_dir(), Some(&*fixture.root));
+    }
+}

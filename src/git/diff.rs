@@ -6,7 +6,7 @@
 use gix::bstr::{BString, ByteSlice};
 use gix::diff::blob::pipeline::{Mode, WorktreeRoots};
 use gix::diff::blob::platform::prepare_diff::Operation;
-use gix::diff::blob::{Diff, Platform, ResourceKind};
+use gix::diff::blob::{Diff, InternedInput, Platform, ResourceKind};
 use gix::diff::tree_with_rewrites::ChangeRef;
 use gix::objs::tree::{EntryKind, EntryMode};
 
@@ -160,7 +160,10 @@ impl Repo {
         }
         let prepared = cache.prepare_diff()?;
         let Operation::InternalDiff { algorithm } = prepared.operation else { return Ok((0, 0)) };
-        let diff = Diff::compute(algorithm, &prepared.interned_input());
+        // Line ends are kept: to git a last line that gains one is another line.
+        let [before, after] =
+            [prepared.old, prepared.new].map(|side| side.data.as_slice().unwrap_or_default());
+        let diff = Diff::compute(algorithm, &InternedInput::new(before, after));
         Ok((diff.count_additions().into(), diff.count_removals().into()))
     }
 }
@@ -177,5 +180,161 @@ impl DiffStat {
         self.insertions += file.insertions;
         self.deletions += file.deletions;
         self.paths.push(file);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::Fixture;
+    use fs_err as fs;
+    use std::fmt::Write as _;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn numbered(lines: std::ops::Range<u32>, changed: &[u32]) -> String {
+        lines.fold(String::new(), |mut text, n| {
+            let word = if changed.contains(&n) { "changed" } else { "line" };
+            writeln!(text, "{word} {n}").unwrap();
+            text
+        })
+    }
+
+    /// `git diff -M --numstat -z` and `--shortstat`, as ours would be.
+    fn by_git(fixture: &Fixture, old: &str, new: &str) -> (DiffStat, String) {
+        let diff = ["diff", "-M", "--no-ext-diff", "--no-textconv"];
+        let numbers = fixture.git(&[&diff[..], &["--numstat", "-z", old, new]].concat());
+        let mut stat = DiffStat::default();
+        let mut fields = numbers.split_terminator('\0');
+        while let Some(field) = fields.next() {
+            let mut columns = field.splitn(3, '\t');
+            let [insertions, deletions] =
+                [columns.next(), columns.next()].map(|n| n.unwrap().parse().unwrap_or(0));
+            let path = columns.next().unwrap();
+            let status = if path.is_empty() {
+                Status::Renamed(fields.next().unwrap().into())
+            } else {
+                Status::Modified
+            };
+            let path = if path.is_empty() { fields.next().unwrap() } else { path };
+            stat.add(FileChange { path: path.into(), status, insertions, deletions });
+        }
+        stat.paths.sort_by(|one, other| one.path.cmp(&other.path));
+        (stat, fixture.git(&[&diff[..], &["--shortstat", old, new]].concat()))
+    }
+
+    fn shortstat(stat: &DiffStat) -> String {
+        let plural = |n: u64| if n == 1 { "" } else { "s" };
+        let mut text = format!(" {} file{} changed", stat.files, plural(stat.files));
+        if stat.insertions > 0 || stat.deletions == 0 {
+            write!(text, ", {} insertion{}(+)", stat.insertions, plural(stat.insertions)).unwrap();
+        }
+        if stat.deletions > 0 || stat.insertions == 0 {
+            write!(text, ", {} deletion{}(-)", stat.deletions, plural(stat.deletions)).unwrap();
+        }
+        text
+    }
+
+    #[test]
+    fn counts_what_git_counts() {
+        for kind in [&[][..], &["--object-format=sha256"], &["--ref-format=reftable"]] {
+            let fixture = Fixture::with_commit(kind);
+            let at = |path: &str| fixture.root.join(path);
+            fs::write(at("binary"), b"a\0b\n").unwrap();
+            symlink("a", at("link")).unwrap();
+            fs::write(at("mode"), "same\n").unwrap();
+            symlink("a", at("kind")).unwrap();
+            let sub = fixture.id("HEAD").to_string();
+            fixture.commit(&[
+                ("moved", &numbered(0..100, &[])),
+                ("moved and changed", &numbered(100..200, &[])),
+                ("rewritten", &numbered(0..50, &[])),
+                ("no end", "x\ny"),
+                ("gone", "1\n2\n3\n"),
+                ("marked", "text\n"),
+                (".gitattributes", "marked -diff\nsub/*.dat binary\n"),
+                ("sub/a.dat", "1\n2\n"),
+                ("lib/.gitattributes", "*.txt -diff\n"),
+                ("lib/x.txt", "1\n"),
+            ]);
+            let cache = format!("160000,{sub},module");
+            fixture.git(&["update-index", "--add", "--cacheinfo", &cache]);
+            fixture.git(&["commit", "-q", "-m", "a submodule"]);
+            let two = fixture.id("HEAD").to_string();
+
+            fs::rename(at("moved"), at("dir/moved")).unwrap();
+            fs::remove_file(at("moved and changed")).unwrap();
+            fs::write(at("binary"), b"a\0c\nd\n").unwrap();
+            fs::remove_file(at("gone")).unwrap();
+            fs::remove_file(at("link")).unwrap();
+            symlink("dir/b", at("link")).unwrap();
+            fs::remove_file(at("kind")).unwrap();
+            fs::write(at("kind"), "a file\nnow\n").unwrap();
+            fs::set_permissions(at("mode"), std::fs::Permissions::from_mode(0o755)).unwrap();
+            for (path, content) in [
+                ("changed name", numbered(100..200, &[110, 150])),
+                ("rewritten", numbered(0..50, &[3, 4, 20, 49])),
+                ("no end", "x\ny\n".into()),
+                ("marked", "other\ntext\n".into()),
+                ("sub/a.dat", "3\n".into()),
+                ("lib/x.txt", "2\n3\n".into()),
+                ("nouveau é", "1\n2\n".into()),
+            ] {
+                fs::write(at(path), content).unwrap();
+            }
+            fixture.git(&["add", "-A"]);
+            let cache = format!("160000,{two},module");
+            fixture.git(&["update-index", "--add", "--cacheinfo", &cache]);
+            fixture.git(&["commit", "-q", "-m", "all kinds of changes"]);
+
+            // What a person likes to see has no effect.
+            fixture.git(&["config", "diff.renames", "false"]);
+            fixture.git(&["config", "diff.noprefix", "true"]);
+            let repo = fixture.repo();
+            for (old, new) in
+                [("HEAD~", "HEAD"), ("HEAD", "HEAD~"), ("HEAD", "HEAD"), ("HEAD~3", "HEAD")]
+            {
+                let [old_tree, new_tree] =
+                    [old, new].map(|rev| fixture.id(&format!("{rev}^{{tree}}")));
+                let stat = repo.diff_stat(old_tree, new_tree).unwrap();
+                let (mut numbers, short) = by_git(&fixture, old, new);
+                if old == new {
+                    assert_eq!(stat, DiffStat::default());
+                    continue;
+                }
+                // Numbers alone do not tell what is new and what is gone.
+                for (ours, gits) in stat.paths.iter().zip(&mut numbers.paths) {
+                    if !matches!(gits.status, Status::Renamed(_)) {
+                        gits.status = ours.status.clone();
+                        assert!(!matches!(ours.status, Status::Renamed(_)), "{ours:?}");
+                    }
+                }
+                assert_eq!(stat, numbers, "{kind:?} {old} {new}");
+                assert_eq!(shortstat(&stat), short);
+            }
+        }
+    }
+
+    #[test]
+    fn says_what_happened_to_a_file() {
+        let fixture = Fixture::with_commit(&[]);
+        let before = fixture.id("HEAD^{tree}");
+        fs::rename(fixture.root.join("a"), fixture.root.join("z")).unwrap();
+        fs::remove_file(fixture.root.join("dir/b")).unwrap();
+        fixture.commit(&[("new", "1\n2\n")]);
+        let stat = fixture.repo().diff_stat(before, fixture.id("HEAD^{tree}")).unwrap();
+        let change = |path: &str, status, insertions, deletions| FileChange {
+            path: path.into(),
+            status,
+            insertions,
+            deletions,
+        };
+        assert_eq!(
+            stat.paths,
+            [
+                change("dir/b", Status::Deleted, 0, 1),
+                change("new", Status::Added, 2, 0),
+                change("z", Status::Renamed("a".into()), 0, 0),
+            ]
+        );
     }
 }

@@ -98,3 +98,74 @@ fn knows_format(repo: &Repo) -> bool {
     });
     version == 0 || (version == 1 && known)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::{Fixture, environment};
+
+    #[test]
+    fn the_environment_points_as_git_says() {
+        let fixture = Fixture::with_commit(&[]);
+        let other = fixture.beside("other");
+        fixture.git(&["init", "-q", other.to_str().unwrap()]);
+        let git_dir = other.join(".git");
+        let pointed = [("GIT_DIR", git_dir.to_str().unwrap())];
+        let tree = fixture.root.join("dir");
+        let apart = [pointed[0], ("GIT_WORK_TREE", tree.to_str().unwrap())];
+        let repo = fixture.repo_at(&fixture.root, &apart);
+        assert_eq!((repo.git_dir(), repo.work_dir()), (&*git_dir, Some(&*tree)));
+        // Opened by its git dir, the same environment has no effect.
+        let repo = Repo::open_in(&fixture.root.join(".git"), None, environment(&apart)).unwrap();
+        assert_eq!(repo.work_dir(), Some(&*fixture.root));
+        let told = repo.git().args(["rev-parse", "--absolute-git-dir"]);
+        let told = command::succeed(&told).unwrap();
+        assert_eq!(path_of(&told), fixture.root.join(".git"));
+    }
+
+    #[test]
+    fn a_ceiling_and_an_empty_folder_are_no_repository() {
+        let fixture = Fixture::with_commit(&[]);
+        let root = fixture.root.to_str().unwrap();
+        let ceiling = environment(&[("GIT_CEILING_DIRECTORIES", root)]);
+        let (dir, outside) = (fixture.root.join("dir"), fixture.beside(""));
+        for (dir, environment) in [(&dir, ceiling), (&outside, environment(&[]))] {
+            let found = Repo::discover_in(dir, environment);
+            assert!(matches!(&found, Err(OpenError::NotARepository(at)) if at == dir), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn what_git_refuses_is_refused_in_its_words() {
+        let fixture = Fixture::with_commit(&[]);
+        let bare = fixture.beside("bare.git");
+        fixture.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
+        let explicit = [("GIT_CONFIG_PARAMETERS", "'safe.bareRepository'='explicit'")];
+        let refused = Repo::discover_in(&bare, environment(&explicit)).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            format!(
+                "cannot use bare repository '{}' (safe.bareRepository is 'explicit')",
+                bare.display()
+            )
+        );
+
+        fixture.git(&["config", "core.repositoryFormatVersion", "1"]);
+        fixture.git(&["config", "extensions.unheardOf", "true"]);
+        let refused = Repo::discover_in(&fixture.root, environment(&[]));
+        assert!(
+            matches!(&refused, Err(OpenError::Unsupported { said }) if said.contains("unheardof")),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn the_everyday_case_needs_no_git_process() {
+        let fixture = Fixture::with_commit(&[]);
+        let found = plain(&fixture.root.join("dir")).unwrap();
+        assert_eq!(
+            (found.git_dir, found.work_dir),
+            (fixture.root.join(".git"), fixture.root.clone())
+        );
+    }
+}

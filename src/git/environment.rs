@@ -189,11 +189,12 @@ mod tests {
         let script = "!printf %s \"$GIT_CONFIG_PARAMETERS\"";
         let written = Cmd::new("git")
             .args(["-c", "agent.task=it's a=b!", "-c", "agent.flag", "-c", "agent.empty="])
-            .args(["-c", "url.a=b.insteadOf=c", "-c", &format!("alias.show={script}"), "show"])
+            .args(["-c", "url.a=b.insteadOf=c", "-c", &format!("alias.print={script}"), "print"])
             .run()
             .unwrap();
         let parameters = String::from_utf8(written.stdout).unwrap();
-        let read = environment(&[("GIT_CONFIG_PARAMETERS", &parameters)]).overrides().unwrap();
+        let read = environment(&[("GIT_CONFIG_PARAMETERS", &parameters)]).overrides();
+        let read = read.unwrap_or_else(|error| panic!("{error}: {parameters}"));
         assert_eq!(
             read[..4],
             [

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use gix::bstr::{BString, ByteSlice};
 use gix::diff::blob::Algorithm;
 use gix::diff::tree_with_rewrites::Change;
-use gix::merge::blob::Driver;
 use gix::merge::plumbing::{self, blob, tree::Conflict, tree::TreatAsUnresolved};
 use gix::objs::{Kind, TreeRefIter, Write};
 use gix::odb::memory::Storage;
@@ -16,6 +15,7 @@ use gix::odb::memory::Storage;
 use crate::git::ObjectId;
 use crate::git::attributes::Folders;
 use crate::git::cause::Cause;
+use crate::git::command::{self, GitError};
 use crate::git::repo::Repo;
 
 /// What merging two commits gives.
@@ -38,6 +38,9 @@ pub enum MergeError {
         /// The other.
         theirs: ObjectId,
     },
+    /// git, which merges where a merge driver is configured, failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// The merge failed on the way.
     #[error("cannot merge {theirs} into {ours}")]
     Failed {
@@ -63,7 +66,26 @@ impl Repo {
             Ok(None) => return Err(MergeError::Unrelated { ours, theirs }),
             Err(error) => return Err(failed(gix::Error::from_error(error).into())),
         };
+        if has_drivers(&self.gix().config_snapshot()) {
+            return self.merge_by_git(ours, theirs);
+        }
         self.merge(base, ours, theirs).map_err(|source| failed(source.into()))
+    }
+
+    /// Lets git merge: gix gives a merge driver file names that a space in the path breaks.
+    fn merge_by_git(&self, ours: ObjectId, theirs: ObjectId) -> Result<Merge, MergeError> {
+        let args = ["merge-tree", "--write-tree", "--name-only", "-z", "--no-messages"];
+        let cmd = self.git().args(args).args([ours.to_string(), theirs.to_string()]);
+        let done = cmd.run().map_err(GitError::from)?;
+        let mut fields = done.stdout.split_str("\0").filter(|field| !field.is_empty());
+        let tree = fields.next().and_then(|hex| ObjectId::from_hex(hex).ok());
+        match (done.exit, tree) {
+            (0, Some(tree)) => Ok(Merge::Clean(tree)),
+            (1, Some(_)) => {
+                Ok(Merge::Conflicts(fields.map(|path| path.to_str_lossy().into_owned()).collect()))
+            }
+            _ => Err(command::refusal(&done).into()),
+        }
     }
 
     fn merge(&self, base: ObjectId, ours: ObjectId, theirs: ObjectId) -> gix::Result<Merge> {
@@ -164,33 +186,14 @@ impl Repo {
         let default_driver = config.string("merge.default");
         let attributes = self.attributes(tree, folders)?;
         let options = blob::platform::Options { default_driver };
-        Ok(blob::Platform::new(pipeline, mode, attributes, drivers(&config), options))
+        Ok(blob::Platform::new(pipeline, mode, attributes, Vec::new(), options))
     }
 }
 
-/// The programs that the user lets merge some files, by `merge.<name>.driver`.
-fn drivers(config: &gix::config::Snapshot<'_>) -> Vec<Driver> {
-    let mut drivers = Vec::<Driver>::new();
-    for section in config.plumbing().sections_by_name("merge").into_iter().flatten() {
-        let Some(name) = section.header().subsection_name().filter(|name| !name.is_empty()) else {
-            continue;
-        };
-        let at = drivers.iter().position(|driver| driver.name == name).unwrap_or_else(|| {
-            drivers.push(Driver {
-                name: name.into(),
-                display_name: name.into(),
-                ..Driver::default()
-            });
-            drivers.len() - 1
-        });
-        if let Some(command) = section.value("driver") {
-            drivers[at].command = command;
-        }
-        if let Some(recursive) = section.value("recursive") {
-            drivers[at].recursive = Some(recursive);
-        }
-    }
-    drivers
+/// Whether the user lets programs merge some files, by `merge.<name>.driver`.
+fn has_drivers(config: &gix::config::Snapshot<'_>) -> bool {
+    let mut sections = config.plumbing().sections_by_name("merge").into_iter().flatten();
+    sections.any(|section| section.contains_value_name("driver"))
 }
 
 /// Where a person has to look: where the file is on either side, but not where it was before a
@@ -207,4 +210,221 @@ fn paths_of(conflict: &Conflict) -> Vec<BString> {
         paths.push(theirs.location().to_owned());
     }
     paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::Fixture;
+    use fs_err as fs;
+
+    /// What `git merge-tree` says of two branches: the tree, or the conflicted paths.
+    fn by_git(fixture: &Fixture, ours: &str, theirs: &str) -> Merge {
+        let args = ["merge-tree", "--write-tree", "--name-only", "-z", "--no-messages"];
+        let done = fixture.try_git(&fixture.root, &[&args[..], &[ours, theirs]].concat());
+        assert!(done.exit < 2, "{}", String::from_utf8_lossy(&done.stderr));
+        let said = String::from_utf8(done.stdout).unwrap();
+        let mut fields = said.split_terminator('\0').map(str::to_owned);
+        let tree = fields.next().unwrap();
+        if done.exit == 0 {
+            Merge::Clean(ObjectId::from_hex(tree.as_bytes()).unwrap())
+        } else {
+            Merge::Conflicts(fields.collect())
+        }
+    }
+
+    /// A repository with `main` and `side`, which change the files of their common base.
+    fn diverged(
+        kind: &[&str],
+        base: &[(&str, &str)],
+        main: &[(&str, &str)],
+        side: &[(&str, &str)],
+    ) -> Fixture {
+        let fixture = Fixture::new(kind);
+        fixture.commit(base);
+        fixture.git(&["checkout", "-q", "-b", "side"]);
+        change(&fixture, side);
+        fixture.git(&["checkout", "-q", "main"]);
+        change(&fixture, main);
+        fixture
+    }
+
+    /// Writes files; `-` removes one, `>path` moves it there.
+    fn change(fixture: &Fixture, files: &[(&str, &str)]) {
+        for (path, content) in files {
+            let at = fixture.root.join(path);
+            if let Some(to) = content.strip_prefix('>') {
+                let to = fixture.root.join(to);
+                fs::create_dir_all(to.parent().unwrap()).unwrap();
+                fs::rename(at, to).unwrap();
+            } else if *content == "-" {
+                fs::remove_file(at).unwrap();
+            } else {
+                fs::create_dir_all(at.parent().unwrap()).unwrap();
+                fs::write(at, content).unwrap();
+            }
+        }
+        fixture.commit(&[]);
+    }
+
+    const TEN: &str = "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n";
+
+    #[test]
+    fn merges_what_git_merges_and_stops_where_git_stops() {
+        let first = "one\n2\n3\n4\n5\n6\n7\n8\n9\n10\n";
+        let last = "1\n2\n3\n4\n5\n6\n7\n8\n9\nten\n";
+        let other_first = "eins\n2\n3\n4\n5\n6\n7\n8\n9\n10\n";
+        type Side<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(&str, bool, Side, Side, Side); 14] = [
+            ("apart", true, &[("f", TEN)], &[("f", first)], &[("f", last)]),
+            ("same", true, &[("f", TEN)], &[("f", first)], &[("f", first)]),
+            ("content", false, &[("f", TEN)], &[("f", first)], &[("f", other_first)]),
+            ("renamed here", true, &[("f", TEN)], &[("f", ">d/g")], &[("f", last)]),
+            (
+                "renamed there",
+                true,
+                &[("f", TEN), ("x", "x")],
+                &[("f", first), ("x", "y")],
+                &[("f", ">g")],
+            ),
+            (
+                "renamed, content",
+                false,
+                &[("f", TEN)],
+                &[("f", ">g"), ("g", first)],
+                &[("f", other_first)],
+            ),
+            ("deleted here", false, &[("f", TEN), ("x", "x")], &[("f", "-")], &[("f", last)]),
+            ("deleted there", false, &[("f", TEN), ("x", "x")], &[("f", last)], &[("f", "-")]),
+            ("both add", false, &[("x", "x")], &[("f", first)], &[("f", last)]),
+            ("both add same", true, &[("x", "x")], &[("f", first)], &[("f", first)]),
+            (
+                "union",
+                true,
+                &[("f", TEN), (".gitattributes", "f merge=union\n")],
+                &[("f", first)],
+                &[("f", other_first)],
+            ),
+            (
+                "union below",
+                true,
+                &[("d/f", TEN), ("d/.gitattributes", "f merge=union\n")],
+                &[("d/f", first)],
+                &[("d/f", other_first)],
+            ),
+            ("binary", false, &[("f", "a\0b")], &[("f", "a\0c")], &[("f", "a\0d")]),
+            (
+                "two",
+                false,
+                &[("é é", TEN), ("b", TEN)],
+                &[("é é", first), ("b", first)],
+                &[("é é", other_first), ("b", other_first)],
+            ),
+        ];
+        for (name, clean, base, main, side) in cases {
+            for kind in [&[][..], &["--object-format=sha256"], &["--ref-format=reftable"]] {
+                let fixture = diverged(kind, base, main, side);
+                let before = fixture.git(&["count-objects"]);
+                let repo = fixture.repo();
+                let merged = repo.merge_commits(fixture.id("main"), fixture.id("side")).unwrap();
+                match &merged {
+                    Merge::Clean(tree) => {
+                        fixture.git(&["ls-tree", "-r", "-t", &tree.to_string()]);
+                        fixture.fsck();
+                    }
+                    Merge::Conflicts(_) => {
+                        assert_eq!(fixture.git(&["count-objects"]), before, "{name}");
+                    }
+                }
+                assert_eq!(matches!(merged, Merge::Clean(_)), clean, "{name}: {merged:?}");
+                assert_eq!(merged, by_git(&fixture, "main", "side"), "{name} {kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_clean_merge_is_written_whole_and_nothing_else() {
+        let base = [("f", TEN), ("d/g", TEN)];
+        let fixture = diverged(
+            &[],
+            &base,
+            &[
+                ("f", "one\n2\n3\n4\n5\n6\n7\n8\n9\n10\n"),
+                ("d/g", "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n"),
+            ],
+            &[
+                ("f", "1\n2\n3\n4\n5\n6\n7\n8\n9\nten\n"),
+                ("d/g", "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n"),
+            ],
+        );
+        let count =
+            || fixture.git(&["count-objects"]).split(' ').next().unwrap().parse::<u32>().unwrap();
+        let before = count();
+        let merged = fixture.repo().merge_commits(fixture.id("main"), fixture.id("side")).unwrap();
+        // Two blobs, the folder and the root.
+        assert_eq!(count(), before + 4);
+        assert_eq!(merged, by_git(&fixture, "main", "side"));
+    }
+
+    #[test]
+    fn criss_cross_merges_like_git() {
+        let fixture = diverged(
+            &[],
+            &[("f", TEN)],
+            &[("f", "one\n2\n3\n4\n5\n6\n7\n8\n9\n10\n")],
+            &[("f", "1\n2\n3\n4\n5\n6\n7\n8\n9\nten\n")],
+        );
+        let (main, side) = (fixture.id("main"), fixture.id("side"));
+        fixture.git(&["merge", "-q", "--no-edit", &side.to_string()]);
+        fixture.git(&["checkout", "-q", "side"]);
+        fixture.git(&["merge", "-q", "--no-edit", &main.to_string()]);
+        change(&fixture, &[("f", "one\n2\n3\n4\nfive\n6\n7\n8\n9\nten\n")]);
+        fixture.git(&["checkout", "-q", "main"]);
+        change(&fixture, &[("g", "new\n")]);
+        let merged = fixture.repo().merge_commits(fixture.id("main"), fixture.id("side")).unwrap();
+        assert_eq!(merged, by_git(&fixture, "main", "side"));
+        assert!(matches!(merged, Merge::Clean(_)));
+    }
+
+    #[test]
+    fn a_bare_clone_merges_with_the_attributes_of_the_tree() {
+        let fixture = diverged(
+            &[],
+            &[("f", TEN), (".gitattributes", "f merge=union\n")],
+            &[("f", "one\n2\n3\n4\n5\n6\n7\n8\n9\n10\n")],
+            &[("f", "eins\n2\n3\n4\n5\n6\n7\n8\n9\n10\n")],
+        );
+        let bare = fixture.beside("bare.git");
+        fixture.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
+        let repo = fixture.repo_at(&bare, &[]);
+        let merged = repo.merge_commits(fixture.id("main"), fixture.id("side")).unwrap();
+        assert_eq!(merged, by_git(&fixture, "main", "side"));
+    }
+
+    #[test]
+    fn a_driver_of_the_users_merges() {
+        let fixture = diverged(
+            &[],
+            &[("f", TEN), (".gitattributes", "f merge=mine\n")],
+            &[("f", "one\n2\n3\n4\n5\n6\n7\n8\n9\n10\n")],
+            &[("f", "eins\n2\n3\n4\n5\n6\n7\n8\n9\n10\n")],
+        );
+        fixture.git(&["config", "merge.mine.driver", "cat %B >> %A"]);
+        let merged = fixture.repo().merge_commits(fixture.id("main"), fixture.id("side")).unwrap();
+        assert_eq!(merged, by_git(&fixture, "main", "side"));
+        assert!(matches!(merged, Merge::Clean(_)));
+    }
+
+    #[test]
+    fn histories_without_a_common_commit_do_not_merge() {
+        let fixture = Fixture::with_commit(&[]);
+        let main = fixture.id("main");
+        fixture.git(&["checkout", "-q", "--orphan", "alone"]);
+        let alone = fixture.commit(&[("b", "b")]);
+        let refused = fixture.repo().merge_commits(main, alone);
+        assert!(
+            matches!(refused, Err(MergeError::Unrelated { ours, theirs }) if ours == main && theirs == alone),
+            "{refused:?}"
+        );
+    }
 }

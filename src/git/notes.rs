@@ -102,3 +102,76 @@ impl Repo {
         state.write(self.gix()).map_err(failed())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::Fixture;
+
+    const NOTES: &str = "refs/notes/agent";
+
+    fn ada() -> Identity {
+        Identity { name: "Ada Person".into(), email: "ada@example.org".into() }
+    }
+
+    #[test]
+    fn a_batch_is_one_commit_that_git_reads() {
+        for kind in [&[][..], &["--object-format=sha256"], &["--ref-format=reftable"]] {
+            let fixture = Fixture::with_commit(kind);
+            let (one, two) = (fixture.id("HEAD"), fixture.commit(&[]));
+            let repo = fixture.repo();
+            let notes = [(one, "Session: x\nStep: 1\n".to_owned()), (two, "Step: 2\n".to_owned())];
+            repo.write_notes(NOTES, &notes, &ada(), "steps 1 and 2").unwrap();
+            repo.write_notes(NOTES, &[(two, "Step: two\n".to_owned())], &ada(), "again").unwrap();
+            repo.write_notes(NOTES, &[], &ada(), "nothing").unwrap();
+            let show =
+                |id: ObjectId| fixture.git(&["notes", "--ref=agent", "show", &id.to_string()]);
+            assert_eq!((show(one), show(two)), ("Session: x\nStep: 1".into(), "Step: two".into()));
+            assert_eq!(
+                repo.read_note(NOTES, one).unwrap().as_deref(),
+                Some("Session: x\nStep: 1\n")
+            );
+            let log = fixture.git(&["log", "--format=%an %s", NOTES]);
+            assert_eq!(log, "Ada Person again\nAda Person steps 1 and 2");
+            assert_eq!(repo.read_note("refs/notes/none", one).unwrap(), None);
+            fixture.fsck();
+        }
+    }
+
+    #[test]
+    fn many_notes_fan_out_and_git_and_we_read_each_others() {
+        let fixture = Fixture::with_commit(&[]);
+        let repo = fixture.repo();
+        let ids: Vec<_> =
+            (0..600).map(|n| repo.write_blob(format!("{n}").as_bytes()).unwrap()).collect();
+        let notes: Vec<_> = ids.iter().map(|id| (*id, format!("note of {id}\n"))).collect();
+        repo.write_notes(NOTES, &notes, &ada(), "many").unwrap();
+        fixture.git(&["notes", "--ref=agent", "add", "-m", "by git", "HEAD"]);
+        assert_eq!(repo.read_note(NOTES, fixture.id("HEAD")).unwrap().as_deref(), Some("by git\n"));
+        assert_eq!(fixture.git(&["notes", "--ref=agent", "list"]).lines().count(), 601);
+        let last = ids[599].to_string();
+        assert_eq!(
+            fixture.git(&["notes", "--ref=agent", "show", &last]),
+            format!("note of {last}")
+        );
+        fixture.fsck();
+    }
+
+    #[test]
+    fn two_who_write_at_once_both_keep_their_notes() {
+        let fixture = Fixture::with_commit(&[]);
+        let repo = fixture.repo();
+        let ids: Vec<_> = (0..8).map(|n| repo.write_blob(&[n]).unwrap()).collect();
+        std::thread::scope(|scope| {
+            for id in &ids {
+                let repo = repo.clone();
+                scope.spawn(move || {
+                    repo.write_notes(NOTES, &[(*id, "mine\n".into())], &ada(), "one").unwrap();
+                });
+            }
+        });
+        for id in ids {
+            assert_eq!(repo.read_note(NOTES, id).unwrap().as_deref(), Some("mine\n"));
+        }
+    }
+}

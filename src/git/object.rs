@@ -337,3 +337,142 @@ impl Mode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::Fixture;
+
+    fn ada() -> Identity {
+        Identity { name: "Ada <Person>".into(), email: "ada@example.org".into() }
+    }
+
+    #[test]
+    fn blobs_trees_and_commits_are_what_git_writes() {
+        for kind in [&[][..], &["--object-format=sha256"], &["--ref-format=reftable"]] {
+            let fixture = Fixture::with_commit(kind);
+            let (repo, head) = (fixture.repo(), fixture.id("HEAD"));
+            let blob = repo.write_blob(b"three\n").unwrap();
+            let base = repo.tree_of(head).unwrap();
+            assert_eq!(base, fixture.id("HEAD^{tree}"));
+            let edits = [
+                ("dir/deep/c", Some((Mode::Executable, blob))),
+                ("link", Some((Mode::Link, blob))),
+                ("naïve file", Some((Mode::File, blob))),
+                ("dir/b", None),
+                ("not/there", None),
+            ];
+            let tree = repo.edit_tree(Some(base), &edits).unwrap();
+            let one = fixture.id("HEAD:a");
+            let listing = format!(
+                "100644 blob {one}\ta\0100755 blob {blob}\tdir/deep/c\0\
+                 120000 blob {blob}\tlink\0100644 blob {blob}\tnaïve file\0"
+            );
+            assert_eq!(fixture.git(&["ls-tree", "-r", "-z", &tree.to_string()]), listing);
+
+            let commit = repo
+                .write_commit(&Draft {
+                    tree,
+                    parents: vec![head, head],
+                    author: ada(),
+                    committer: Identity { name: "Bo".into(), email: "bo@example.org".into() },
+                    time: Some(Time { seconds: 1_700_000_000, offset: -5400 }),
+                    message: "subject\n\nbody\n".into(),
+                })
+                .unwrap();
+            let raw = format!(
+                "tree {tree}\nparent {head}\nparent {head}\n\
+                 author Ada Person <ada@example.org> 1700000000 -0130\n\
+                 committer Bo <bo@example.org> 1700000000 -0130\n\nsubject\n\nbody"
+            );
+            assert_eq!(fixture.git(&["cat-file", "commit", &commit.to_string()]), raw);
+            let read = repo.read_commit(commit).unwrap();
+            assert_eq!(
+                (read.tree, read.parents, read.time, read.message.as_str()),
+                (
+                    tree,
+                    vec![head, head],
+                    Time { seconds: 1_700_000_000, offset: -5400 },
+                    "subject\n\nbody\n"
+                )
+            );
+            assert_eq!(
+                (read.author.name.as_str(), read.committer.email.as_str()),
+                ("Ada Person", "bo@example.org")
+            );
+            fixture.fsck();
+        }
+    }
+
+    #[test]
+    fn a_tree_is_read_by_path_and_by_folder() {
+        let fixture = Fixture::with_commit(&[]);
+        let (repo, tree) = (fixture.repo(), fixture.id("HEAD^{tree}"));
+        assert_eq!(repo.read_path(tree, "dir/b").unwrap(), Some(b"two\n".to_vec()));
+        for none in ["dir", "dir/c", "a/b", "nothing"] {
+            assert_eq!(repo.read_path(tree, none).unwrap(), None, "{none}");
+        }
+        let entry = |path: &str, mode| TreeEntry {
+            path: path.into(),
+            mode,
+            id: fixture.id(&format!("HEAD:{path}")),
+        };
+        let listed = repo.list_tree(tree).unwrap();
+        assert_eq!(listed, [entry("a", Mode::File), entry("dir", Mode::Tree)]);
+        assert!(repo.has_object(tree));
+        assert!(!repo.has_object(repo.null_id()));
+    }
+
+    #[test]
+    fn a_tree_starts_and_ends_empty() {
+        for kind in [&[][..], &["--object-format=sha256"]] {
+            let fixture = Fixture::with_commit(kind);
+            let repo = fixture.repo();
+            let blob = repo.write_blob(b"one\n").unwrap();
+            let tree = repo.edit_tree(None, &[("a", Some((Mode::File, blob)))]).unwrap();
+            let empty = repo.edit_tree(Some(tree), &[("a", None)]).unwrap();
+            assert_eq!(empty, repo.empty_tree());
+            assert_eq!(fixture.git(&["ls-tree", &empty.to_string()]), "");
+        }
+    }
+
+    #[test]
+    fn names_that_git_forbids_are_refused() {
+        let fixture = Fixture::with_commit(&[]);
+        let repo = fixture.repo();
+        let blob = repo.write_blob(b"").unwrap();
+        for path in ["", "a//b", "/a", "a/", "../a", "a/./b", ".git", "a/.GIT/hooks", "git~1"] {
+            let tree = repo.edit_tree(None, &[(path, Some((Mode::File, blob)))]);
+            let refused = tree.unwrap_err().to_string();
+            assert_eq!(refused, format!("cannot store the path '{path}'"));
+        }
+        let link = repo.edit_tree(None, &[(".gitmodules", Some((Mode::Link, blob)))]);
+        assert!(link.is_err());
+    }
+
+    #[test]
+    fn objects_of_alternates_and_packs_are_read_and_not_written_again() {
+        let lender = Fixture::with_commit(&[]);
+        let clone = lender.beside("clone");
+        lender.git(&["clone", "-q", "--shared", ".", clone.to_str().unwrap()]);
+        lender.git(&["gc", "-q"]);
+        let repo = lender.repo_at(&clone, &[]);
+        let blob = repo.write_blob(b"one\n").unwrap();
+        assert_eq!(repo.read_blob(blob).unwrap(), b"one\n");
+        assert_eq!(lender.git_in(&clone, &["count-objects"]), "0 objects, 0 kilobytes");
+        repo.sync_objects().unwrap();
+    }
+
+    #[test]
+    fn an_object_packed_by_another_process_is_found() {
+        let fixture = Fixture::with_commit(&[]);
+        let repo = fixture.repo();
+        let blob = repo.write_blob(b"late\n").unwrap();
+        let tree = repo.edit_tree(None, &[("late", Some((Mode::File, blob)))]).unwrap();
+        fixture.git(&["update-ref", "refs/agent/late", &tree.to_string()]);
+        fixture.git(&["gc", "-q", "--prune=now"]);
+        let clone = repo.clone();
+        assert_eq!(clone.read_path(tree, "late").unwrap(), Some(b"late\n".to_vec()));
+        clone.sync_objects().unwrap();
+    }
+}

@@ -318,3 +318,135 @@ fn work_dir_of(
     let is_dot_git = git_dir.file_name().is_some_and(|name| name == ".git");
     Ok(git_dir.parent().filter(|_| is_dot_git).map(Path::to_owned))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::{Fixture, environment};
+
+    fn places(repo: &Repo) -> (&Path, &Path, Option<&Path>) {
+        (repo.git_dir(), repo.common_dir(), repo.work_dir())
+    }
+
+    #[test]
+    fn a_checkout_a_linked_worktree_and_a_bare_clone_know_their_places() {
+        for kind in [&[][..], &["--ref-format=reftable"]] {
+            let fixture = Fixture::with_commit(kind);
+            let (git, linked) = (fixture.root.join(".git"), fixture.beside("linked tree"));
+            let bare = fixture.beside("the bare.git");
+            fixture.git(&["worktree", "add", "-q", "-b", "side", linked.to_str().unwrap()]);
+            fixture.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
+
+            let main = fixture.repo_at(&fixture.root.join("dir"), &[]);
+            assert_eq!(places(&main), (&*git, &*git, Some(&*fixture.root)));
+            assert_eq!(main.name(), "my dépôt");
+            assert_eq!(main.main_work_dir(), Some(fixture.root.clone()));
+
+            let side = fixture.repo_at(&linked, &[]);
+            let admin = git.join("worktrees/linked-tree");
+            assert_eq!(places(&side), (&*admin, &*git, Some(&*linked)));
+            assert_eq!((side.name(), side.is_linked()), ("my dépôt".to_owned(), true));
+            assert_eq!(side.main_work_dir(), Some(fixture.root.clone()));
+            let opened = Repo::open_in(&admin, None, environment(&[])).unwrap();
+            assert_eq!(places(&opened), places(&side));
+            let id = fixture.id("HEAD");
+            let on = |name: &str| Head::Branch { name: format!("refs/heads/{name}"), id };
+            assert_eq!((main.head().unwrap(), side.head().unwrap()), (on("main"), on("side")));
+
+            let repo = fixture.repo_at(&bare, &[]);
+            assert_eq!(places(&repo), (&*bare, &*bare, None));
+            assert_eq!((repo.name(), repo.main_work_dir()), ("the bare".to_owned(), None));
+
+            std::fs::remove_dir_all(&linked).unwrap();
+            let gone = Repo::open_in(&admin, None, environment(&[])).unwrap();
+            assert_eq!(gone.work_dir(), None);
+        }
+    }
+
+    #[test]
+    fn head_is_a_branch_a_commit_or_unborn() {
+        for kind in [&[][..], &["--object-format=sha256"], &["--ref-format=reftable"]] {
+            let fixture = Fixture::new(kind);
+            let unborn = Head::Unborn("refs/heads/main".into());
+            assert_eq!(fixture.repo().head().unwrap(), unborn);
+            let id = fixture.commit(&[("a", "a")]);
+            fixture.git(&["checkout", "-q", "--detach"]);
+            assert_eq!(fixture.repo().head().unwrap(), Head::Detached(id));
+        }
+    }
+
+    #[test]
+    fn a_separate_git_dir_and_a_submodule_are_repositories_of_their_own() {
+        let fixture = Fixture::with_commit(&[]);
+        let (work, git) = (fixture.beside("work"), fixture.beside("kept apart"));
+        let paths = [git.to_str().unwrap(), work.to_str().unwrap()];
+        fixture.git(&["init", "-q", "--separate-git-dir", paths[0], paths[1]]);
+        let repo = fixture.repo_at(&work, &[]);
+        assert_eq!(places(&repo), (&*git, &*git, Some(&*work)));
+
+        let allow = ["-c", "protocol.file.allow=always"];
+        fixture.git_in(
+            &work,
+            &[&allow[..], &["submodule", "add", "-q", "../my dépôt", "sub"]].concat(),
+        );
+        let sub = work.join("sub");
+        let repo = fixture.repo_at(&sub, &[]);
+        assert_eq!(
+            places(&repo),
+            (&*git.join("modules/sub"), &*git.join("modules/sub"), Some(&*sub))
+        );
+        assert_eq!(repo.name(), "sub");
+        let opened = Repo::open_in(&git.join("modules/sub"), None, environment(&[])).unwrap();
+        assert_eq!(opened.work_dir(), Some(&*sub));
+    }
+
+    #[test]
+    fn a_bare_clone_in_a_dot_folder_is_called_after_the_folder_around_it() {
+        let fixture = Fixture::with_commit(&[]);
+        let project = fixture.beside("project");
+        let bare = project.join(".bare");
+        fixture.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
+        std::fs::write(project.join(".git"), "gitdir: ./.bare\n").unwrap();
+        assert_eq!(fixture.repo_at(&project, &[]).name(), "project");
+        let tree = project.join("tree");
+        fixture.git_in(&project, &["worktree", "add", "-q", "-b", "t", tree.to_str().unwrap()]);
+        let linked = fixture.repo_at(&tree, &[]);
+        assert_eq!((linked.name(), linked.main_work_dir()), ("project".to_owned(), None));
+    }
+
+    #[test]
+    fn shallow_and_sparse_are_seen() {
+        let fixture = Fixture::with_commit(&[]);
+        fixture.commit(&[("a", "two\n")]);
+        let clone = fixture.beside("clone");
+        let source = format!("file://{}", fixture.root.display());
+        fixture.git(&["clone", "-q", "--depth=1", &source, clone.to_str().unwrap()]);
+        fixture.git_in(&clone, &["sparse-checkout", "set", "--cone", "dir"]);
+        let (full, thin) = (fixture.repo(), fixture.repo_at(&clone, &[]));
+        assert_eq!((full.is_shallow(), full.is_sparse()), (false, false));
+        assert_eq!((thin.is_shallow(), thin.is_sparse()), (true, true));
+    }
+
+    #[test]
+    fn the_identity_is_gits_or_its_refusal() {
+        let fixture = Fixture::with_commit(&[]);
+        let identity = fixture.repo().identity().unwrap();
+        let ada = Identity { name: "Ada Person".into(), email: "ada@example.org".into() };
+        assert_eq!(identity, ada);
+        fixture.git(&["config", "--unset", "user.email"]);
+        fixture.git(&["config", "user.useConfigOnly", "true"]);
+        let unknown = fixture.repo().identity().unwrap_err().to_string();
+        assert_eq!(unknown, "no email was given and auto-detection is disabled");
+    }
+
+    #[test]
+    fn an_unknown_storage_is_refused_and_so_is_a_folder_that_is_no_git_dir() {
+        let fixture = Fixture::with_commit(&[]);
+        let open = |dir: &Path| Repo::open_in(dir, None, environment(&[]));
+        assert!(matches!(open(&fixture.beside("")), Err(OpenError::NotARepository(_))));
+        fixture.git(&["config", "core.repositoryFormatVersion", "1"]);
+        fixture.git(&["config", "extensions.refStorage", "stone"]);
+        let refused = open(&fixture.root.join(".git"));
+        assert!(matches!(refused, Err(OpenError::Unsupported { .. })), "{refused:?}");
+    }
+}

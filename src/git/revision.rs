@@ -40,14 +40,16 @@ impl Repo {
     pub fn resolve_commit(&self, revision: &str) -> Result<ObjectId, RevisionError> {
         // git itself, since its forms are many (`@{-1}`, `:/text`, `@{yesterday}`) and this is for
         // what a person types: once a command.
-        let spec = format!("{revision}^{{commit}}");
-        let cmd = self.git().args(["rev-parse", "--verify", "--quiet", "--end-of-options", &spec]);
+        let cmd = self.git().args(["rev-parse", "--verify", "--quiet", "--end-of-options"]);
         let not_a_commit = || RevisionError::NotACommit(revision.to_owned());
-        match command::succeed(&cmd) {
-            Ok(line) => ObjectId::from_hex(line.trim_end()).map_err(|_| not_a_commit()),
-            Err(GitError::Refused { .. }) => Err(not_a_commit()),
-            Err(error) => Err(RevisionError::Git(error)),
-        }
+        let id = match command::succeed(&cmd.arg(revision)) {
+            Ok(line) => ObjectId::from_hex(line.trim_end()).map_err(|_| not_a_commit())?,
+            Err(GitError::Refused { .. }) => return Err(not_a_commit()),
+            Err(error) => return Err(RevisionError::Git(error)),
+        };
+        // Peeled here and not by `^{commit}`: behind `:/text` that would be text as well.
+        let object = self.gix().find_object(id).map_err(|_| not_a_commit())?;
+        object.peel_to_commit().map(|commit| commit.id).map_err(|_| not_a_commit())
     }
 
     /// The commits from `base`, exclusive, to `tip`, oldest first, along first parents.
@@ -94,5 +96,99 @@ impl Repo {
             Ok(id) => Ok(id.map(gix::Id::detach)),
             Err(source) => Err(RevisionError::History { tip: other, source: source.into() }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::Fixture;
+
+    #[test]
+    fn what_a_person_types_is_a_commit_or_refused() {
+        for kind in [&[][..], &["--object-format=sha256"], &["--ref-format=reftable"]] {
+            let fixture = Fixture::with_commit(kind);
+            let one = fixture.id("HEAD");
+            fixture.git(&["tag", "-m", "a tag", "v1"]);
+            fixture.git(&["update-ref", "refs/heads/--all", "HEAD"]);
+            let two = fixture.commit(&[("a", "two\n")]);
+            let repo = fixture.repo();
+            for (typed, id) in [
+                ("HEAD", two),
+                ("main", two),
+                ("v1", one),
+                ("HEAD~1", one),
+                ("@{1}", one),
+                (":/a commit", fixture.id(":/a commit")),
+                ("--all", one),
+                (&one.to_string()[..8], one),
+            ] {
+                assert_eq!(repo.resolve_commit(typed).unwrap(), id, "{kind:?} {typed}");
+            }
+            for typed in [
+                "",
+                "nothing",
+                "HEAD^{tree}",
+                "HEAD:a",
+                "--help",
+                "-x",
+                "HEAD~9",
+                "HEAD\nmain",
+                "HEAD..v1",
+            ] {
+                let refused = repo.resolve_commit(typed);
+                assert!(
+                    matches!(&refused, Err(RevisionError::NotACommit(what)) if what == typed),
+                    "{kind:?} {typed:?}: {refused:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn history_is_walked_along_first_parents() {
+        for kind in [&[][..], &["--ref-format=reftable"]] {
+            let fixture = Fixture::with_commit(kind);
+            let base = fixture.id("HEAD");
+            fixture.git(&["checkout", "-q", "-b", "side"]);
+            let side = fixture.commit(&[("s", "s")]);
+            fixture.git(&["checkout", "-q", "main"]);
+            let one = fixture.commit(&[("m", "m")]);
+            fixture.git(&["merge", "-q", "--no-edit", "side"]);
+            let merge = fixture.id("HEAD");
+            let repo = fixture.repo();
+            assert_eq!(repo.commits_between(base, merge).unwrap(), [one, merge]);
+            assert!(repo.commits_between(merge, merge).unwrap().is_empty());
+            assert_eq!(repo.merge_base(one, side).unwrap(), Some(base));
+            assert!(repo.is_ancestor(side, merge).unwrap());
+            assert!(repo.is_ancestor(side, side).unwrap());
+            assert!(!repo.is_ancestor(merge, side).unwrap());
+            fixture.git(&["checkout", "-q", "--orphan", "alone"]);
+            let alone = fixture.commit(&[]);
+            assert_eq!(repo.merge_base(alone, merge).unwrap(), None);
+            assert!(!repo.is_ancestor(alone, merge).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_shallow_history_ends_early_and_says_so() {
+        let fixture = Fixture::with_commit(&[]);
+        fixture.git(&["branch", "other"]);
+        fixture.commit(&[("a", "two\n")]);
+        fixture.commit(&[("a", "three\n")]);
+        let clone = fixture.beside("clone");
+        let source = format!("file://{}", fixture.root.display());
+        fixture.git(&[
+            "clone",
+            "-q",
+            "--depth=1",
+            "--no-single-branch",
+            &source,
+            clone.to_str().unwrap(),
+        ]);
+        let repo = fixture.repo_at(&clone, &[]);
+        let (main, other) = (fixture.id("main"), fixture.id("other"));
+        assert_eq!(repo.merge_base(main, other).unwrap(), None);
+        assert_eq!(repo.commits_between(other, main).unwrap(), [main]);
     }
 }

@@ -130,14 +130,14 @@ mod tests {
             .unwrap()
     }
 
-    const MESSAGES: [&str; 18] = [
+    const MESSAGES: [&str; 19] = [
         "title\n",
         "title",
         "Key: value\n",
         "title\n\nbody\n",
         "title\n\nbody\n\n\n",
         "title\n\nKey: value\n",
-        "title\n\nbody\n\nKey: value\nOther-Key : second\n",
+        "title\n\nbody\n\nKey: value\nOther-Key: second\n",
         "title\n\nbody\n\nKey: value\n  continued\n and more\nLast: x\n",
         "title\n\nnot a trailer\nKey: value\n",
         "title\n\nnot a trailer\nat all\nSigned-off-by: A <a@b>\n",
@@ -146,6 +146,7 @@ mod tests {
         "title\n\nKey: value\n\nSecond: block\n",
         "title\n\nbody\n# a comment\n",
         "title\n\nKey: value\n# a comment\n\n",
+        "title\n\nOdd key: x\n",
         "title\n\nurl https://example.org: no\n",
         "title\n\n  Key: indented\n",
         "title\n\nKey: value\n---\nnot a divider here\n",
@@ -159,6 +160,7 @@ mod tests {
                 .fold(String::new(), |text, (key, value)| text + &format!("{key}: {value}\n"));
             assert_eq!(ours, interpret(&["--parse"], message), "{message:?}");
         }
+        assert_eq!(parse("title\n\nKey \t: a: b\n"), [("Key".to_owned(), "a: b".to_owned())]);
     }
 
     #[test]
