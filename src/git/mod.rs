@@ -25,6 +25,7 @@ mod take;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trailer;
+mod worktree;
 
 pub use gix::ObjectId;
 pub use gix::bstr::BString;
@@ -42,3 +43,4 @@ pub use repo::{Head, OpenError, Repo};
 pub use revision::RevisionError;
 pub use snapshot::{Change, ChangeKind, LeftOut, Snapshot, SnapshotError, Taken, Why};
 pub use trailer::{append, parse};
+pub use worktree::{WorktreeEntry, WorktreeError};

@@ -100,6 +100,15 @@ impl Repo {
         Self::open_in(git_dir, None, Environment::of_process())
     }
 
+    /// The repository with another git dir, most often that of another worktree of this one, under
+    /// the same settings.
+    ///
+    /// # Errors
+    /// As [`Repo::open`].
+    pub fn view_of(&self, git_dir: &Path) -> Result<Self, OpenError> {
+        Self::open_in(git_dir, None, (*self.environment).clone())
+    }
+
     /// As [`Repo::open`], in a given environment, and with the checkout where that is known.
     pub(super) fn open_in(
         git_dir: &Path,

@@ -31,7 +31,7 @@ impl Checkout {
     /// # Errors
     /// [`LandError::InTheWay`] with the files that are in the way.
     pub fn rehearse(&self, view: &Repo, old: ObjectId, new: ObjectId) -> Result<(), LandError> {
-        let repo = Repo::open(&self.git_dir)?;
+        let repo = view.view_of(&self.git_dir)?;
         let changed = Changed::between(view, old, new)?;
         let mut paths = self.untracked(&repo, view, old, &changed.added)?;
         paths.extend(dirty(&repo, &changed.all)?);
@@ -47,9 +47,10 @@ impl Checkout {
     /// before; what changed since is still refused by git.
     ///
     /// # Errors
-    /// Something is in the way by now, the index is locked, or the disk is full.
-    pub fn update(&self, old: ObjectId, new: ObjectId) -> Result<(), LandError> {
-        let repo = Repo::open(&self.git_dir)?;
+    /// Something is in the way by now, the index is locked, or the disk is full. Files may have
+    /// changed then; [`Checkout::put_back`] puts them right.
+    pub fn update(&self, view: &Repo, old: ObjectId, new: ObjectId) -> Result<(), LandError> {
+        let repo = view.view_of(&self.git_dir)?;
         let [old, new] = [old, new].map(|tree| tree.to_string());
         let follow = repo.git().args(["read-tree", "-m", "-u", &old, &new]);
         if follow.run()?.exit == 0 {
@@ -59,6 +60,71 @@ impl Checkout {
         // code says that something else has changed, which read-tree says better.
         repo.git().args(["update-index", "-q", "--refresh"]).run()?;
         said(&follow.run()?).map(drop)
+    }
+
+    /// Puts right what an [`Checkout::update`] from `old` to `new` left that was cut off or failed:
+    /// files that are at `new`, while the index is still at `old`, go back. A file that is at
+    /// neither is somebody's work and stays.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn put_back(&self, view: &Repo, old: ObjectId, new: ObjectId) -> Result<(), LandError> {
+        let repo = view.view_of(&self.git_dir)?;
+        let changed = Changed::between(view, old, new)?.all;
+        if !self.is_at(view, old, new)? {
+            return self.restore(&repo, view, old, new, &changed);
+        }
+        // It has come as far as the index, which is written last.
+        self.update(view, new, old)
+    }
+
+    /// Whether the index has come from tree `old` to `new`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn is_at(&self, view: &Repo, old: ObjectId, new: ObjectId) -> Result<bool, LandError> {
+        let repo = view.view_of(&self.git_dir)?;
+        let changed = Changed::between(view, old, new)?.all;
+        let new = new.to_string();
+        let staged = ["diff-index", "-z", "--name-only", "--no-renames", "--cached", &new];
+        Ok(list(&repo, &staged, &changed)?.is_empty())
+    }
+
+    fn restore(
+        &self,
+        repo: &Repo,
+        view: &Repo,
+        old: ObjectId,
+        new: ObjectId,
+        changed: &[BString],
+    ) -> Result<(), LandError> {
+        // Indexes without stat data, so that git compares the content of each file.
+        let scratch = tempfile::tempdir()?;
+        let [was, would_be] = [old, new].map(|tree| scratch.path().join(tree.to_string()));
+        let with = |index: &Path, args: &[&str]| repo.git().env("GIT_INDEX_FILE", index).args(args);
+        for (index, tree) in [(&was, old), (&would_be, new)] {
+            said(&with(index, &["read-tree", &tree.to_string()]).run()?)?;
+        }
+        for path in changed {
+            let full = self.path.join(os_path(path));
+            let (before, after) = (view.entry(old, path)?, view.entry(new, path)?);
+            let there = fs::symlink_metadata(&full).is_ok();
+            let moved = match (there, &after) {
+                (false, _) => before.is_some(),
+                (true, None) => false,
+                (true, Some(_)) => {
+                    let diff = ["diff", "-z", "--name-only", "--no-ext-diff", "--no-textconv"];
+                    list_by(&with(&would_be, &diff), std::slice::from_ref(path))?.is_empty()
+                }
+            };
+            if moved && before.is_some() {
+                let git = with(&was, &["checkout-index", "-q", "-f", "--"]);
+                said(&git.arg(os_path(path)).run()?)?;
+            } else if moved {
+                fs::remove_file(&full)?;
+            }
+        }
+        Ok(())
     }
 
     /// Files at these paths that git does not track, ignored ones too, and files where these paths
@@ -143,14 +209,18 @@ fn dirty(repo: &Repo, paths: &[BString]) -> Result<Vec<String>, LandError> {
 
 /// Runs a git command that lists paths, for these paths only; for none it lists none.
 fn list(repo: &Repo, command: &[&str], paths: &[BString]) -> Result<Vec<String>, LandError> {
+    list_by(&repo.git().args(command), paths)
+}
+
+fn list_by(command: &Cmd, paths: &[BString]) -> Result<Vec<String>, LandError> {
     // So many that a command line can hold them.
     const AT_ONCE: usize = 500;
     let mut listed = Vec::new();
     for some in paths.chunks(AT_ONCE) {
-        let cmd = repo.git().env("GIT_LITERAL_PATHSPECS", "1").args(command).arg("--");
-        let cmd: Cmd = cmd.args(some.iter().map(|path| os_path(path)));
-        let stdout = said(&cmd.run()?)?;
-        let lines = stdout.split(|byte| *byte == 0).filter(|line| !line.is_empty());
+        let cmd = command.clone().env("GIT_LITERAL_PATHSPECS", "1").arg("--");
+        let cmd = cmd.args(some.iter().map(|path| os_path(path)));
+        let done = cmd.run()?;
+        let lines = said(&done)?.split(|byte| *byte == 0).filter(|line| !line.is_empty());
         listed.extend(lines.map(|line| String::from_utf8_lossy(line).into_owned()));
     }
     Ok(listed)

@@ -9,7 +9,7 @@ use super::occupied::Occupant;
 use super::operation::Operation;
 use crate::git::{
     DiffError, GitError, MergeError, NotesError, ObjectError, ObjectId, OpenError, RefError,
-    RevisionError, SnapshotError,
+    RevisionError, SnapshotError, WorktreeError,
 };
 use crate::process::ProcessError;
 use crate::session::format::FormatError;
@@ -98,6 +98,12 @@ pub enum LandError {
         /// The files.
         paths: Vec<String>,
     },
+    /// git would not write the commit: an identity is missing, or it could not be signed.
+    #[error("git wrote no commit: {said}")]
+    Commit {
+        /// What git said.
+        said: String,
+    },
     /// The target moved while the landing was decided.
     #[error("{branch} has moved meanwhile")]
     TargetMoved {
@@ -114,6 +120,17 @@ pub enum LandError {
         /// What stood in the way.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The work is on the target; what tells so is not written yet.
+    #[error("the work is on {branch} as {commit}, but the session could not be told so")]
+    Unsealed {
+        /// The target.
+        branch: String,
+        /// Its new commit.
+        commit: ObjectId,
+        /// What stood in the way.
+        #[source]
+        source: Box<LandError>,
     },
     /// The session has no worktree here.
     #[error("session {0} has no worktree")]
@@ -175,6 +192,9 @@ pub enum LandError {
     /// The worktree cannot be read.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The worktrees cannot be listed or changed.
+    #[error(transparent)]
+    Worktree(#[from] WorktreeError),
     /// A worktree's git dir cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),

@@ -183,6 +183,9 @@ mod tests {
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).unwrap() {
                 let path = entry.unwrap().path();
+                if path.ends_with(".git") {
+                    continue;
+                }
                 let meta = fs::symlink_metadata(&path).unwrap();
                 let (text, time) = if meta.is_dir() {
                     folders.push(path.clone());

@@ -30,7 +30,8 @@ impl Words<'_> {
     pub fn message(&self) -> String {
         let task = clean(self.task);
         let titles = [clean(self.name)];
-        let words = subject::Words { text: task.lines().next().unwrap_or_default(), titles: &titles };
+        let first = one_line(task.lines().next().unwrap_or_default());
+        let words = subject::Words { text: &first, titles: &titles };
         let (subject, rest) = subject::message(&words, self.prefix, 0);
         let trailers = self.trailers.iter().map(|(key, value)| format!("{key}: {}", one_line(value)));
         let mut paragraphs = vec![subject, wrap(&rest), wrap(&without_claims(&clean(self.summary)))];

@@ -17,9 +17,11 @@ pub mod message;
 pub mod occupied;
 pub mod operation;
 pub mod plan;
-pub mod remove;
-pub mod restore;
 pub mod target;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod work;
 
 pub use error::{LandError, Unverified};

@@ -78,7 +78,7 @@ fn started_from(repo: &Repo, spec: &Spec) -> Result<Option<String>, LandError> {
 }
 
 fn main_branch(repo: &Repo) -> Result<String, LandError> {
-    match Repo::open(repo.common_dir())?.head()? {
+    match repo.view_of(repo.common_dir())?.head()? {
         Head::Branch { name, .. } => Ok(name),
         Head::Unborn(_) | Head::Detached(_) => Err(LandError::NoTarget),
     }
@@ -98,15 +98,22 @@ fn checkouts(repo: &Repo, branch: &str) -> Result<Vec<Checkout>, LandError> {
         }
         // One whose folder is away has no files to update; it is behind when it comes back, which
         // git shows there.
-        if on_it && !entry.missing && !entry.bare {
+        if on_it && !entry.missing {
             checkouts.push(Checkout { path: entry.path, git_dir: entry.git_dir });
         }
     }
-    for Checkout { path, git_dir } in &checkouts {
-        let unmerged = Repo::open(git_dir)?.git().args(["ls-files", "--unmerged"]).run()?;
-        if !unmerged.stdout.is_empty() {
-            return Err(LandError::Busy { path: path.clone(), operation: Operation::Unmerged });
+    // A bare repository has a `HEAD` and no files.
+    let mut with_files = Vec::new();
+    for checkout in checkouts {
+        let view = repo.view_of(&checkout.git_dir)?;
+        if view.work_dir().is_none() {
+            continue;
         }
+        let unmerged = view.git().args(["ls-files", "--unmerged"]).run()?;
+        if !unmerged.stdout.is_empty() {
+            return Err(LandError::Busy { path: checkout.path, operation: Operation::Unmerged });
+        }
+        with_files.push(checkout);
     }
-    Ok(checkouts)
+    Ok(with_files)
 }

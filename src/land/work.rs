@@ -141,7 +141,7 @@ pub fn worktree(repo: &Repo, session: &Session) -> Result<Option<Repo>, LandErro
     let Some(entry) = entry(repo, &session.spec.worktree, &session.spec.branch)? else {
         return Ok(None);
     };
-    Ok(if entry.missing { None } else { Some(Repo::open(&entry.git_dir)?) })
+    Ok(if entry.missing { None } else { Some(repo.view_of(&entry.git_dir)?) })
 }
 
 /// The entry of the session's worktree among those that git knows.
