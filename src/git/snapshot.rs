@@ -12,6 +12,7 @@ use crate::file::Changed;
 use crate::git::ObjectId;
 use crate::git::filter::{Filter, FilterError, Rules, flag, is_named};
 use crate::git::index::{Folder, Stat};
+use crate::git::index_file::{self, WriteError};
 use crate::git::repo::Repo;
 use crate::git::scan::Disk;
 use crate::git::take::Pass;
@@ -211,9 +212,8 @@ impl Snapshot {
         self.tree = tree;
         self.changes.clear();
         self.unsure = true;
-        let path = self.index_path();
         let index = gix::index::File::at_or_default(
-            path,
+            self.repo.git_dir().join("index"),
             self.repo.gix().object_hash(),
             false,
             gix::index::decode::Options::default(),
@@ -258,13 +258,22 @@ impl Snapshot {
         Ok(Taken { tree: self.tree, changes, left_out })
     }
 
+    /// Brings the worktree's own index up to the tree taken last, so that `git status` there has
+    /// nothing to say. No other worktree's index is touched.
+    ///
+    /// # Errors
+    /// Another git process holds the index locked, or it cannot be written.
+    pub fn refresh_worktree_index(&self) -> Result<(), SnapshotError> {
+        let hash = self.repo.gix().object_hash();
+        index_file::write(self.repo.git_dir(), &self.root, hash).map_err(|error| match error {
+            WriteError::Locked(lock) => SnapshotError::IndexLocked(lock),
+            WriteError::Io(source) => SnapshotError::Repository(source),
+        })
+    }
+
     fn pass(&self) -> io::Result<Pass> {
         let rules = Rules::open(self.repo.gix(), self.disk.path(), &self.absent_rules)?;
         Ok(Pass { filter: Filter::open(rules, self.disk.path())?, left_out: Vec::new() })
-    }
-
-    fn index_path(&self) -> PathBuf {
-        self.repo.git_dir().join("index")
     }
 }
 

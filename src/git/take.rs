@@ -78,6 +78,14 @@ impl Snapshot {
         self.update(path.as_bstr(), pass)
     }
 
+    /// What a take would look into.
+    #[cfg(test)]
+    pub(super) fn suspects(&self) -> Result<Vec<BString>, SnapshotError> {
+        let rules = Rules::open(self.repo.gix(), self.disk.path(), &[]);
+        let rules = rules.map_err(SnapshotError::repository)?;
+        Ok(self.scan(BStr::new(""), &rules)?.suspects)
+    }
+
     fn scan(&self, at: &BStr, rules: &Rules) -> Result<Findings, SnapshotError> {
         scan(&self.disk, rules, &self.root, at)
     }

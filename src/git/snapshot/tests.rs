@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use gix::bstr::ByteSlice;
 use proptest::prelude::*;
 
 use super::*;
@@ -94,7 +95,7 @@ enum Op {
     Folder(String),
     Move(String, String),
     Ignore(String, u8),
-    Take,
+    Take(bool),
     Known(String, u8),
 }
 
@@ -112,7 +113,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => path().prop_map(Op::Folder),
         2 => (path(), path()).prop_map(|(from, to)| Op::Move(from, to)),
         2 => (path(), any::<u8>()).prop_map(|(path, rule)| Op::Ignore(path, rule)),
-        3 => Just(Op::Take),
+        3 => any::<bool>().prop_map(Op::Take),
         2 => (path(), any::<u8>()).prop_map(|(path, content)| Op::Known(path, content)),
     ]
 }
@@ -176,7 +177,7 @@ fn apply(place: &Place, op: &Op) {
             let rule = RULES[usize::from(*rule) % RULES.len()];
             fs::write(clear(root, path.to_str().unwrap()), rule).unwrap();
         }
-        Op::Take => {}
+        Op::Take(_) => {}
     }
 }
 
@@ -190,10 +191,14 @@ proptest! {
         place.write("keep", "2\n");
         place.commit();
         let mut snapshot = place.snapshot();
-        for op in ops.iter().chain([&Op::Take]) {
+        for op in ops.iter().chain([&Op::Take(false)]) {
             apply(&place, op);
             match op {
-                Op::Take => {
+                Op::Take(at_rest) => {
+                    if *at_rest {
+                        // Past the clock tick within which folders and files are not trusted.
+                        std::thread::sleep(std::time::Duration::from_millis(25));
+                    }
                     let expected = place.expected(snapshot.tree());
                     let before = snapshot.tree();
                     let taken = snapshot.take(&Changed::Anything).unwrap();
@@ -237,4 +242,208 @@ fn known_paths_are_taken_and_nothing_else() {
     assert_eq!(taken, Taken { tree: taken.tree, changes: expected, left_out: vec![] });
     place.write("other", "1\n");
     assert_eq!(taken.tree, place.expected(taken.tree));
+}
+
+/// `git status` and the staged diff against `tree`, asked with the worktree's own index.
+fn status(place: &Place, tree: ObjectId) -> String {
+    let status = place.git(&["--no-optional-locks", "status", "--porcelain", "--no-ahead-behind"]);
+    let staged = place.cmd(&["diff-index", "--cached", "--name-status", &tree.to_string()]);
+    status + &place.run(&staged)
+}
+
+#[test]
+fn after_a_refresh_git_sees_nothing_to_do() {
+    let place = Place::new();
+    place.write("a", "1\n");
+    place.write("a-b", "1\n");
+    place.write("a.d/x", "1\n");
+    place.write(&format!("long/{}", "n".repeat(200)), "1\n");
+    place.commit();
+    fs::remove_file(place.root.join("a")).unwrap();
+    place.write("a/b/c", "2\n");
+    symlink("nowhere", place.root.join("link")).unwrap();
+    let mut snapshot = place.snapshot();
+    let tree = snapshot.take(&Changed::Anything).unwrap().tree;
+    snapshot.refresh_worktree_index().unwrap();
+    let commit = place.git(&["commit-tree", "-m", "step", &tree.to_string()]);
+    place.git(&["update-ref", "HEAD", &commit]);
+    assert_eq!(status(&place, tree), "");
+    assert_eq!(place.git(&["write-tree"]), tree.to_string());
+    place.git(&["fsck", "--strict"]);
+    place.write("a/b/c", "3\n");
+    assert_eq!(place.git(&["status", "--porcelain"]), " M a/b/c");
+}
+
+#[test]
+fn a_locked_index_is_named_and_kept() {
+    let place = Place::new();
+    place.commit();
+    let snapshot = place.snapshot();
+    let lock = place.root.join(".git/index.lock");
+    fs::write(&lock, "theirs").unwrap();
+    let error = snapshot.refresh_worktree_index().unwrap_err();
+    assert!(matches!(error, SnapshotError::IndexLocked(path) if path == lock));
+    assert_eq!(fs::read(&lock).unwrap(), b"theirs");
+}
+
+#[test]
+fn what_is_left_out_is_said_each_time_and_the_old_version_stays() {
+    let place = Place::new();
+    place.write("big", "small\n");
+    place.write("kept/x", "1\n");
+    place.commit();
+    let before = place.id("HEAD^{tree}");
+    let mut snapshot = place.snapshot();
+    place.write("big", vec![b'x'; LIMIT as usize + 1]);
+    place.write("new/large", vec![b'x'; LIMIT as usize + 2]);
+    place.write("GIT~1/x", "1\n");
+    place.git(&["init", "-q", "nested"]);
+    place.write("nested/work", "1\n");
+    let pipe = place.root.join("kept/pipe");
+    assert_eq!(Cmd::new("mkfifo").arg(&pipe).run().unwrap().exit, 0);
+    let left_out = vec![
+        LeftOut { path: "GIT~1".into(), why: Why::Name },
+        LeftOut { path: "big".into(), why: Why::TooLarge(LIMIT + 1) },
+        LeftOut { path: "kept/pipe".into(), why: Why::Special },
+        LeftOut { path: "nested".into(), why: Why::Repository },
+        LeftOut { path: "new/large".into(), why: Why::TooLarge(LIMIT + 2) },
+    ];
+    for _ in 0..3 {
+        std::thread::sleep(std::time::Duration::from_millis(25));
+        let taken = snapshot.take(&Changed::Anything).unwrap();
+        assert_eq!(taken, Taken { tree: before, changes: vec![], left_out: left_out.clone() });
+    }
+    let known = Changed::Paths(vec!["nested/work".into()]);
+    assert_eq!(snapshot.take(&known).unwrap().left_out, left_out[3..4]);
+}
+
+#[test]
+fn a_write_within_the_tick_of_the_last_look_is_found() {
+    let place = Place::new();
+    place.write("a", "0\n");
+    place.commit();
+    let mut snapshot = place.snapshot();
+    for round in 0..50 {
+        place.write("a", format!("{}\n", round % 10));
+        let tree = snapshot.take(&Changed::Anything).unwrap().tree;
+        assert_eq!(tree, place.expected(tree), "round {round}");
+    }
+}
+
+#[test]
+fn flags_in_the_index_do_not_hide_what_is_on_disk() {
+    let place = Place::new();
+    place.write("assumed", "1\n");
+    place.write("skipped", "1\n");
+    place.write("absent", "1\n");
+    place.commit();
+    place.git(&["update-index", "--assume-unchanged", "assumed"]);
+    place.git(&["update-index", "--skip-worktree", "skipped", "absent"]);
+    place.write("assumed", "2\n");
+    place.write("skipped", "2\n");
+    place.write("intended", "2\n");
+    place.git(&["add", "-N", "intended"]);
+    fs::remove_file(place.root.join("absent")).unwrap();
+    let index = fs::read(place.root.join(".git/index")).unwrap();
+    let mut snapshot = place.snapshot();
+    let taken = snapshot.take(&Changed::Anything).unwrap();
+    let expected = vec![
+        change("assumed", ChangeKind::Modified),
+        change("intended", ChangeKind::Added),
+        change("skipped", ChangeKind::Modified),
+    ];
+    assert_eq!(taken.changes, expected);
+    assert_eq!(fs::read(place.root.join(".git/index")).unwrap(), index);
+    assert_eq!(place.git(&["rev-parse", &format!("{}:absent", taken.tree)]).len(), 40);
+    snapshot.refresh_worktree_index().unwrap();
+    assert_eq!(place.git(&["ls-files", "-t", "absent"]), "S absent");
+}
+
+#[test]
+fn filters_are_applied_and_a_missing_one_stops_the_take() {
+    let place = Place::new();
+    place.git(&["config", "filter.up.clean", "tr a-z A-Z"]);
+    place.git(&["config", "filter.broken.clean", "false"]);
+    place.write(
+        ".gitattributes",
+        "*.up filter=up\n*.crlf text eol=crlf\n*.id ident\n*.w working-tree-encoding=UTF-16LE\n",
+    );
+    place.write("x.up", "shout\n");
+    place.commit();
+    let mut snapshot = place.snapshot();
+    place.write("x.up", "louder\n");
+    place.write("new.crlf", "one\r\ntwo\r\n");
+    place.write("new.id", "$Id: 0123456789 $\n");
+    place.write("new.w", "h\0i\0");
+    let taken = snapshot.take(&Changed::Anything).unwrap();
+    assert_eq!(taken.tree, place.expected(taken.tree));
+    assert_eq!(place.git(&["show", &format!("{}:x.up", taken.tree)]), "LOUDER");
+    place.write("sub/.gitattributes", "*.bin filter=lfs\n");
+    place.write("sub/raw.bin", "raw\n");
+    let error = snapshot.take(&Changed::Anything).unwrap_err();
+    assert_eq!(error.to_string(), "sub/raw.bin needs the filter lfs, which is not configured");
+    place.write("sub/.gitattributes", "*.bin filter=broken\n");
+    let error = snapshot.take(&Changed::Paths(vec![])).unwrap_err();
+    assert!(matches!(error, SnapshotError::Filter { path, .. } if path == "sub/raw.bin"));
+    fs::remove_dir_all(place.root.join("sub")).unwrap();
+    assert_eq!(snapshot.take(&Changed::Nothing).unwrap().tree, taken.tree);
+}
+
+#[test]
+fn names_that_are_not_utf8_and_unreadable_files() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    place.commit();
+    let mut snapshot = place.snapshot();
+    let odd = place.root.join(std::ffi::OsStr::from_bytes(b"\xff\n\t\"x"));
+    fs::write(&odd, "1\n").unwrap();
+    let taken = snapshot.take(&Changed::Anything).unwrap();
+    assert_eq!(taken.tree, place.expected(taken.tree));
+    assert_eq!(taken.changes[0].path, b"\xff\n\t\"x".as_bstr());
+    if rustix::process::geteuid().is_root() {
+        return; // Everything is readable to root.
+    }
+    place.write("secret", "1\n");
+    fs::set_permissions(place.root.join("secret"), std::fs::Permissions::from_mode(0)).unwrap();
+    let error = snapshot.take(&Changed::Anything).unwrap_err();
+    assert!(matches!(error, SnapshotError::Unreadable { path, .. } if path == "secret"));
+}
+
+#[test]
+fn a_submodule_keeps_its_commit_and_its_move_is_said() {
+    let (outer, inner) = (Place::new(), Place::new());
+    inner.write("a", "1\n");
+    inner.commit();
+    let source = inner.root.to_str().unwrap();
+    let add = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", source, "sub"];
+    outer.git(&add);
+    outer.commit();
+    let mut snapshot = outer.snapshot();
+    let before = snapshot.take(&Changed::Anything).unwrap();
+    assert_eq!(before.left_out, vec![]);
+    let who = ["-c", "user.name=x", "-c", "user.email=x"];
+    outer.git(&[&["-C", "sub"][..], &who, &["commit", "-q", "--allow-empty", "-m", "x"]].concat());
+    let moved = outer.git(&["-C", "sub", "rev-parse", "HEAD"]);
+    let why = Why::Submodule(ObjectId::from_hex(moved.as_bytes()).unwrap());
+    let left_out = vec![LeftOut { path: "sub".into(), why }];
+    for changed in [Changed::Anything, Changed::Paths(vec!["sub/a".into()])] {
+        let taken = snapshot.take(&changed).unwrap();
+        assert_eq!((taken.tree, taken.changes), (before.tree, vec![]));
+        assert_eq!(taken.left_out, left_out);
+    }
+}
+
+#[test]
+fn a_link_in_place_of_a_folder_is_a_link_and_not_followed() {
+    let place = Place::new();
+    place.write("in/x", "1\n");
+    place.commit();
+    let mut snapshot = place.snapshot();
+    snapshot.take(&Changed::Anything).unwrap();
+    let outside = place.root.parent().unwrap().join("outside");
+    fs::rename(place.root.join("in"), &outside).unwrap();
+    symlink(&outside, place.root.join("in")).unwrap();
+    let taken = snapshot.take(&Changed::Paths(vec!["in/x".into()])).unwrap();
+    let expected = vec![change("in", ChangeKind::Added), change("in/x", ChangeKind::Deleted)];
+    assert_eq!((taken.changes, taken.tree), (expected, place.expected(taken.tree)));
 }
