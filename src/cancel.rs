@@ -1,13 +1,13 @@
-//! One flag that says "stop what you are doing", and a way to wait for it.
+//! Flags that say "stop what you are doing", and a way to wait for them.
 //!
-//! Invariant: once raised it stays raised, and every clone sees it.
+//! Invariant: every clone sees the same flag, and a raise is never missed by who waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// A stop request shared by all who run on its holder's behalf.
+/// A request shared by its giver and by all who act on it.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<Inner>);
 
@@ -22,6 +22,11 @@ impl Cancel {
     pub fn raise(&self) {
         self.0.raised.store(true, Ordering::SeqCst);
         self.0.notify.notify_waiters();
+    }
+
+    /// Takes the request back: it was heard.
+    pub fn lower(&self) {
+        self.0.raised.store(false, Ordering::SeqCst);
     }
 
     /// Whether somebody has asked.
@@ -47,4 +52,15 @@ impl Cancel {
             notified.await;
         }
     }
+}
+
+/// How people interrupt a running session.
+#[derive(Clone, Debug, Default)]
+pub struct Signals {
+    /// Something in the inbox cannot wait: an answer of the model is not waited for, a tool is.
+    pub hush: Cancel,
+    /// It is to stop: a tool is not waited for either.
+    pub stop: Cancel,
+    /// The system asks for the stop: a shutdown, not a person.
+    pub shutdown: Cancel,
 }

@@ -2,10 +2,302 @@
 //!
 //! Invariant: each arm of the dispatch is one call.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::NonEmptyStringValueParser;
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+
+use crate::commands;
+use crate::error::{CommandError, Kind, Result, exit};
+use crate::ui::{self, ColorChoice, Ui};
+
+/// Let coding agents work on a git repository
+///
+/// Each task is a session: an agent that works in the background, in a worktree and on a branch
+/// of its own, with a commit for each step. A session survives the terminal, can be steered, paused
+/// and resumed, and is landed as one clean commit once its work is verified.
+#[derive(Debug, Parser)]
+#[command(
+    name = "git-agent",
+    bin_name = "git agent",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "A session is named by its id, its name, or any beginning that only one has.\n\
+                  Settings are git config: see CONFIGURATION in `git agent --help`."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// Run as if started in this folder
+    #[arg(short = 'C', value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
+    dir: Option<PathBuf>,
+    /// When to use colour
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
+    color: ColorChoice,
+    /// Say more; -vv traces what is done inside, -vvv all of it
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    verbose: u8,
+    /// Draw no moving progress
+    #[arg(long, global = true)]
+    no_progress: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Start(commands::start::Args),
+    #[command(visible_alias = "ls")]
+    List(commands::list::Args),
+    Status(commands::status::Args),
+    Log(commands::log::Args),
+    Diff(commands::diff::Args),
+    Attach(commands::attach::Args),
+    Say(commands::say::Args),
+    Pause(commands::pause::Args),
+    Resume(commands::resume::Args),
+    Stop(commands::stop::Args),
+    Worktree(commands::worktree::Args),
+    Demo(commands::demo::Args),
+    Doctor(commands::doctor::Args),
+    Setup(commands::setup::Args),
+    #[command(hide = true)]
+    Supervise(commands::supervise::Args),
+    #[command(hide = true)]
+    Guard(commands::guard::Args),
+    #[command(hide = true)]
+    Generate(commands::generate::Args),
+}
+
 /// Parses the arguments and runs the verb.
-pub fn run(_args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    ExitCode::SUCCESS
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<_> = args.into_iter().collect();
+    match commands::complete::answer(&args) {
+        Ok(true) => return exit::DONE.into(),
+        Ok(false) => {}
+        Err(error) => return error.report(&Ui::new(&ui::Setup::default())).into(),
+    }
+    let ui = Ui::new(&ui::Setup {
+        color: early_color(&args),
+        env: ui::Env::of_process(),
+        ..ui::Setup::default()
+    });
+    let Cli { global, verb } = match parse(&args, &ui) {
+        Ok(cli) => cli,
+        Err(error) => return said_by_clap(&error, &ui).into(),
+    };
+    let ui = Ui::new(&ui::Setup {
+        color: global.color,
+        verbose: global.verbose,
+        no_progress: global.no_progress,
+        env: ui::Env::of_process(),
+    });
+    trace(global.verbose, &verb);
+    let outcome = enter(global.dir).and_then(|()| dispatch(&ui, verb));
+    match outcome {
+        Ok(()) => exit::DONE.into(),
+        Err(error) => error.report(&ui).into(),
+    }
+}
+
+/// The tree of verbs and options, which help, man pages and completions are made from.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// A supervisor begins its own trace, at the level that is configured.
+fn trace(verbose: u8, verb: &Verb) {
+    let level = match verbose {
+        0 | 1 => "warn",
+        2 => "debug",
+        _ => "trace",
+    };
+    if !matches!(verb, Verb::Supervise(_)) {
+        ui::trace::start(level);
+    }
+}
+
+fn dispatch(ui: &Ui, verb: Verb) -> Result {
+    match verb {
+        Verb::Start(args) => commands::start::run(ui, &args),
+        Verb::List(args) => commands::list::run(ui, &args),
+        Verb::Status(args) => commands::status::run(ui, &args),
+        Verb::Log(args) => commands::log::run(ui, &args),
+        Verb::Diff(args) => commands::diff::run(ui, &args),
+        Verb::Attach(args) => commands::attach::run(ui, &args),
+        Verb::Say(args) => commands::say::run(ui, &args),
+        Verb::Pause(args) => commands::pause::run(ui, &args),
+        Verb::Resume(args) => commands::resume::run(ui, &args),
+        Verb::Stop(args) => commands::stop::run(ui, &args),
+        Verb::Worktree(args) => commands::worktree::run(ui, &args),
+        Verb::Demo(args) => commands::demo::run(ui, &args),
+        Verb::Doctor(args) => commands::doctor::run(ui, &args),
+        Verb::Setup(args) => commands::setup::run(ui, &args),
+        Verb::Guard(args) => commands::guard::run(&args),
+        Verb::Supervise(args) => commands::supervise::run(&args),
+        Verb::Generate(args) => commands::generate::run(ui, &args),
+    }
+}
+
+/// Goes to the folder of `-C`, as git does, so that every path that was typed is seen from there.
+fn enter(dir: Option<PathBuf>) -> Result {
+    let Some(dir) = dir.filter(|dir| !dir.as_os_str().is_empty()) else { return Ok(()) };
+    std::env::set_current_dir(&dir).map_err(|error| {
+        CommandError::usage(format!("cannot change to '{}'", dir.display())).caused_by(Some(&error))
+    })
+}
+
+fn parse(args: &[OsString], ui: &Ui) -> clap::error::Result<Cli> {
+    let color = match (ui.look().colour, ui.narration_look().colour) {
+        (true, true) => clap::ColorChoice::Always,
+        (false, false) => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
+    };
+    let mut command = command().color(color);
+    let matches = command.try_get_matches_from_mut(args)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// `--color` must hold for help and for errors of parsing too, so it is looked for before.
+fn early_color(args: &[OsString]) -> ColorChoice {
+    let value = args.iter().enumerate().find_map(|(at, arg)| match arg.to_str()? {
+        "--color" => args.get(at + 1).and_then(|value| value.to_str()),
+        arg => arg.strip_prefix("--color="),
+    });
+    let choice = value.and_then(|value| clap::ValueEnum::from_str(value, false).ok());
+    choice.unwrap_or_default()
+}
+
+/// Help and version are answers; all else that clap says is wrong use, in our own form.
+fn said_by_clap(error: &clap::Error, ui: &Ui) -> u8 {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let text = styled(error, ui.look().colour);
+            ui.answer(&text)
+                .map_or_else(|error| CommandError::from(error).report(ui), |()| exit::DONE)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            ui.narrate_styled(styled(error, ui.narration_look().colour).trim_end());
+            exit::USAGE
+        }
+        _ => in_our_form(&styled(error, false)).report(ui),
+    }
+}
+
+fn styled(error: &clap::Error, colour: bool) -> String {
+    let text = error.render();
+    if colour { text.ansi().to_string() } else { text.to_string() }
+}
+
+/// clap's paragraphs: what is wrong, tips, the usage. Ours: one line, and a hint for each.
+fn in_our_form(rendered: &str) -> CommandError {
+    let mut paragraphs = rendered.split("\n\n");
+    let message = paragraphs.next().unwrap_or_default();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut error = CommandError::new(Kind::Usage, message);
+    let mut verb = "git agent".to_owned();
+    for line in rendered.lines().skip(1).map(str::trim) {
+        if let Some(tip) = line.strip_prefix("tip: ") {
+            error = error.hint(match tip.split_once(" exist") {
+                // "a similar argument exists: '--json'", "some similar subcommands exist: …"
+                Some((_, near)) => format!("Did you mean {}?", near.trim_start_matches(['s', ':', ' '])),
+                None => tip.to_owned(),
+            });
+        } else if let Some(usage) = line.strip_prefix("Usage: ") {
+            let words = usage.split(' ').take_while(|word| !word.starts_with(['[', '<', '-']));
+            verb = words.collect::<Vec<_>>().join(" ");
+        }
+    }
+    error.hint(format!("{verb} -h"))
+}
+
+/// A session as an argument.
+#[derive(Clone, Debug, Args)]
+pub struct SessionArg {
+    /// Session, by any unique beginning of its id or name
+    #[arg(
+        value_name = "SESSION",
+        value_parser = NonEmptyStringValueParser::new(),
+        add = clap_complete::ArgValueCompleter::new(complete_session),
+    )]
+    pub session: String,
+}
+
+/// The sessions that begin with what is typed.
+pub fn complete_session(typed: &OsStr) -> Vec<clap_complete::CompletionCandidate> {
+    commands::complete::sessions(typed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(args: &[&str]) -> CommandError {
+        let args: Vec<_> = args.iter().map(OsString::from).collect();
+        in_our_form(&styled(&parse(&args, &Ui::new(&ui::Setup::default())).unwrap_err(), false))
+    }
+
+    #[test]
+    fn the_tree_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn what_clap_refuses_is_said_in_our_form() {
+        let error = refused(&["git-agent", "lsit"]);
+        assert_eq!(error.message, "unrecognized subcommand 'lsit'");
+        assert_eq!(error.hints, ["Did you mean 'ls', 'list'?", "git agent -h"]);
+
+        let error = refused(&["git-agent", "say"]);
+        assert_eq!(error.message, "the following required arguments were not provided: <SESSION>");
+        assert_eq!(error.hints, ["git agent say -h"]);
+
+        let error = refused(&["git-agent", "list", "--color", "pink"]);
+        assert_eq!(
+            error.message,
+            "invalid value 'pink' for '--color <WHEN>' [possible values: auto, always, never]"
+        );
+        assert_eq!(error.kind, Kind::Usage);
+    }
+
+    #[test]
+    fn c10_an_empty_session_is_wrong_use() {
+        for verb in ["status", "log", "diff", "attach", "say", "pause", "resume", "stop"] {
+            let message = refused(&["git-agent", verb, ""]).message;
+            assert!(message.contains("SESSION"), "{verb}: {message}");
+        }
+    }
+
+    #[test]
+    fn each_help_line_is_imperative_and_has_no_full_stop() {
+        fn check(command: &clap::Command) {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.ends_with('.'), "{}: {about}", command.get_name());
+            for arg in command.get_arguments() {
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(
+                    !help.is_empty() && !help.ends_with('.'),
+                    "{} {arg}: {help}",
+                    command.get_name()
+                );
+            }
+            command.get_subcommands().for_each(check);
+        }
+        let mut command = command();
+        command.build();
+        check(&command);
+    }
 }

@@ -1,3 +1,222 @@
-//! From what went wrong to what a person reads: one line, one hint, one exit code.
+//! From what went wrong to what a person reads: one line, its hints, one exit code.
 //!
-//! Invariant: the only place that knows all error types.
+//! Invariant: the only place that knows all error types; a command adds hints, never styles.
+
+mod domain;
+
+use std::error::Error;
+
+use crate::ui::{Tone, Ui};
+
+/// What a command ends with.
+pub type Result<T = ()> = std::result::Result<T, CommandError>;
+
+/// The exit codes, each with its one meaning.
+pub mod exit {
+    /// Done as asked.
+    pub const DONE: u8 = 0;
+    /// The answer is no, or the thing could not be done: a check failed, a conflict was found.
+    pub const NO: u8 = 1;
+    /// Wrong use: an unknown option, session, branch or setting.
+    pub const USAGE: u8 = 2;
+    /// It goes no further without a person.
+    pub const NEEDS_PERSON: u8 = 3;
+    /// A policy forbids it.
+    pub const BLOCKED: u8 = 4;
+    /// Ended by a signal: this plus its number, as a shell reports it.
+    pub const SIGNAL: u8 = 128;
+    /// Our fault.
+    pub const BUG: u8 = 255;
+}
+
+/// What kind of failure it is: decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Exit code [`exit::NO`].
+    No,
+    /// Exit code [`exit::USAGE`].
+    Usage,
+    /// Exit code [`exit::NEEDS_PERSON`].
+    NeedsPerson,
+    /// Exit code [`exit::BLOCKED`].
+    Blocked,
+    /// Exit code [`exit::SIGNAL`] plus the number.
+    Signal(u8),
+    /// A child on the user's own terminal has failed and said why: its exit code, and no word more.
+    Child(u8),
+    /// Exit code [`exit::BUG`].
+    Bug,
+    /// The reader of our output has gone: no failure of ours, and nobody is left to tell.
+    BrokenPipe,
+}
+
+impl Kind {
+    /// The exit code.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::No => exit::NO,
+            Self::Usage => exit::USAGE,
+            Self::NeedsPerson => exit::NEEDS_PERSON,
+            Self::Blocked => exit::BLOCKED,
+            Self::Signal(number) => exit::SIGNAL.saturating_add(number),
+            Self::Child(code) => code,
+            Self::Bug => exit::BUG,
+            Self::BrokenPipe => exit::DONE,
+        }
+    }
+
+    fn is_silent(self) -> bool {
+        matches!(self, Self::BrokenPipe | Self::Child(_))
+    }
+}
+
+/// Why a command failed, and what to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandError {
+    /// Decides the exit code.
+    pub kind: Kind,
+    /// What went wrong, in one line.
+    pub message: String,
+    /// What caused it, the nearest cause first.
+    pub causes: Vec<String>,
+    /// What to do next: a command, or a full sentence.
+    pub hints: Vec<String>,
+}
+
+impl CommandError {
+    /// A failure of this kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), causes: Vec::new(), hints: Vec::new() }
+    }
+
+    /// The answer is no.
+    pub fn no(message: impl Into<String>) -> Self {
+        Self::new(Kind::No, message)
+    }
+
+    /// Wrong use.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// A failure that an error of a lower layer explains; what caused that one goes with it.
+    pub fn from_error(kind: Kind, error: &dyn Error) -> Self {
+        Self::new(kind, error.to_string()).caused_by(error.source())
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds a cause, and its own causes.
+    #[must_use]
+    pub fn caused_by(mut self, cause: Option<&(dyn Error + 'static)>) -> Self {
+        let mut next = cause;
+        while let Some(error) = next {
+            self.causes.push(error.to_string());
+            next = error.source();
+        }
+        self
+    }
+
+    /// Puts what was being done before the message: `cannot write man page: No space left`.
+    #[must_use]
+    pub fn while_doing(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
+    /// Tells the person and returns the exit code.
+    pub fn report(&self, ui: &Ui) -> u8 {
+        if !self.kind.is_silent() {
+            ui.labelled("error", Tone::Bad, &self.message);
+            for cause in self.telling_causes(ui.is_verbose()) {
+                ui.narrate(&format!("  caused by: {cause}"));
+            }
+            for hint in &self.hints {
+                ui.hint(hint);
+            }
+        }
+        self.kind.exit_code()
+    }
+
+    /// The causes that say what the message does not; all of them when everything is wanted.
+    fn telling_causes(&self, all: bool) -> impl Iterator<Item = &str> {
+        let mut told = self.message.clone();
+        self.causes.iter().map(String::as_str).filter(move |cause| {
+            let tells = all || !told.contains(cause);
+            told.push_str(cause);
+            tells
+        })
+    }
+}
+
+/// Hints for what a call returned.
+pub trait ResultExt<T> {
+    /// Adds what to do next, should this have failed.
+    ///
+    /// # Errors
+    /// The same failure, with the hint.
+    fn hint(self, hint: impl Into<String>) -> Result<T>;
+
+    /// Says what was being done, should this have failed.
+    ///
+    /// # Errors
+    /// The same failure, with what was being done before its message.
+    fn while_doing(self, what: &str) -> Result<T>;
+}
+
+impl<T, E: Into<CommandError>> ResultExt<T> for std::result::Result<T, E> {
+    fn hint(self, hint: impl Into<String>) -> Result<T> {
+        self.map_err(|error| error.into().hint(hint))
+    }
+
+    fn while_doing(self, what: &str) -> Result<T> {
+        self.map_err(|error| error.into().while_doing(what))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot write man page")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn a_cause_is_told_only_when_it_says_more() {
+        let error = Outer(io::Error::other("disk on fire"));
+        let said = CommandError::from_error(Kind::No, &error);
+        assert_eq!(said.telling_causes(false).collect::<Vec<_>>(), ["disk on fire"]);
+        let said = CommandError { message: "cannot write: disk on fire".to_owned(), ..said };
+        assert_eq!(said.telling_causes(false).collect::<Vec<_>>(), Vec::<&str>::new());
+        assert_eq!(said.telling_causes(true).collect::<Vec<_>>(), ["disk on fire"]);
+    }
+
+    #[test]
+    fn each_kind_has_the_documented_exit_code() {
+        let kinds = [
+            Kind::No,
+            Kind::Usage,
+            Kind::NeedsPerson,
+            Kind::Blocked,
+            Kind::Signal(2),
+            Kind::Child(7),
+            Kind::Bug,
+            Kind::BrokenPipe,
+        ];
+        assert_eq!(kinds.map(Kind::exit_code), [1, 2, 3, 4, 130, 7, 255, 0]);
+    }
+
+    #[test]
+    fn a_closed_pipe_is_quiet() {
+        let error = CommandError::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert!(error.kind.is_silent());
+    }
+}

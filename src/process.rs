@@ -168,6 +168,13 @@ impl Cmd {
         Ok(exit_code(status))
     }
 
+    /// Becomes the program: it takes this process's place, terminal and signals. Returns only if
+    /// that fails.
+    pub fn exec(&self) -> ProcessError {
+        tracing::debug!(program = ?self.program, args = ?self.args, "exec");
+        self.error(std::os::unix::process::CommandExt::exec(&mut self.command()))
+    }
+
     /// Starts it and returns at once; both outputs go to `log`. The child is not waited for.
     ///
     /// # Errors

@@ -1,3 +1,111 @@
 //! The background process of one session.
 //!
-//! Invariant: it owns no terminal and outlives the one it was started from.
+//! Invariant: it owns no terminal, holds the session's lock as long as it lives, and leaves a state
+//! that is true: at rest with a reason, or, if it is killed, a free lock that tells of it.
+
+use std::convert::Infallible;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use fs_err as fs;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cancel::Signals;
+use crate::git::Repo;
+use crate::process::{Cmd, ProcessError};
+use crate::runner::{self, RunError};
+use crate::session::inbox::{Inbox, Kind, When};
+use crate::session::store::{Session, Store};
+
+/// How often the inbox is looked at unasked: a signal can get lost, a file cannot.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A supervisor that cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// The program does not know where it lies itself.
+    #[error("cannot find this program on disk")]
+    Program(#[source] io::Error),
+    /// Its log cannot be opened.
+    #[error("cannot open the supervisor's log")]
+    Log(#[source] io::Error),
+    /// It cannot be started.
+    #[error(transparent)]
+    Start(#[from] ProcessError),
+}
+
+/// Starts a session's supervisor in the background and returns its process id.
+///
+/// # Errors
+/// The program cannot be started, or its log not be opened.
+pub fn spawn(repo: &Repo, session: &Session) -> Result<u32, SpawnError> {
+    let program = std::env::current_exe().map_err(SpawnError::Program)?;
+    let log = fs::OpenOptions::new().create(true).append(true).open(session.log_path());
+    let (log, _) = log.map_err(SpawnError::Log)?.into_parts();
+    let supervise = Cmd::new(program).arg("supervise").arg(repo.common_dir()).arg(&session.id);
+    Ok(supervise.dir(repo.common_dir()).spawn_detached(log)?)
+}
+
+/// Runs a session in this process until it rests.
+///
+/// # Errors
+/// Another supervisor holds the session, or its files cannot be used.
+pub fn run(common_dir: &Path, id: &str) -> Result<(), RunError> {
+    // Refused only to the leader of a process group: one that was started by hand in a shell.
+    if let Err(error) = rustix::process::setsid() {
+        tracing::info!(%error, "no session of its own");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(RunError::Runtime)?.block_on(supervise(common_dir, id))
+}
+
+async fn supervise(common_dir: &Path, id: &str) -> Result<(), RunError> {
+    let repo = Repo::open(common_dir)?;
+    let session = Store::open(common_dir).session(id)?;
+    let signals = Signals::default();
+    let inbox = session.inbox();
+    tokio::select! {
+        ended = runner::run(&repo, &session, &signals) => ended,
+        Err(error) = watch(&inbox, &signals) => Err(RunError::Runtime(error)),
+    }
+}
+
+/// Turns the system's signals and what is in the inbox into [`Signals`].
+async fn watch(inbox: &Inbox, signals: &Signals) -> io::Result<Infallible> {
+    let mut wake = signal(SignalKind::user_defined1())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            _ = wake.recv() => listen(inbox, signals)?,
+            _ = look.tick() => listen(inbox, signals)?,
+            // The terminal that it was started from has gone; that is what it is for.
+            _ = hangup.recv() => {}
+            _ = interrupt.recv() => shut_down(signals),
+            _ = terminate.recv() => shut_down(signals),
+        }
+    }
+}
+
+fn listen(inbox: &Inbox, signals: &Signals) -> io::Result<()> {
+    for letter in inbox.peek()?.letters {
+        match letter.kind {
+            Kind::Stop { .. } => {
+                signals.hush.raise();
+                signals.stop.raise();
+            }
+            Kind::Pause | Kind::Say { when: When::Now, .. } => signals.hush.raise(),
+            Kind::Say { .. } | Kind::Answer { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+fn shut_down(signals: &Signals) {
+    signals.shutdown.raise();
+    signals.hush.raise();
+    signals.stop.raise();
+}

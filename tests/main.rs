@@ -1,3 +1,8 @@
 //! The one test binary: the built program in real repositories, in a temporary home.
 //!
 //! Invariant: nothing of the developer's own machine (configuration, keys, home) is read.
+
+#[cfg(test)]
+mod guard;
+#[cfg(test)]
+mod support;

@@ -1,3 +1,241 @@
 //! The loop: ask the model, run its tools, commit the step, verify, go on.
 //!
-//! Invariant: it reaches git and the disk only through the traits it declares.
+//! Invariant: what comes next depends on [`Conversation`] alone, which is a fold over the journal;
+//! so a session that was interrupted anywhere goes on as if it had not been. Git and the disk are
+//! reached only through [`World`].
+
+mod conversation;
+mod limits;
+pub mod prompt;
+mod world;
+
+use std::time::Instant;
+
+use futures_util::future::join_all;
+
+pub use conversation::{Conversation, Next};
+pub use limits::Limits;
+pub use world::{Fault, Moment, Steer, StepWords, World};
+
+use crate::cancel::Signals;
+use crate::event::{Origin, Question, ToolEnd, Update, UserMessage};
+use crate::file::Changed;
+use crate::message::{ToolCall, ToolResult};
+use crate::model::Model;
+use crate::tool::{Called, Effect, Toolbox};
+
+/// One session's loop, and the parts it works with.
+pub struct Agent<'a, W> {
+    /// The model it asks.
+    pub model: &'a mut Model,
+    /// The tools the model may call.
+    pub tools: &'a Toolbox,
+    /// Journal, checkpoints, verify and inbox.
+    pub world: &'a mut W,
+    /// How people interrupt it.
+    pub signals: &'a Signals,
+    /// What has happened so far.
+    pub conversation: Conversation,
+    /// When it gives up by itself.
+    pub limits: Limits,
+}
+
+/// Why the loop has come to rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// The model has finished and every verify command was content.
+    Done {
+        /// What the model says it did.
+        summary: String,
+    },
+    /// Going on would not get there.
+    Failed {
+        /// Why, in one line.
+        reason: String,
+    },
+    /// It can go on from here when a person says so.
+    Paused {
+        /// Why, in one line.
+        reason: String,
+    },
+    /// It waits for an answer.
+    NeedsInput(Question),
+    /// A person has ended it.
+    Stopped,
+}
+
+impl<W: World> Agent<'_, W> {
+    /// Works until there is a reason to rest.
+    pub async fn run(&mut self) -> Rest {
+        if let Err(rest) = self.catch_up() {
+            return rest;
+        }
+        loop {
+            if let Err(rest) = self.advance().await {
+                return rest;
+            }
+        }
+    }
+
+    async fn advance(&mut self) -> Result<(), Rest> {
+        self.steer()?;
+        match self.conversation.next() {
+            Next::Ask => self.ask().await,
+            Next::Call => self.call().await,
+            Next::Nudge(text) => self.hear(Origin::Loop, text.to_owned(), None),
+            Next::Verify(summary) => self.verify(summary).await,
+            Next::Wait(question) => Err(Rest::NeedsInput(question)),
+        }
+    }
+
+    /// Delivers what people have said since the last look; a pause or a stop ends the run.
+    fn steer(&mut self) -> Result<(), Rest> {
+        self.signals.hush.lower();
+        for message in self.world.inbox()? {
+            match message {
+                // Journalled by a run that died before it could take the message away.
+                Steer::Say { id, .. } if self.conversation.has_heard(&id) => {
+                    self.world.delivered(&id)?;
+                }
+                Steer::Say { id, text } => {
+                    self.hear(Origin::Person, text, Some(id.clone()))?;
+                    self.world.delivered(&id)?;
+                }
+                Steer::Pause => return Err(Rest::Paused { reason: "paused by hand".to_owned() }),
+                Steer::Stop => return Err(Rest::Stopped),
+            }
+        }
+        if self.signals.stop.is_raised() { Err(Rest::Stopped) } else { Ok(()) }
+    }
+
+    /// One answer of the model; none, when somebody interrupts it.
+    async fn ask(&mut self) -> Result<(), Rest> {
+        self.limits.check(&self.conversation)?;
+        if self.conversation.was_cut_off() {
+            self.model.raise_output_limit();
+        }
+        let world = &mut *self.world;
+        let mut show = |delta: crate::event::Delta<'_>| world.show(delta);
+        let answer = tokio::select! {
+            answer = self.model.answer(&mut show) => answer,
+            () = self.signals.hush.raised() => return Ok(()),
+        };
+        match answer {
+            Ok(answer) => self.tell(vec![Update::AgentMessage(answer)]),
+            Err(error) => Err(limits::rest_after(&error)),
+        }
+    }
+
+    /// The calls of the last answer: side by side while they only read, else in their order; then
+    /// the commit of what they changed.
+    async fn call(&mut self) -> Result<(), Rest> {
+        let mut changed = Changed::Nothing;
+        loop {
+            let group = self.conversation.next_calls(|call| self.tools.reads_only(call));
+            if group.is_empty() {
+                break;
+            }
+            self.tell(group.iter().cloned().map(Update::ToolCall).collect())?;
+            self.world.busy(&group.iter().map(|call| self.tools.title(call)).collect::<Vec<_>>());
+            let ended = join_all(group.iter().map(|call| self.run_one(call))).await;
+            let mut updates = Vec::new();
+            for (call, (called, millis)) in group.into_iter().zip(ended) {
+                changed = changed.and(called.changed.clone());
+                updates.extend(updates_of(call, called, millis));
+            }
+            self.tell(updates)?;
+        }
+        self.commit(&changed, Moment::Step)
+    }
+
+    async fn run_one(&self, call: &ToolCall) -> (Called, u64) {
+        let started = Instant::now();
+        let called = tokio::select! {
+            biased;
+            () = std::future::ready(()), if self.conversation.was_cut_off() => {
+                self.tools.not_run(call, prompt::CUT_OFF)
+            }
+            called = self.tools.call(call) => called,
+            () = self.signals.stop.raised() => self.tools.not_run(call, prompt::STOPPED),
+        };
+        (called, u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Lets the verify commands judge the committed tree: they say done, not the model.
+    async fn verify(&mut self, summary: String) -> Result<(), Rest> {
+        self.commit(&Changed::Anything, Moment::Turn)?;
+        let records = tokio::select! {
+            records = self.world.verify() => records?,
+            () = self.signals.stop.raised() => return Err(Rest::Stopped),
+        };
+        let red = records.iter().find(|record| record.exit != 0).cloned();
+        self.tell(records.into_iter().map(Update::Verify).collect())?;
+        let Some(red) = red else { return Err(Rest::Done { summary }) };
+        if self.conversation.red_rounds() > self.limits.red_rounds {
+            let reason = format!("verify still fails: {} (exit {})", red.command, red.exit);
+            return Err(Rest::Failed { reason });
+        }
+        self.hear(Origin::Loop, prompt::verify_failed(&red), None)
+    }
+
+    /// Closes what an earlier run of this session left open.
+    ///
+    /// A call that had begun is told to the model as interrupted, never run again in silence; one
+    /// that had not begun is run as if nothing had been. Whatever was changed is committed.
+    fn catch_up(&mut self) -> Result<(), Rest> {
+        self.push_messages();
+        let lost = self.conversation.begun_calls().into_iter().map(|call| {
+            let called = self.tools.not_run(&call, prompt::INTERRUPTED);
+            updates_of(call, called, 0)
+        });
+        let lost = lost.flatten().collect();
+        self.tell(lost)?;
+        if self.conversation.step() == 0 {
+            return Ok(());
+        }
+        self.commit(&Changed::Anything, Moment::Step)
+    }
+
+    fn hear(&mut self, from: Origin, text: String, inbox_id: Option<String>) -> Result<(), Rest> {
+        self.tell(vec![Update::UserMessage(UserMessage { from, text, inbox_id })])
+    }
+
+    /// Journals what has happened, then tells the model its part of it.
+    fn tell(&mut self, updates: Vec<Update>) -> Result<(), Rest> {
+        if updates.is_empty() {
+            return Ok(());
+        }
+        for update in &updates {
+            self.conversation.apply(update);
+        }
+        self.world.record(self.conversation.step(), updates)?;
+        self.push_messages();
+        Ok(())
+    }
+
+    fn push_messages(&mut self) {
+        for message in self.conversation.take_messages() {
+            self.model.push(&message);
+        }
+    }
+
+    fn commit(&mut self, changed: &Changed, at: Moment) -> Result<(), Rest> {
+        let words = self.conversation.step_words(self.tools);
+        Ok(self.world.checkpoint(&words, changed, at)?)
+    }
+}
+
+/// What a finished call adds to the journal: its end, save where a person has to give it.
+fn updates_of(call: ToolCall, called: Called, millis: u64) -> Vec<Update> {
+    let Called { output, is_error, title, effect, .. } = called;
+    if let Effect::Ask { question, options } = effect {
+        let call_id = Some(call.id);
+        return vec![Update::Question(Question { text: question, options, call_id })];
+    }
+    let result = ToolResult { call_id: call.id, output, is_error };
+    let end = Update::ToolCallUpdate(ToolEnd { result, title, millis });
+    match effect {
+        Effect::Plan(items) => vec![Update::Plan(items), end],
+        _ => vec![end],
+    }
+}

@@ -2,4 +2,35 @@
 //!
 //! Invariant: only this layer knows hints.
 
+pub mod complete;
+pub mod context;
+pub mod control;
+pub mod follow;
+pub mod message;
+pub mod view;
+
 pub mod start;
+
+pub mod list;
+pub mod status;
+
+pub mod log;
+
+pub mod diff;
+
+pub mod attach;
+pub mod say;
+
+pub mod pause;
+pub mod resume;
+pub mod stop;
+
+pub mod worktree;
+
+pub mod demo;
+pub mod doctor;
+pub mod setup;
+
+pub mod generate;
+pub mod guard;
+pub mod supervise;

@@ -1,3 +1,295 @@
 //! `git agent start`: a new session.
 //!
 //! Invariant: it ends with a whole session or with nothing.
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::NonEmptyStringValueParser;
+
+use super::context::Context;
+use super::follow::{self, Form};
+use super::message;
+use crate::config::{CommitStrategy, Config};
+use crate::error::{CommandError, Result};
+use crate::git::{Head, ObjectId, Repo};
+use crate::model::{self, Choice, Endpoint, Looked, Surroundings};
+use crate::sandbox::Level;
+use crate::session::create::{self, Created, Request};
+use crate::session::format::FORMAT;
+use crate::session::id;
+use crate::session::spec::{Base, Limits, Spec};
+use crate::session::store::Session;
+use crate::session::worktree::{self, Layout, Place, Wish};
+use crate::supervise;
+use crate::ui::Ui;
+
+/// Start a session on a task, in the background
+///
+/// Opens a branch, a linked worktree and a session, and returns; a supervisor works on in the
+/// background until the task is done or a person is needed. Your own checkout is not touched.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  git agent start \"Add rate limiting to the login endpoint\" --verify \"cargo test\"
+  git agent start -F task.md --base origin/main --branch feature/limits
+  echo \"Fix the flaky test\" | git agent start - --wait && git agent worktree merge fix-the")]
+pub struct Args {
+    /// What is to be done; `-` reads it from standard input, nothing opens your editor
+    #[arg(conflicts_with = "file")]
+    task: Vec<String>,
+    /// Read the task from this file
+    #[arg(short = 'F', long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The model, as provider/name (default: agent.model, else what keys and servers there are)
+    #[arg(long, value_name = "PROVIDER/NAME", value_parser = filled())]
+    model: Option<String>,
+    /// Command that must exit 0 on the committed tree before the session is done (may be repeated)
+    #[arg(long, value_name = "CMD", value_parser = filled())]
+    verify: Vec<String>,
+    /// Commit to start from
+    #[arg(long, value_name = "REV", default_value = "HEAD", value_parser = filled())]
+    base: String,
+    /// Branch to work on, made anew (default: agent/<name>)
+    #[arg(long, value_name = "NAME", value_parser = filled())]
+    branch: Option<String>,
+    /// Name of the session's worktree folder (default: from the task)
+    #[arg(long, value_name = "NAME", value_parser = filled())]
+    worktree: Option<String>,
+    /// Text that every commit's subject begins with, as in "feat(cart):"
+    #[arg(long, value_name = "TEXT")]
+    commit_prefix: Option<String>,
+    /// When to commit on the branch
+    #[arg(long, value_enum, value_name = "WHEN")]
+    commit_strategy: Option<CommitStrategy>,
+    /// Give the model no way to ask; whatever needs a person pauses
+    #[arg(long)]
+    unattended: bool,
+    /// Pause after this many steps
+    #[arg(long, value_name = "N")]
+    max_steps: Option<u32>,
+    /// Wait for the end: exit 0 when done, 1 when failed, 3 when it needs a person
+    #[arg(long, conflicts_with = "attach")]
+    wait: bool,
+    /// Follow the session's log until it rests; Ctrl-C leaves it running
+    #[arg(long)]
+    attach: bool,
+    /// Say what would be started, and start nothing
+    #[arg(long, conflicts_with_all = ["wait", "attach"])]
+    dry_run: bool,
+}
+
+/// What the editor shows below the place for the task.
+const EDITOR_HELP: &str = "\
+What is to be done? The agent reads these words as they are.
+Lines that begin with '#' are left out; an empty task starts nothing.";
+
+/// Everything that is decided before anything is made.
+struct Plan {
+    task: String,
+    choice: Choice,
+    endpoint: Endpoint,
+    base: ObjectId,
+    base_name: String,
+    config: Config,
+}
+
+/// Starts a session.
+///
+/// # Errors
+/// It cannot be started, and nothing is left of it; or, with `--wait`, it did not end well.
+pub fn run(ui: &Ui, args: &Args) -> Result {
+    let context = Context::open(ui)?;
+    let plan = plan(&context, args)?;
+    if args.dry_run {
+        return foretell(&context, args, &plan);
+    }
+    block_on(model::knock(&plan.endpoint))??;
+    let created = create(&context, args, &plan)?;
+    supervise::spawn(&context.repo, &created.session)?;
+    tell(&context, &plan, &created)?;
+    let mut form = match (args.attach, args.wait) {
+        (true, _) => Form::lines(ui),
+        (_, true) => Form::Nothing,
+        _ => return Ok(()),
+    };
+    let state = follow::until_it_rests(ui, &created.session, 0, &mut form)?;
+    follow::outcome(&created.session, &state)
+}
+
+fn block_on<F: Future>(future: F) -> Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(future))
+}
+
+fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
+    let repo = &context.repo;
+    let (base, base_name) = base(repo, &args.base)?;
+    let config = context.config()?;
+    let source = message::Source { words: &args.task, file: args.file.as_deref(), help: EDITOR_HELP };
+    let task = message::read(repo, &source)?;
+    let cwd = std::env::current_dir()?;
+    let around = Surroundings {
+        env: &|key| std::env::var(key).ok(),
+        config: &|key| repo.config_value(key),
+        cwd: &cwd,
+    };
+    let Some(named) = args.model.as_ref().or(config.model.as_ref()) else {
+        return Err(no_model(&around));
+    };
+    let choice = named.parse::<Choice>()?.anchored(&cwd);
+    let endpoint = Endpoint::resolve(&choice, &around)?;
+    Ok(Plan { task, choice, endpoint, base, base_name, config })
+}
+
+/// The commit to start from, and what to call it: the branch, where `HEAD` is on one.
+fn base(repo: &Repo, named: &str) -> Result<(ObjectId, String)> {
+    let head = repo.head()?;
+    match (named, head) {
+        ("HEAD", Head::Unborn(_)) => Err(CommandError::no("there is no commit to start from yet")
+            .hint("git commit --allow-empty -m \"Begin\" makes the first")),
+        ("HEAD", Head::Branch { name, id }) => {
+            let short = name.strip_prefix("refs/heads/").unwrap_or(&name);
+            Ok((id, short.to_owned()))
+        }
+        _ => Ok((repo.resolve_commit(named)?, named.to_owned())),
+    }
+}
+
+/// No model is named: says what was looked for, and what there is.
+fn no_model(around: &Surroundings<'_>) -> CommandError {
+    let mut error = CommandError::no("no model is chosen: neither --model nor agent.model is set");
+    let mut missing = Vec::new();
+    for (provider, looked) in model::look(around) {
+        match looked {
+            Looked::Found(sources) => {
+                let sources = sources.join(", ");
+                error = error.hint(format!(
+                    "git config --global agent.model {provider}/<model> uses {sources}"
+                ));
+            }
+            Looked::Missing(looked_for) => missing.extend(looked_for),
+            Looked::Wrong(reason) => error.causes.push(reason),
+        }
+    }
+    if !missing.is_empty() {
+        error.causes.push(format!("looked for keys in {}", missing.join(", ")));
+    }
+    error.hint("git agent doctor shows the keys, servers and agents of this machine")
+}
+
+fn create(context: &Context<'_>, args: &Args, plan: &Plan) -> Result<Created> {
+    let slug = id::slug(&plan.task);
+    let layout = layout(&plan.config);
+    let request = Request {
+        wish: Wish { slug: &slug, name: args.worktree.as_deref(), branch: args.branch.as_deref() },
+        layout: &layout,
+        base: plan.base,
+        setup: plan.config.setup.as_deref(),
+    };
+    let spec = |place: &Place| spec(context, args, plan, place);
+    Ok(create::create(&context.repo, &context.store, &request, spec)?)
+}
+
+fn layout(config: &Config) -> Layout {
+    Layout {
+        path: config.worktree_path.clone(),
+        branch_prefix: config.branch_prefix.clone(),
+        home: std::env::home_dir(),
+    }
+}
+
+fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec {
+    let config = &plan.config;
+    Spec {
+        format: FORMAT,
+        id: place.id.clone(),
+        name: place.name.clone(),
+        task: plan.task.clone(),
+        created: context.now,
+        branch: place.branch.clone(),
+        worktree: place.path.clone(),
+        folder: folder(&context.repo),
+        model: plan.choice.to_string(),
+        verify: if args.verify.is_empty() { config.verify.clone() } else { args.verify.clone() },
+        commit_prefix: args.commit_prefix.clone().unwrap_or_default(),
+        commit_strategy: args.commit_strategy.unwrap_or(config.commit_strategy),
+        trailers: config.trailers,
+        unattended: args.unattended || config.unattended,
+        sandbox: Level::None.to_string(),
+        base: Base { commit: plan.base.to_string(), name: plan.base_name.clone() },
+        limits: Limits {
+            max_steps: Some(args.max_steps.unwrap_or(config.max_steps)),
+            timeout: None,
+            budget: None,
+        },
+    }
+}
+
+/// The folder that the verb was typed in, seen from the root of its checkout.
+fn folder(repo: &Repo) -> String {
+    let here = std::env::current_dir().and_then(fs_err::canonicalize).ok();
+    let inside = here.as_deref().zip(repo.work_dir());
+    let inside = inside.and_then(|(here, root)| here.strip_prefix(root).ok());
+    inside.and_then(|folder| folder.to_str()).unwrap_or_default().to_owned()
+}
+
+fn tell(context: &Context<'_>, plan: &Plan, created: &Created) -> Result {
+    let Created { session: Session { id, spec, .. }, included, submodules, .. } = created;
+    let worktree = relative(&spec.worktree);
+    let branch = spec.branch_name();
+    context.ui.answer(&format!("Started {id}  (branch {branch}, worktree {worktree})"))?;
+    let base = &spec.base.commit[..plan.base.to_string().len().min(10)];
+    let Spec { model, sandbox, .. } = spec;
+    context.ui.narrate(&format!(
+        "  base {} ({base}) · model {model} · sandbox {sandbox} · at most {} steps",
+        spec.base.name,
+        spec.limits.max_steps.unwrap_or_default()
+    ));
+    for path in submodules {
+        context.ui.narrate(&format!("  submodule {path} initialised"));
+    }
+    for path in &included.copied {
+        context.ui.narrate(&format!("  copied {}", path.display()));
+    }
+    for (path, reason) in &included.skipped {
+        context.ui.warning(&format!("{} is not copied: {reason}", path.display()));
+    }
+    for line in &included.bad_lines {
+        context.ui.warning(&format!(".worktreeinclude, {line}"));
+    }
+    context.ui.hint(&format!("git agent log -f {id}    git agent status {id}"));
+    Ok(())
+}
+
+fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
+    let slug = id::slug(&plan.task);
+    let wish =
+        Wish { slug: &slug, name: args.worktree.as_deref(), branch: args.branch.as_deref() };
+    let place = worktree::place(&context.repo, &layout(&plan.config), &wish)?;
+    let spec = spec(context, args, plan, &place);
+    let (branch, worktree) = (spec.branch_name(), relative(&spec.worktree));
+    let verify = if spec.verify.is_empty() { "none".to_owned() } else { spec.verify.join("; ") };
+    let lines = [
+        format!("Would start a session on branch {branch}, in {worktree}"),
+        format!("  base     {} ({})", spec.base.name, spec.base.commit),
+        format!("  model    {} at {}", spec.model, plan.endpoint.address()),
+        format!("  verify   {verify}"),
+        format!("  sandbox  {}", spec.sandbox),
+    ];
+    Ok(context.ui.answer(&lines.join("\n"))?)
+}
+
+/// A path as one would type it here, where that is shorter.
+fn relative(path: &Path) -> String {
+    let shown = || {
+        let here = std::env::current_dir().ok()?;
+        let parent = here.parent()?;
+        let below = path.strip_prefix(parent).ok()?;
+        Some(Path::new("..").join(below).display().to_string())
+    };
+    shown().unwrap_or_else(|| path.display().to_string())
+}
+
+fn filled() -> NonEmptyStringValueParser {
+    NonEmptyStringValueParser::new()
+}

@@ -4,7 +4,7 @@
 //! ever guessed.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 /// A model, named as `--model` and `agent.model` name it.
@@ -18,7 +18,8 @@ pub struct Choice {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Provider {
     pub(super) name: &'static str,
-    pub(super) wire: Wire,
+    /// None is a transcript.
+    pub(super) wire: Option<Wire>,
     /// Address where nothing else is said, in the form of the vendor's own variable.
     pub(super) base: &'static str,
     /// The variable that holds the address.
@@ -38,15 +39,13 @@ pub(super) enum Wire {
     Responses,
     /// `OpenAI` Chat Completions.
     Chat,
-    /// None: a transcript.
-    Replay,
 }
 
 /// All providers. Ports are those that the servers listen on by default.
 pub(super) const PROVIDERS: [Provider; 9] = [
     Provider {
         name: "anthropic",
-        wire: Wire::Anthropic,
+        wire: Some(Wire::Anthropic),
         base: "https://api.anthropic.com",
         base_env: Some("ANTHROPIC_BASE_URL"),
         key_env: &[("ANTHROPIC_API_KEY", false), ("ANTHROPIC_AUTH_TOKEN", true)],
@@ -54,7 +53,7 @@ pub(super) const PROVIDERS: [Provider; 9] = [
     },
     Provider {
         name: "openai",
-        wire: Wire::Responses,
+        wire: Some(Wire::Responses),
         base: "https://api.openai.com/v1",
         base_env: Some("OPENAI_BASE_URL"),
         key_env: &[("OPENAI_API_KEY", false)],
@@ -62,7 +61,7 @@ pub(super) const PROVIDERS: [Provider; 9] = [
     },
     Provider {
         name: "chat",
-        wire: Wire::Chat,
+        wire: Some(Wire::Chat),
         base: "https://api.openai.com/v1",
         base_env: Some("OPENAI_BASE_URL"),
         key_env: &[("OPENAI_API_KEY", false)],
@@ -70,7 +69,7 @@ pub(super) const PROVIDERS: [Provider; 9] = [
     },
     Provider {
         name: "openrouter",
-        wire: Wire::Chat,
+        wire: Some(Wire::Chat),
         base: "https://openrouter.ai/api/v1",
         base_env: None,
         key_env: &[("OPENROUTER_API_KEY", false)],
@@ -80,18 +79,11 @@ pub(super) const PROVIDERS: [Provider; 9] = [
     local("lmstudio", "http://127.0.0.1:1234/v1", None),
     local("llamacpp", "http://127.0.0.1:8080/v1", None),
     local("vllm", "http://127.0.0.1:8000/v1", None),
-    Provider {
-        name: "replay",
-        wire: Wire::Replay,
-        base: "",
-        base_env: None,
-        key_env: &[],
-        prices: None,
-    },
+    Provider { name: "replay", wire: None, base: "", base_env: None, key_env: &[], prices: None },
 ];
 
 const fn local(name: &'static str, base: &'static str, base_env: Option<&'static str>) -> Provider {
-    Provider { name, wire: Wire::Chat, base, base_env, key_env: &[], prices: None }
+    Provider { name, wire: Some(Wire::Chat), base, base_env, key_env: &[], prices: None }
 }
 
 /// A name that names no model.
@@ -150,15 +142,10 @@ impl Choice {
     /// The same choice seen from any folder: the path of a transcript is made absolute.
     #[must_use]
     pub fn anchored(mut self, cwd: &Path) -> Self {
-        if self.provider.wire == Wire::Replay {
+        if self.provider.wire.is_none() {
             self.model = cwd.join(&self.model).to_string_lossy().into_owned();
         }
         self
-    }
-
-    /// The transcript, where the choice is one.
-    pub(super) fn transcript(&self, cwd: &Path) -> Option<PathBuf> {
-        (self.provider.wire == Wire::Replay).then(|| cwd.join(&self.model))
     }
 }
 

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
-use serde::Deserialize;
 
-use super::retry::{Cause, Failure};
+use super::retry::Failure;
 use crate::event::Delta;
 use crate::message::{Answer, Message, RawContent, StopReason, ToolCall, ToolSpec};
 
@@ -30,8 +29,6 @@ pub(super) struct Brief<'a> {
 
 /// One wire format.
 pub(super) trait Dialect {
-    /// As written in [`RawContent::dialect`].
-    fn name(&self) -> &'static str;
     /// What follows the endpoint's base address.
     fn path(&self) -> &'static str;
     /// What is sent besides key and content type.
@@ -40,16 +37,29 @@ pub(super) trait Dialect {
     fn key_header(&self) -> KeyHeader;
     /// The request up to the first message: ends in `[`, or in a first message of its own.
     fn head(&self, brief: &Brief<'_>) -> String;
+    /// The limit to ask for, given the model's own; none leaves it to the server.
+    fn max_output(&self, _known: Option<u64>) -> Option<u64> {
+        None
+    }
     /// Adds a message. Its assistant content goes back raw where `model` itself made it.
     fn push(&self, history: &mut History, model: &str, message: &Message);
     /// What a message gets that the provider's cache shall reach up to.
     fn cache_mark(&self) -> &'static str {
         ""
     }
-    /// How long a healthy stream may be silent.
-    fn silence(&self) -> Duration;
+    /// How long a healthy server may be silent.
+    fn silence(&self) -> Silence;
     /// Reads one answer. `calls` is the number of calls in the history, for ids of our own.
     fn decoder(&self, model: &str, calls: usize) -> Box<dyn Decoder>;
+}
+
+/// How long a server may say nothing, not even a ping, before it is held for lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Silence {
+    /// Until it begins to answer.
+    pub(super) first: Duration,
+    /// Within an answer.
+    pub(super) within: Duration,
 }
 
 /// Where an API key goes.
@@ -190,107 +200,4 @@ pub(super) fn settle(stop: StopReason, calls: &[ToolCall]) -> StopReason {
         StopReason::EndTurn | StopReason::ToolUse => StopReason::ToolUse,
         other => other,
     }
-}
-
-/// The `error` object of all vendors, with the shapes that compatible servers make of it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct WireError {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    code: Option<serde_json::Value>,
-    message: Option<String>,
-}
-
-impl WireError {
-    /// From `{"error": {…}}`, `{"error": "…"}`, or the bare object.
-    pub(super) fn read(value: &serde_json::Value) -> Self {
-        match value.get("error").unwrap_or(value) {
-            serde_json::Value::String(message) => {
-                Self { message: Some(message.clone()), ..Self::default() }
-            }
-            object => Self::deserialize(object).unwrap_or_default(),
-        }
-    }
-
-    /// From a body that is only text.
-    pub(super) fn plain(text: &str) -> Self {
-        Self { message: Some(text.to_owned()), ..Self::default() }
-    }
-
-    /// The failure; `status` is the response's, none inside a stream that began well.
-    pub(super) fn failure(&self, status: Option<u16>) -> Failure {
-        let kind = self.kind.as_deref().unwrap_or_default();
-        let code = match &self.code {
-            Some(serde_json::Value::String(code)) => code.as_str(),
-            _ => "",
-        };
-        let message = match (&self.message, kind) {
-            (Some(message), _) => message.clone(),
-            (None, "") => "no reason given".to_owned(),
-            (None, kind) => kind.to_owned(),
-        };
-        let number = self.code.as_ref().and_then(serde_json::Value::as_u64);
-        let status = status
-            .or_else(|| {
-                number.and_then(|code| u16::try_from(code).ok()).filter(|code| *code >= 400)
-            })
-            .or_else(|| status_of(code).or_else(|| status_of(kind)));
-        let lower = message.to_lowercase();
-        let said = |words: &[&str]| {
-            words.iter().any(|word| lower.contains(word) || code == *word || kind == *word)
-        };
-        let cause = match status {
-            Some(400 | 413 | 422 | 500) | None if said(&TOO_LONG) => Cause::TooLong,
-            Some(413) => Cause::TooLong,
-            Some(429) | None if said(&QUOTA) => Cause::Quota,
-            Some(status) => Cause::Status(status),
-            // An error that nobody has a name for is more often a hiccup than a verdict.
-            None => Cause::Broken,
-        };
-        Failure::new(cause, message)
-    }
-}
-
-/// The status that an error has outside of a stream, by its name (Anthropic's types, OpenAI's).
-const ERROR_STATUS: [(&str, u16); 14] = [
-    ("invalid_request_error", 400),
-    ("invalid_prompt", 400),
-    ("authentication_error", 401),
-    ("invalid_api_key", 401),
-    ("billing_error", 402),
-    ("permission_error", 403),
-    ("not_found_error", 404),
-    ("timeout_error", 408),
-    ("request_too_large", 413),
-    ("rate_limit_error", 429),
-    ("rate_limit_exceeded", 429),
-    ("api_error", 500),
-    ("server_error", 500),
-    ("overloaded_error", 529),
-];
-
-/// How servers say that the conversation no longer fits: codes first, then Anthropic, OpenAI,
-/// vLLM, llama.cpp, LM Studio, Gemini.
-const TOO_LONG: [&str; 12] = [
-    "context_length_exceeded",
-    "exceed_context_size_error",
-    "prompt is too long",
-    "exceed context limit",
-    "exceeds the context window",
-    "maximum context length",
-    "maximum model length",
-    "exceeds the available context size",
-    "context size has been exceeded",
-    "greater than the context length",
-    "exceeds the maximum number of tokens",
-    "input is too long",
-];
-
-/// How servers say that the account is empty.
-const QUOTA: [&str; 3] =
-    ["insufficient_quota", "exceeded your current quota", "billing_hard_limit_reached"];
-
-fn status_of(name: &str) -> Option<u16> {
-    ERROR_STATUS.iter().find(|(known, _)| *known == name).map(|(_, status)| *status)
 }

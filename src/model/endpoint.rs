@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::choice::{Choice, PROVIDERS, Provider};
+use super::choice::{Choice, PROVIDERS, Provider, Wire};
 use crate::process::{Cmd, ProcessError};
 
 /// What addresses and keys are looked up in.
@@ -33,7 +33,7 @@ pub struct Endpoint {
 
 #[derive(Clone, Debug)]
 pub(super) enum Place {
-    Server { base: Url, key: Option<Key> },
+    Server { base: Url, key: Option<Key>, wire: Wire },
     Transcript(PathBuf),
 }
 
@@ -107,11 +107,12 @@ impl Endpoint {
     /// # Errors
     /// There is no key, the address is none or not safe, or the key command fails.
     pub fn resolve(choice: &Choice, around: &Surroundings<'_>) -> Result<Self, EndpointError> {
-        if let Some(path) = choice.transcript(around.cwd) {
+        let Some(wire) = choice.provider.wire else {
+            let path = around.cwd.join(&choice.model);
             let sources = vec![path.display().to_string()];
             return Ok(Self { place: Place::Transcript(path), sources });
-        }
-        find(choice.provider, around)
+        };
+        find(choice.provider, wire, around)
     }
 
     /// What it was found in, by name: variables, configuration keys, helpers.
@@ -141,9 +142,14 @@ impl Key {
 pub fn look(around: &Surroundings<'_>) -> Vec<(&'static str, Looked)> {
     PROVIDERS
         .iter()
-        .filter(|provider| !provider.key_env.is_empty() && provider.name != "chat")
-        .map(|provider| {
-            let looked = match find(provider, around) {
+        .filter(|provider| !provider.key_env.is_empty())
+        // Without an address of its own it is the same place as `openai`.
+        .filter(|provider| {
+            provider.name != "chat" || (around.config)("agent.chat.baseUrl").is_some()
+        })
+        .filter_map(|provider| Some((provider, provider.wire?)))
+        .map(|(provider, wire)| {
+            let looked = match find(provider, wire, around) {
                 Ok(endpoint) => Looked::Found(endpoint.sources),
                 Err(EndpointError::NoKey { looked_for, .. }) => Looked::Missing(looked_for),
                 Err(error) => Looked::Wrong(error.to_string()),
@@ -161,7 +167,11 @@ enum From {
     Vendor,
 }
 
-fn find(provider: &'static Provider, around: &Surroundings<'_>) -> Result<Endpoint, EndpointError> {
+fn find(
+    provider: &'static Provider,
+    wire: Wire,
+    around: &Surroundings<'_>,
+) -> Result<Endpoint, EndpointError> {
     let (base, from, source) = address(provider, around)?;
     let mut sources = Vec::from_iter(source);
     let mut looked_for = Vec::new();
@@ -193,7 +203,7 @@ fn find(provider: &'static Provider, around: &Surroundings<'_>) -> Result<Endpoi
     // A server on this machine is let be asked without a key, so no helper is bothered for it.
     if key.is_none() && !local {
         let name = format!("git credential for {}", base.origin().ascii_serialization());
-        match ask_git(&base)? {
+        match ask_git(&base, around)? {
             Some(found) => {
                 key = Some(Key::ApiKey(found));
                 sources.push(name);
@@ -205,7 +215,7 @@ fn find(provider: &'static Provider, around: &Surroundings<'_>) -> Result<Endpoi
         let address = base.as_str().trim_end_matches('/').to_owned();
         return Err(EndpointError::NoKey { provider: provider.name, address, looked_for });
     }
-    Ok(Endpoint { place: Place::Server { base, key }, sources })
+    Ok(Endpoint { place: Place::Server { base, key, wire }, sources })
 }
 
 /// The base address, where it was found, and that place's name.
@@ -290,9 +300,15 @@ fn run_key_command(name: &str, command: &str) -> Result<SecretString, EndpointEr
 
 /// Asks git's credential helpers, without prompts and away from any repository, whose
 /// configuration could name a helper of its own.
-fn ask_git(base: &Url) -> Result<Option<SecretString>, EndpointError> {
+fn ask_git(base: &Url, around: &Surroundings<'_>) -> Result<Option<SecretString>, EndpointError> {
     let origin = base.origin().ascii_serialization();
-    let done = Cmd::new("git")
+    let mut git = Cmd::new("git");
+    for name in ["HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"] {
+        if let Some(value) = (around.env)(name) {
+            git = git.env(name, value);
+        }
+    }
+    let done = git
         .args(["-c", "credential.interactive=false", "-c", "core.askPass=", "credential", "fill"])
         .env("GIT_TERMINAL_PROMPT", "0")
         .env_remove("GIT_ASKPASS")
@@ -308,4 +324,175 @@ fn ask_git(base: &Url) -> Result<Option<SecretString>, EndpointError> {
     // An askpass that prints nothing yields an empty password: as good as none.
     let password = answer.expose_secret().lines().find_map(|line| line.strip_prefix("password="));
     Ok(password.filter(|password| !password.is_empty()).map(SecretString::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// What resolving finds: address, key, sources; or the error.
+    fn resolve(
+        choice: &str,
+        env: &[(&str, &str)],
+        config: &[(&str, &str)],
+    ) -> Result<(String, Option<String>, Vec<String>), String> {
+        let own = |pairs: &[(&str, &str)]| -> HashMap<String, String> {
+            pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+        };
+        let (env, config) = (own(env), own(config));
+        let around = Surroundings {
+            env: &|name| env.get(name).cloned(),
+            config: &|name| config.get(name).cloned(),
+            cwd: Path::new("/work dir"),
+        };
+        let endpoint = Endpoint::resolve(&choice.parse().unwrap(), &around)
+            .map_err(|error| error.to_string())?;
+        assert!(!format!("{endpoint:?}").contains("k3y"));
+        let key = match &endpoint.place {
+            Place::Server { key, .. } => key.as_ref().map(|key| match key {
+                Key::ApiKey(key) => key.expose_secret().to_owned(),
+                Key::Bearer(key) => format!("Bearer {}", key.expose_secret()),
+            }),
+            Place::Transcript(_) => None,
+        };
+        Ok((endpoint.address(), key, endpoint.sources().to_vec()))
+    }
+
+    fn found(
+        address: &str,
+        key: Option<&str>,
+        sources: &[&str],
+    ) -> Result<(String, Option<String>, Vec<String>), String> {
+        let sources = sources.iter().map(|source| (*source).to_owned()).collect();
+        Ok((address.to_owned(), key.map(ToOwned::to_owned), sources))
+    }
+
+    #[test]
+    fn the_vendors_variables_come_first() {
+        let key = ("ANTHROPIC_API_KEY", "k3y");
+        let command = ("agent.anthropic.keyCommand", "echo other");
+        assert_eq!(
+            resolve("anthropic/x", &[key], &[command]),
+            found("https://api.anthropic.com", Some("k3y"), &["ANTHROPIC_API_KEY"])
+        );
+        assert_eq!(
+            resolve("anthropic/x", &[("ANTHROPIC_AUTH_TOKEN", "k3y")], &[]),
+            found("https://api.anthropic.com", Some("Bearer k3y"), &["ANTHROPIC_AUTH_TOKEN"])
+        );
+        let base = ("OPENAI_BASE_URL", "https://gate.example/v1/");
+        assert_eq!(
+            resolve("chat/x", &[("OPENAI_API_KEY", " k3y\n"), base], &[]),
+            found("https://gate.example/v1", Some("k3y"), &["OPENAI_BASE_URL", "OPENAI_API_KEY"])
+        );
+        assert_eq!(
+            resolve("openrouter/a/b", &[("OPENROUTER_API_KEY", "k3y")], &[]),
+            found("https://openrouter.ai/api/v1", Some("k3y"), &["OPENROUTER_API_KEY"])
+        );
+    }
+
+    #[test]
+    fn a_key_goes_only_to_its_own_address() {
+        let key = ("OPENAI_API_KEY", "k3y");
+        let base = ("agent.openai.baseUrl", "http://localhost:9/v1");
+        let command = ("agent.openai.keyCommand", "printf 'c0mmand\\nmore'");
+        assert_eq!(
+            resolve("openai/x", &[key], &[base]),
+            found("http://localhost:9/v1", None, &["agent.openai.baseUrl"])
+        );
+        assert_eq!(
+            resolve("openai/x", &[key], &[base, command]),
+            found(
+                "http://localhost:9/v1",
+                Some("c0mmand"),
+                &["agent.openai.baseUrl", "agent.openai.keyCommand"]
+            )
+        );
+        let from_env = ("OPENAI_BASE_URL", "http://127.0.0.1:9/v1");
+        assert_eq!(
+            resolve("openai/x", &[from_env], &[command]),
+            found("http://127.0.0.1:9/v1", None, &["OPENAI_BASE_URL"])
+        );
+        let vendors = ("agent.openai.baseUrl", "https://api.openai.com/v1");
+        assert_eq!(
+            resolve("openai/x", &[key], &[vendors]),
+            found(
+                "https://api.openai.com/v1",
+                Some("k3y"),
+                &["agent.openai.baseUrl", "OPENAI_API_KEY"]
+            )
+        );
+    }
+
+    #[test]
+    fn local_presets_need_no_key() {
+        assert_eq!(resolve("lmstudio/x", &[], &[]), found("http://127.0.0.1:1234/v1", None, &[]));
+        for (host, address) in [
+            ("0.0.0.0", "http://127.0.0.1:11434/v1"),
+            (":1", "http://127.0.0.1:1/v1"),
+            ("localhost:2", "http://localhost:2/v1"),
+            ("http://127.0.0.1:3/", "http://127.0.0.1:3/v1"),
+            ("[::1]:4", "http://[::1]:4/v1"),
+            ("[::1]", "http://[::1]:11434/v1"),
+        ] {
+            let got = resolve("ollama/x", &[("OLLAMA_HOST", host)], &[]);
+            assert_eq!(got, found(address, None, &["OLLAMA_HOST"]), "{host}");
+        }
+        assert_eq!(
+            resolve("replay/a.jsonl", &[], &[]),
+            found("/work dir/a.jsonl", None, &["/work dir/a.jsonl"])
+        );
+    }
+
+    #[test]
+    fn gits_helpers_are_asked_last_and_an_empty_password_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config");
+        let ask = |password: &str| {
+            let helper = format!("!f() {{ echo username=x; echo password={password}; }}; f");
+            let text =
+                format!("[credential \"https://api.openai.com\"]\n\thelper = \"{helper}\"\n");
+            fs_err::write(&config, text).unwrap();
+            let env = [
+                ("GIT_CONFIG_GLOBAL", config.to_str().unwrap()),
+                ("GIT_CONFIG_SYSTEM", "/dev/null"),
+            ];
+            (resolve("openai/x", &env, &[]), resolve("openrouter/x", &env, &[]))
+        };
+        let (openai, openrouter) = ask("k3y");
+        let source = "git credential for https://api.openai.com";
+        assert_eq!(openai, found("https://api.openai.com/v1", Some("k3y"), &[source]));
+        assert_eq!(
+            openrouter.unwrap_err(),
+            "no key for openrouter at https://openrouter.ai/api/v1; looked for OPENROUTER_API_KEY, \
+             agent.openrouter.keyCommand, git credential for https://openrouter.ai"
+        );
+        assert!(ask("").0.is_err());
+    }
+
+    #[test]
+    fn unsafe_or_wrong_addresses_are_refused_without_being_shown() {
+        let error = |base: &str| {
+            resolve("openai/x", &[("OPENAI_BASE_URL", base), ("OPENAI_API_KEY", "k3y")], &[])
+                .unwrap_err()
+        };
+        assert_eq!(
+            error("http://gate.example/v1"),
+            "OPENAI_BASE_URL is plain http to gate.example; only this machine itself is talked to without TLS"
+        );
+        assert_eq!(
+            error("https://me:k3y@gate.example"),
+            "OPENAI_BASE_URL is not an http address: it holds a user or password; a key has places of its own"
+        );
+        assert!(error("gate").starts_with("OPENAI_BASE_URL is not an http address"));
+        assert!(error("ftp://gate").contains("it must begin with https://"));
+        let failing = [("agent.vllm.keyCommand", "echo locked >&2; exit 3")];
+        assert_eq!(
+            resolve("vllm/x", &[], &failing).unwrap_err(),
+            "agent.vllm.keyCommand gave no key: exit 3: locked"
+        );
+        let silent = [("agent.vllm.keyCommand", "true")];
+        assert!(resolve("vllm/x", &[], &silent).unwrap_err().ends_with("it printed nothing"));
+    }
 }

@@ -10,13 +10,14 @@ use eventsource_stream::{EventStreamError, Eventsource};
 use futures_util::stream::{Stream, StreamExt, unfold};
 use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 use tokio::time::timeout;
 
 use super::ModelError;
-use super::dialect::{Decoder, Dialect, KeyHeader, WireError};
+use super::dialect::{Decoder, Dialect, KeyHeader, Silence};
 use super::endpoint::{Key, is_loopback};
 use super::retry::{Cause, Failure, Pace, Tries};
+use super::wire_error::WireError;
 use crate::event::{Delta, Waiting};
 use crate::message::Answer;
 
@@ -24,8 +25,11 @@ use crate::message::Answer;
 const ERROR_BODY: usize = 64 << 10;
 /// Most of a server's words that are shown, in characters.
 const MESSAGE: usize = 400;
-/// How long the end of a finished stream is waited for, so that its connection can be used again.
-const DRAIN: Duration = Duration::from_millis(50);
+/// How long the end of a finished stream is waited for: the connection can be used again only
+/// after it, and mostly it is there already.
+const DRAIN: Duration = Duration::from_millis(2);
+/// How long it is waited for beside the work that goes on.
+const DRAIN_BESIDE: Duration = Duration::from_secs(2);
 
 /// The way to one server.
 pub(super) struct Wire {
@@ -37,7 +41,9 @@ pub(super) struct Wire {
     client: Option<Client>,
     pace: Pace,
     patience: Duration,
-    silence: Duration,
+    silence: Silence,
+    /// Whether the server has ever answered.
+    met: bool,
 }
 
 impl Wire {
@@ -58,8 +64,12 @@ impl Wire {
         }
         let mut url = base.clone();
         url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), dialect.path()));
-        let silence = dialect.silence().max(pace.idle);
-        Ok(Self { base, url, headers, key, client: None, pace, patience, silence })
+        let silence = match pace.silence {
+            Some(time) => Silence { first: time, within: time },
+            None => dialect.silence(),
+        };
+        let (client, met) = (None, false);
+        Ok(Self { base, url, headers, key, client, pace, patience, silence, met })
     }
 
     /// Sends one request until it is answered or the patience is spent.
@@ -74,10 +84,13 @@ impl Wire {
             None => client(&self.base).map_err(|error| ModelError::Client(chain(&error)))?,
         };
         let client = self.client.insert(client).clone();
-        let mut tries = Tries::new(self.pace, self.patience);
+        let mut tries = Tries::new(self.pace, self.patience, self.met);
         loop {
             let failure = match self.attempt(&client, body.clone(), decoder(), on).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.met = true;
+                    return Ok(answer);
+                }
                 Err(failure) => Failure { message: self.tidy(&failure.message), ..failure },
             };
             tracing::debug!(?failure, failed = tries.failed() + 1, "no answer");
@@ -100,15 +113,15 @@ impl Wire {
         on: &mut dyn FnMut(Delta<'_>),
     ) -> Result<Answer, Failure> {
         let request = client.post(self.url.clone()).headers(self.headers.clone()).body(body);
-        let response = match timeout(self.pace.first_byte, request.send()).await {
+        let response = match timeout(self.silence.first, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(transport(error)),
-            Err(_) => return Err(silent(self.pace.first_byte)),
+            Err(_) => return Err(silent(self.silence.first)),
         };
         if !response.status().is_success() {
             return Err(self.refused(response).await);
         }
-        let mut events = std::pin::pin!(living_bytes(response, self.silence).eventsource());
+        let mut events = Box::pin(living_bytes(response, self.silence.within).eventsource());
         while let Some(event) = events.next().await {
             let event = event.map_err(|error| match error {
                 EventStreamError::Transport(failure) => failure,
@@ -117,9 +130,9 @@ impl Wire {
                 }
             })?;
             if decoder.event(&event.data, on)? {
-                let end = async { while events.next().await.is_some() {} };
-                if timeout(DRAIN, end).await.is_err() {
-                    tracing::debug!("the server holds the stream open; the connection is left");
+                let mut end = Box::pin(async move { while events.next().await.is_some() {} });
+                if timeout(DRAIN, &mut end).await.is_err() {
+                    tokio::spawn(timeout(DRAIN_BESIDE, end));
                 }
                 break;
             }
@@ -127,12 +140,31 @@ impl Wire {
         decoder.finish()
     }
 
+    /// Asks for the list of models, which costs nothing: is the server there, is the key good?
+    /// Another refusal than of the key says nothing of either, nor does a server that is slow.
+    pub(super) async fn knock(&self, limit: Duration) -> Result<(), ModelError> {
+        let client = client(&self.base).map_err(|error| ModelError::Client(chain(&error)))?;
+        let mut url = self.url.clone();
+        let (above, _) = url.path().trim_end_matches("/completions").rsplit_once('/').unwrap_or_default();
+        let models = format!("{above}/models");
+        url.set_path(&models);
+        let failure = match timeout(limit, client.get(url).headers(self.headers.clone()).send()).await {
+            Ok(Ok(response)) if response.status() == StatusCode::UNAUTHORIZED => {
+                self.refused(response).await
+            }
+            Ok(Err(error)) if error.is_connect() => transport(error),
+            Ok(_) | Err(_) => return Ok(()),
+        };
+        let failure = Failure { message: self.tidy(&failure.message), ..failure };
+        Err(self.verdict(failure, 1))
+    }
+
     /// What a response other than 2xx means.
     async fn refused(&self, response: Response) -> Failure {
         let status = response.status();
         let headers = response.headers().clone();
         let mut body = Vec::new();
-        let mut bytes = std::pin::pin!(living_bytes(response, self.pace.idle));
+        let mut bytes = std::pin::pin!(living_bytes(response, self.silence.within));
         // A body that breaks off still has its status to speak for it.
         while let Some(Ok(more)) = bytes.next().await {
             body.extend_from_slice(&more);
@@ -269,4 +301,236 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// From 0 to 1; without randomness from the system the middle, which harms nobody.
 fn jitter() -> f64 {
     getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::super::testing::{End, Reply, Server, Told, pace};
+    use super::*;
+    use crate::message::{Message, StopReason};
+
+    /// One answer of Anthropic's that says `hi` and reads nothing.
+    const HI: &str = "\
+event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3}}}\n\n\
+event: ping\ndata: {\"type\":\"ping\"}\n\n\
+: a comment\n\n\
+event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n\
+event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"hé 🦀\"}}\n\n\
+event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n\
+event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":2}}\n\n\
+event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
+    /// Plays the script to one question; what came of it, what was told, what was asked.
+    async fn ask(script: Vec<Reply>) -> (Result<Answer, ModelError>, Vec<String>, usize) {
+        let server = Server::play(script).await;
+        let mut model = server.model("anthropic/claude-x");
+        model.push(&Message::User("hello".to_owned()));
+        let mut told = Told::default();
+        let answer = model.answer(&mut |delta| told.hear(delta)).await;
+        (answer, told.0, server.requests().len())
+    }
+
+    fn said(answer: Result<Answer, ModelError>) -> String {
+        let answer = answer.unwrap();
+        assert_eq!(answer.stop, StopReason::EndTurn);
+        answer.text
+    }
+
+    #[tokio::test]
+    async fn a_stream_may_come_in_any_pieces() {
+        for piece in [1, 2, 7, usize::MAX] {
+            for ends in ["\n", "\r\n"] {
+                let body = HI.replace('\n', ends);
+                let reply = Reply { piece, ..Reply::stream(body) };
+                let (answer, told, asked) = ask(vec![reply]).await;
+                assert_eq!((said(answer).as_str(), asked), ("hé 🦀", 1), "pieces of {piece}");
+                assert_eq!(told, ["text hé 🦀"]);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_can_be_tried_again_is() {
+        let overloaded = "event: error\ndata: {\"type\":\"error\",\"error\":\
+            {\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n";
+        let half = &HI[..HI.find("event: content_block_stop").unwrap()];
+        let faults = [
+            (
+                Reply::error(
+                    "429 Too Many Requests",
+                    "retry-after: 0\r\n",
+                    r#"{"error":{"message":"slow"}}"#,
+                ),
+                "429: slow",
+            ),
+            (
+                Reply::error(
+                    "529 Overloaded",
+                    "",
+                    r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                ),
+                "529: Overloaded",
+            ),
+            (
+                Reply::error(
+                    "502 Bad Gateway",
+                    "content-type: text/html\r\n",
+                    "<html>proxy</html>",
+                ),
+                "502: Bad Gateway",
+            ),
+            (Reply::error("500 Internal Server Error", "", ""), "500: Internal Server Error"),
+            (Reply::stream(format!("{half}{overloaded}")), "529: Overloaded"),
+            (Reply::stream(half), "the stream ended before the answer did"),
+            (
+                Reply::stream("data: {oops\n\n"),
+                "malformed event: key must be a string at line 1 column 2",
+            ),
+        ];
+        for (fault, reason) in faults {
+            let (answer, told, asked) = ask(vec![fault, Reply::stream(HI)]).await;
+            assert_eq!((said(answer).as_str(), asked), ("hé 🦀", 2), "{reason}");
+            assert!(told.contains(&format!("try 2: {reason}")), "{told:?}");
+        }
+        let cut = Reply { end: End::Cut, ..Reply::stream(half) };
+        let (answer, told, asked) = ask(vec![cut.clone(), cut, Reply::stream(HI)]).await;
+        assert_eq!((said(answer).as_str(), asked), ("hé 🦀", 3));
+        assert_eq!(told.iter().filter(|word| word.starts_with("try")).count(), 2, "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_silent_stream_is_given_up_but_pings_are_life() {
+        let patient = |server: &Server| {
+            server.open("anthropic/claude-x", |setup| {
+                setup.pace = Pace { silence: Some(Duration::from_millis(80)), ..pace() };
+            })
+        };
+        let half = &HI[..HI.find("event: content_block_stop").unwrap()];
+        let stall = Reply { end: End::Stall, ..Reply::stream(half) };
+        let server = Server::play(vec![stall, Reply::stream(HI)]).await;
+        let mut told = Told::default();
+        let answer = patient(&server).answer(&mut |delta| told.hear(delta)).await;
+        assert_eq!(said(answer), "hé 🦀");
+        assert_eq!(told.0[1], "try 2: nothing came for 0.08 s");
+
+        let pings = ": still here\n\n".repeat(20);
+        let gap = Duration::from_millis(10);
+        let slow = Reply { piece: 28, gap, ..Reply::stream(format!("{pings}{HI}")) };
+        let server = Server::play(vec![slow]).await;
+        let answer = patient(&server).answer(&mut |_| {}).await;
+        assert_eq!((said(answer).as_str(), server.requests().len()), ("hé 🦀", 1));
+    }
+
+    #[tokio::test]
+    async fn what_is_doomed_is_sent_once() {
+        let error = |status, body| ask(vec![Reply::error(status, "", body), Reply::stream(HI)]);
+        let (answer, told, asked) = error("400 Bad Request", r#"{"error":{"message":"no"}}"#).await;
+        assert!(
+            matches!(answer, Err(ModelError::Refused { status: 400, message }) if message == "no")
+        );
+        assert_eq!((told.len(), asked), (0, 1));
+        let long = r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 210000 tokens > 200000 maximum"}}"#;
+        let (answer, _, asked) = error("400 Bad Request", long).await;
+        assert!(matches!(answer, Err(ModelError::ContextTooLong(_))));
+        assert_eq!(asked, 1);
+        let quota = r#"{"error":{"code":"insufficient_quota","type":"insufficient_quota","message":"You have none"}}"#;
+        let (answer, _, asked) = error("429 Too Many Requests", quota).await;
+        assert!(matches!(answer, Err(ModelError::Refused { status: 429, .. })));
+        assert_eq!(asked, 1);
+        let (answer, _, asked) = error("308 Permanent Redirect", "").await;
+        assert!(matches!(answer, Err(ModelError::Refused { status: 308, .. })), "{answer:?}");
+        assert_eq!(asked, 1, "a key follows nowhere");
+    }
+
+    #[tokio::test]
+    async fn a_refused_key_is_told_and_never_shown() {
+        let body =
+            r#"{"error":{"message":"invalid x-api-key: sk-secret-0123456789, or sk-sec***6789."}}"#;
+        let (answer, _, asked) = ask(vec![Reply::error("401 Unauthorized", "", body)]).await;
+        let error = answer.unwrap_err();
+        assert_eq!(asked, 1);
+        let ModelError::KeyRefused { message, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(message, "invalid x-api-key: [key], or [key]");
+        assert!(!format!("{error:?}{error}").contains("secret"));
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_said_soon_and_overload_late() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let server = Server::play(Vec::new()).await;
+        let gone = Server { address: address.clone(), ..server };
+        let started = Instant::now();
+        let mut told = Told::default();
+        let mut model = gone.model("anthropic/claude-x");
+        let error = model.answer(&mut |delta| told.hear(delta)).await.unwrap_err();
+        assert!(
+            matches!(&error, ModelError::NotThere { address: at, .. } if *at == address),
+            "{error}"
+        );
+        assert!(error.to_string().contains("refused"), "{error}");
+        assert!(told.0.len() >= 2 && started.elapsed() < Duration::from_secs(1), "{told:?}");
+
+        let busy = vec![Reply::error("529 Overloaded", "", ""); 200];
+        let server = Server::play(busy).await;
+        let mut model = server.open("anthropic/claude-x", |setup| {
+            setup.patience = Duration::from_millis(60);
+        });
+        let error = model.answer(&mut |_| {}).await.unwrap_err();
+        let tries = server.requests().len();
+        assert!(tries > 3, "{tries}");
+        assert_eq!(
+            error.to_string(),
+            format!("no answer after {tries} tries: 529: no reason given")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_again_and_the_headers_are_right() {
+        let server = Server::play(vec![Reply::stream(HI); 3]).await;
+        let mut model = server.model("anthropic/claude-x");
+        for _ in 0..3 {
+            model.push(&Message::User("hello".to_owned()));
+            let answer = model.answer(&mut |_| {}).await.unwrap();
+            model.push(&Message::Assistant(answer));
+        }
+        let requests = server.requests();
+        assert_eq!(requests.iter().map(|request| request.connection).max(), Some(0));
+        let head = &requests[0].head;
+        assert!(head.starts_with("post /v1/messages http/1.1"), "{head}");
+        assert!(head.contains("x-api-key: sk-secret-0123456789"), "{head}");
+        assert!(head.contains("anthropic-version: 2023-06-01"), "{head}");
+        assert!(head.contains("content-type: application/json"), "{head}");
+        assert!(!head.contains("authorization"), "{head}");
+    }
+
+    #[tokio::test]
+    async fn another_endpoint_goes_on_with_the_same_conversation() {
+        let refused = Reply::error("401 Unauthorized", "", r#"{"error":{"message":"expired"}}"#);
+        let server = Server::play(vec![refused, Reply::stream(HI)]).await;
+        let mut model = server.model("anthropic/claude-x");
+        model.push(&Message::User("hello".to_owned()));
+        assert!(matches!(model.answer(&mut |_| {}).await, Err(ModelError::KeyRefused { .. })));
+        model.reconnect(server.endpoint("anthropic/claude-x", "sk-another")).unwrap();
+        assert_eq!(said(model.answer(&mut |_| {}).await), "hé 🦀");
+        let requests = server.requests();
+        assert_eq!(requests[0].body, requests[1].body);
+        assert!(requests[1].head.contains("x-api-key: sk-another"));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_question_leaves_the_conversation_as_it_was() {
+        let stall = Reply { end: End::Stall, ..Reply::stream(&HI[..100]) };
+        let server = Server::play(vec![stall, Reply::stream(HI)]).await;
+        let mut model = server.model("anthropic/claude-x");
+        model.push(&Message::User("hello".to_owned()));
+        let dropped = timeout(Duration::from_millis(50), model.answer(&mut |_| {})).await;
+        assert!(dropped.is_err());
+        assert_eq!(said(model.answer(&mut |_| {}).await), "hé 🦀");
+        let requests = server.requests();
+        assert_eq!(requests[0].body, requests[1].body);
+    }
 }

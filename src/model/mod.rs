@@ -6,12 +6,19 @@
 //! Invariant: an answer goes back byte for byte, and a request only ever grows at its end.
 
 mod anthropic;
+mod anthropic_stream;
 mod choice;
 mod dialect;
 mod endpoint;
 mod http;
+mod openai_chat;
+mod openai_responses;
+mod price;
 mod replay;
 mod retry;
+#[cfg(test)]
+mod testing;
+mod wire_error;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,12 +31,16 @@ use self::choice::Wire as Format;
 use self::dialect::{Brief, Dialect, History};
 use self::endpoint::Place;
 use self::http::Wire;
+use self::price::Known;
 use self::replay::Transcript;
 use crate::event::Delta;
-use crate::message::{Answer, Message, ToolSpec};
+use crate::message::{Answer, Message, ToolSpec, Usage};
 
 /// How long a server that is overloaded or limits the rate is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How long a server may take to answer a knock before it is believed to be there.
+const KNOCK: Duration = Duration::from_secs(2);
 
 /// What a conversation begins with; fixed for its length, as the provider's cache wants it.
 #[derive(Clone, Debug)]
@@ -121,21 +132,46 @@ pub enum ModelError {
     },
 }
 
+/// Whether there is something behind an endpoint that would answer, as far as a look can tell; for
+/// before anything is made for a session.
+///
+/// # Errors
+/// Nobody is there, the key is refused, or the transcript cannot be opened.
+pub async fn knock(endpoint: &Endpoint) -> Result<(), ModelError> {
+    match &endpoint.place {
+        Place::Transcript(path) => Transcript::open(path).map(drop),
+        Place::Server { base, key, wire } => {
+            let (base, key) = (base.clone(), key.clone());
+            let wire = Wire::new(base, key, dialect(*wire), Pace::default(), PATIENCE)?;
+            wire.knock(KNOCK).await
+        }
+    }
+}
+
+fn dialect(format: Format) -> &'static dyn Dialect {
+    match format {
+        Format::Anthropic => &anthropic::Anthropic,
+        Format::Responses => &openai_responses::Responses,
+        Format::Chat => &openai_chat::Chat,
+    }
+}
+
 /// One conversation with one model.
 pub struct Model {
+    setup: Setup,
     label: String,
-    model: String,
+    known: Option<Known>,
     way: Way,
 }
 
 enum Way {
     Server(Box<Server>),
-    Replay(Transcript),
+    Replay(Box<Transcript>),
 }
 
 /// A conversation as a server sees it.
 struct Server {
-    dialect: Box<dyn Dialect>,
+    dialect: &'static dyn Dialect,
     wire: Wire,
     head: String,
     history: History,
@@ -146,29 +182,25 @@ impl Model {
     ///
     /// # Errors
     /// The transcript cannot be opened, or the key cannot be sent.
-    pub fn open(setup: Setup) -> Result<Self, ModelError> {
-        let Setup { choice, endpoint, patience, pace, .. } = &setup;
-        let label = choice.to_string();
-        let way = match &endpoint.place {
-            Place::Transcript(path) => Way::Replay(Transcript::open(path)?),
-            Place::Server { base, key } => {
-                let dialect = dialect(choice.provider.wire);
-                let brief = Brief {
-                    model: &choice.model,
-                    system: &setup.system,
-                    tools: &setup.tools,
-                    cache_key: &setup.cache_key,
-                    max_output: setup.max_output,
-                    effort: setup.effort.as_deref(),
-                    adaptive_thinking: false,
-                };
-                let head = dialect.head(&brief);
-                let wire = Wire::new(base.clone(), key.clone(), &*dialect, *pace, *patience)?;
-                let history = History::default();
-                Way::Server(Box::new(Server { dialect, wire, head, history }))
+    pub fn open(mut setup: Setup) -> Result<Self, ModelError> {
+        let label = setup.choice.to_string();
+        let vendor = setup.choice.provider.prices;
+        let known = vendor.and_then(|vendor| Known::find(vendor, setup.choice.model()));
+        let way = match &setup.endpoint.place {
+            Place::Transcript(path) => Way::Replay(Box::new(Transcript::open(path)?)),
+            Place::Server { base, key, wire } => {
+                let dialect = dialect(*wire);
+                if setup.max_output.is_none() {
+                    setup.max_output =
+                        dialect.max_output(known.as_ref().map(|known| known.max_output));
+                }
+                let head = dialect.head(&brief(&setup, known.as_ref()));
+                let (base, key) = (base.clone(), key.clone());
+                let wire = Wire::new(base, key, dialect, setup.pace, setup.patience)?;
+                Way::Server(Box::new(Server { dialect, wire, head, history: History::default() }))
             }
         };
-        Ok(Self { label, model: setup.choice.model, way })
+        Ok(Self { setup, label, known, way })
     }
 
     /// The choice, written out.
@@ -176,20 +208,66 @@ impl Model {
         &self.label
     }
 
+    /// The model's window in tokens, where it is known.
+    pub fn context_window(&self) -> Option<u64> {
+        self.known.as_ref().map(|known| known.context)
+    }
+
+    /// Dollars for the tokens of one answer, where the price is known. Add up costs, not tokens:
+    /// some models charge more for long prompts.
+    pub fn cost(&self, usage: &Usage) -> Option<f64> {
+        self.known.as_ref().map(|known| known.cost(usage))
+    }
+
+    /// As [`Model::cost`], for who does not hold the model.
+    pub fn pricing(&self) -> impl Fn(&Usage) -> Option<f64> + use<> {
+        let known = self.known.clone();
+        move |usage| known.as_ref().map(|known| known.cost(usage))
+    }
+
+    /// Lets answers be as long as the model can, after one was cut. False where they already may.
+    pub fn raise_output_limit(&mut self) -> bool {
+        let (Some(limit), Some(known), Way::Server(server)) =
+            (self.setup.max_output, &self.known, &mut self.way)
+        else {
+            return false;
+        };
+        if limit >= known.max_output {
+            return false;
+        }
+        self.setup.max_output = Some(known.max_output);
+        server.head = server.dialect.head(&brief(&self.setup, Some(known)));
+        true
+    }
+
+    /// Goes on with another key or address of the same provider, e.g. after a key has run out.
+    ///
+    /// # Errors
+    /// The key cannot be sent.
+    pub fn reconnect(&mut self, endpoint: Endpoint) -> Result<(), ModelError> {
+        if let (Way::Server(server), Place::Server { base, key, .. }) =
+            (&mut self.way, &endpoint.place)
+        {
+            let (base, key) = (base.clone(), key.clone());
+            let Setup { pace, patience, .. } = self.setup;
+            server.wire = Wire::new(base, key, server.dialect, pace, patience)?;
+        }
+        self.setup.endpoint = endpoint;
+        Ok(())
+    }
+
     /// Adds a message to the conversation.
     pub fn push(&mut self, message: &Message) {
-        match &mut self.way {
-            Way::Server(server) => {
-                server.dialect.push(&mut server.history, &self.model, message);
+        match (&mut self.way, message) {
+            (Way::Server(server), message) => {
+                let model = self.setup.choice.model();
+                server.dialect.push(&mut server.history, model, message);
                 if let Message::Assistant(answer) = message {
                     server.history.count_calls(answer.calls.len());
                 }
             }
-            Way::Replay(transcript) => {
-                if matches!(message, Message::Assistant(_)) {
-                    transcript.pushed();
-                }
-            }
+            (Way::Replay(transcript), Message::Assistant(_)) => transcript.pushed(),
+            (Way::Replay(_), _) => {}
         }
     }
 
@@ -203,7 +281,7 @@ impl Model {
             Way::Server(server) => {
                 let Server { dialect, wire, head, history } = &mut **server;
                 let body = history.body(head, dialect.cache_mark());
-                let decoder = || dialect.decoder(&self.model, history.calls());
+                let decoder = || dialect.decoder(self.setup.choice.model(), history.calls());
                 wire.answer(body, &decoder, on).await
             }
             Way::Replay(transcript) => transcript.answer(on),
@@ -211,8 +289,14 @@ impl Model {
     }
 }
 
-fn dialect(wire: Format) -> Box<dyn Dialect> {
-    match wire {
-        _ => Box::new(anthropic::Anthropic),
+fn brief<'a>(setup: &'a Setup, known: Option<&Known>) -> Brief<'a> {
+    Brief {
+        model: setup.choice.model(),
+        system: &setup.system,
+        tools: &setup.tools,
+        cache_key: &setup.cache_key,
+        max_output: setup.max_output,
+        effort: setup.effort.as_deref(),
+        adaptive_thinking: known.is_some_and(Known::thinks_adaptively),
     }
 }

@@ -15,13 +15,10 @@ pub struct Pace {
     pub base: Duration,
     /// The longest delay that we choose ourselves.
     pub cap: Duration,
-    /// How long a server is tried that nobody answers at.
+    /// How long an address is tried at which nobody has answered yet.
     pub absent: Duration,
-    /// How long a server may take until it begins to answer: local ones read the whole prompt
-    /// first.
-    pub first_byte: Duration,
-    /// How long a stream may be silent, or the dialect's own figure where that is longer.
-    pub idle: Duration,
+    /// How long a server may be silent; none leaves it to the dialect.
+    pub silence: Option<Duration>,
 }
 
 impl Default for Pace {
@@ -31,8 +28,7 @@ impl Default for Pace {
             base: Duration::from_millis(500),
             cap: Duration::from_secs(30),
             absent: Duration::from_secs(25),
-            first_byte: Duration::from_secs(600),
-            idle: Duration::from_secs(60),
+            silence: None,
         }
     }
 }
@@ -99,7 +95,7 @@ impl Failure {
 enum Patience {
     /// Another try cannot help.
     None,
-    /// As long as [`Pace::absent`].
+    /// As long as [`Pace::absent`], where nobody has answered yet.
     Short,
     /// As long as the whole patience.
     Long,
@@ -129,14 +125,16 @@ fn patience_with(failure: &Failure) -> Patience {
 pub(super) struct Tries {
     pace: Pace,
     patience: Duration,
+    /// Whether the server has answered before: then it is away, not missing.
+    met: bool,
     first_failure: Option<Instant>,
     /// Failed tries so far.
     failed: u32,
 }
 
 impl Tries {
-    pub(super) fn new(pace: Pace, patience: Duration) -> Self {
-        Self { pace, patience, first_failure: None, failed: 0 }
+    pub(super) fn new(pace: Pace, patience: Duration, met: bool) -> Self {
+        Self { pace, patience, met, first_failure: None, failed: 0 }
     }
 
     /// Failed tries so far.
@@ -159,8 +157,8 @@ impl Tries {
         self.failed += 1;
         let patience = match patience_with(failure) {
             Patience::None => return None,
-            Patience::Short => self.patience.min(self.pace.absent),
-            Patience::Long => self.patience,
+            Patience::Short if !self.met => self.patience.min(self.pace.absent),
+            Patience::Short | Patience::Long => self.patience,
         };
         let own = (self.pace.base * 2_u32.pow(doublings)).min(self.pace.cap);
         let delay =
@@ -222,7 +220,7 @@ mod tests {
     #[test]
     fn delays_double_up_to_the_cap_and_end_with_the_patience() {
         let pace = Pace { cap: Duration::from_secs(2), ..Pace::default() };
-        let mut tries = Tries::new(pace, Duration::from_secs(5));
+        let mut tries = Tries::new(pace, Duration::from_secs(5), false);
         let start = Instant::now();
         let mut at = start;
         let mut delays = Vec::new();
@@ -232,18 +230,21 @@ mod tests {
         }
         assert_eq!(delays, [500, 1000, 2000]);
         assert_eq!(tries.failed(), 4);
-        let mut tries = Tries::new(pace, Duration::from_secs(5));
+        let mut tries = Tries::new(pace, Duration::from_secs(5), false);
         assert_eq!(tries.next(&status(529), start, 1.0), Some(Duration::from_millis(375)));
     }
 
     #[test]
     fn an_absent_server_is_given_less_time() {
-        let mut tries = Tries::new(Pace::default(), Duration::from_secs(600));
+        let mut tries = Tries::new(Pace::default(), Duration::from_secs(600), false);
         let start = Instant::now();
         let absent = Failure::new(Cause::Absent, "refused");
         assert!(tries.next(&absent, start, 0.0).is_some());
         assert_eq!(tries.next(&absent, start + Duration::from_secs(25), 0.0), None);
         assert!(tries.next(&status(503), start + Duration::from_secs(25), 0.0).is_some());
+        let mut tries = Tries::new(Pace::default(), Duration::from_secs(600), true);
+        assert!(tries.next(&absent, start, 0.0).is_some());
+        assert!(tries.next(&absent, start + Duration::from_secs(25), 0.0).is_some());
     }
 
     #[test]
@@ -267,7 +268,7 @@ mod tests {
             heeded(&[("retry-after", "soon"), ("x-should-retry", "false")]),
             (None, Some(false))
         );
-        let mut tries = Tries::new(Pace::default(), Duration::from_secs(600));
+        let mut tries = Tries::new(Pace::default(), Duration::from_secs(600), false);
         let hour = Failure { after: Some(Duration::from_secs(3600)), ..status(429) };
         assert_eq!(tries.next(&hour, Instant::now(), 0.0), None, "more than our patience");
     }

@@ -98,3 +98,71 @@ pub fn watch(input: impl BufRead) {
         tree::signal_marked(&mark, Signal::KILL);
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::BufReader;
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
+
+    use fs_err as fs;
+
+    use super::*;
+    use crate::process::Watch;
+
+    const ROLE: &str = "GUARD_TEST_ROLE";
+    const FOLDER: &str = "GUARD_TEST_FOLDER";
+
+    /// This test program again, as another process of the scene.
+    fn role(name: &str, folder: &Path) -> Cmd {
+        Cmd::new(std::env::current_exe().unwrap())
+            .args(["--exact", "process::guard::tests::scene", "--ignored", "--nocapture"])
+            .env(ROLE, name)
+            .env(FOLDER, folder)
+    }
+
+    #[tokio::test]
+    #[ignore = "the other processes of the test below"]
+    async fn scene() {
+        let Ok(name) = std::env::var(ROLE) else { return };
+        if name == "guard" {
+            return watch(BufReader::new(std::io::stdin()));
+        }
+        let folder = PathBuf::from(std::env::var_os(FOLDER).unwrap());
+        let mark = format!("guard-test-{}", std::process::id());
+        let guard = Guard::start(&role("guard", &folder), &mark).unwrap();
+        let script = format!(
+            "cd {}; setsid sleep 60 & echo $! >stray; env -i sleep 60 & echo $! >bare; echo $$ >main; \
+             touch ready; wait",
+            folder.display()
+        );
+        let watch =
+            Watch { log: folder.join("log"), mark: format!("{mark}.1"), guard: Some(guard) };
+        let mut running = Cmd::new("bash").args(["-c", &script]).start(watch).unwrap();
+        running.wait(Duration::from_secs(60)).await;
+    }
+
+    #[test]
+    fn what_a_killed_supervisor_ran_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = std::fs::File::create(folder.path().join("output")).unwrap();
+        let supervisor = role("supervisor", folder.path()).spawn_detached(output).unwrap();
+        let within_seconds = |done: &dyn Fn() -> bool| {
+            (0..500).any(|_| {
+                std::thread::sleep(Duration::from_millis(10));
+                done()
+            })
+        };
+        assert!(within_seconds(&|| folder.path().join("ready").exists()));
+        let runs = |name: &str| {
+            let pid = fs::read_to_string(folder.path().join(name)).unwrap();
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+            stat.is_ok_and(|stat| !stat.contains(") Z "))
+        };
+        let names = ["main", "stray", "bare"];
+        assert!(names.iter().all(|name| runs(name)));
+        let pid = Pid::from_raw(i32::try_from(supervisor).unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+        assert!(within_seconds(&|| !names.iter().any(|name| runs(name))));
+    }
+}

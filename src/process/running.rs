@@ -115,6 +115,15 @@ impl Running {
         self.is_over()
     }
 
+    /// Looks whether the child has ended, without waiting.
+    pub fn poll(&mut self) {
+        if self.exit.is_none()
+            && let Ok(Some(status)) = self.child.try_wait()
+        {
+            self.exit = Some(exit_code(status));
+        }
+    }
+
     /// Whether nothing of it runs any more: the child has ended, its group is empty, and nobody
     /// holds its output.
     pub fn is_over(&mut self) -> bool {
@@ -298,26 +307,6 @@ mod tests {
             sleep(Duration::from_millis(5)).await;
         }
         drop(running);
-        assert!(is_gone(&child).await);
-        assert!(is_gone(&stray).await);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn the_guard_ends_what_a_killed_supervisor_leaves() {
-        let folder = tempfile::tempdir().unwrap();
-        let (child, stray) = (folder.path().join("child"), folder.path().join("stray"));
-        let (running, _folder) = start(&format!(
-            "setsid sleep 60 & echo $! >{}; echo $$ >{}; echo ready; sleep 60",
-            stray.display(),
-            child.display()
-        ));
-        while !text(&running).contains("ready") {
-            sleep(Duration::from_millis(5)).await;
-        }
-        let mark = running.tree.mark().to_owned();
-        let told = format!("mark {mark}\n+{}\n", running.pid());
-        crate::process::guard::watch(told.as_bytes());
         assert!(is_gone(&child).await);
         assert!(is_gone(&stray).await);
     }

@@ -27,11 +27,6 @@ impl Tree {
         Self { group, mark }
     }
 
-    /// The mark its processes carry.
-    pub fn mark(&self) -> &str {
-        &self.mark
-    }
-
     /// Whether any process of the group still runs.
     pub fn group_runs(&mut self) -> bool {
         if let Some(group) = self.group

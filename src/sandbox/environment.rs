@@ -123,12 +123,12 @@ const SECRET: [&str; 5] = ["_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_CREDENTIA
 /// `GIT_CEILING_DIRECTORIES` ends git's search for a repository at the worktree: should a tool
 /// have removed its `.git`, a repository that happens to lie around it is not found instead.
 pub fn of_tools(
-    caller: impl IntoIterator<Item = (OsString, OsString)>,
+    caller: &[(OsString, OsString)],
     root: &Path,
     tmp: &Path,
 ) -> Vec<(OsString, OsString)> {
     let mut env: Vec<(OsString, OsString)> =
-        caller.into_iter().filter(|(key, _)| passes(key)).collect();
+        caller.iter().filter(|(key, _)| passes(key)).cloned().collect();
     env.extend(SET.iter().map(|(key, value)| (key.into(), value.into())));
     env.push(("TMPDIR".into(), tmp.into()));
     if let Some(parent) = root.parent() {
@@ -169,7 +169,7 @@ mod tests {
             ("https_proxy", "http://proxy:3128"),
         ];
         let caller = caller.map(|(key, value)| (key.into(), value.into()));
-        let mut env = of_tools(caller, Path::new("/work/tree"), Path::new("/tmp/session"));
+        let mut env = of_tools(&caller, Path::new("/work/tree"), Path::new("/tmp/session"));
         env.retain(|(key, _)| !SET.iter().any(|(set, _)| key == set));
         let expected = [
             ("PATH", "/bin"),

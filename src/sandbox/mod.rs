@@ -6,8 +6,12 @@
 pub mod environment;
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fmt, fs, io};
+
+use tempfile::TempDir;
 
 use crate::process::Cmd;
 
@@ -36,36 +40,46 @@ impl fmt::Display for Level {
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     root: PathBuf,
-    tmp: PathBuf,
+    tmp: Arc<TempDir>,
     env: Vec<(OsString, OsString)>,
     shell: PathBuf,
 }
 
-/// No shell was found.
+/// The surroundings could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("neither bash nor sh is on PATH")]
-pub struct NoShell;
+pub enum SandboxError {
+    /// No shell was found.
+    #[error("neither bash nor sh is on PATH")]
+    NoShell,
+    /// The session's temporary folder could not be made.
+    #[error("cannot make a temporary folder in {}", .0.display())]
+    Tmp(PathBuf, #[source] io::Error),
+}
 
 impl Sandbox {
     /// What this machine can offer for tools in the worktree `root`.
     ///
-    /// `tmp` is the temporary folder of the session; `caller` the environment of whoever
-    /// dispatched it, of which only what [`environment::of_tools`] allows is passed on.
+    /// `caller` is the environment of whoever dispatched the session, of which only what
+    /// [`environment::of_tools`] allows is passed on. A temporary folder of the session's own is
+    /// made in the caller's, and removed with the last clone of this value.
     ///
     /// # Errors
-    /// There is no shell on the caller's `PATH`.
-    pub fn new(
-        root: &Path,
-        tmp: &Path,
-        caller: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Self, NoShell> {
-        let env = environment::of_tools(caller, root, tmp);
-        let path = env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value);
+    /// There is no shell on the caller's `PATH`, or no room for temporary files.
+    pub fn new(root: &Path, caller: &[(OsString, OsString)]) -> Result<Self, SandboxError> {
+        let value_of = |key| caller.iter().find(|(k, _)| k == key).map(|(_, value)| value);
+        let outer = value_of("TMPDIR").map_or_else(|| Path::new("/tmp"), Path::new);
+        let tmp = tempfile::Builder::new()
+            .prefix("git-agent-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(outer)
+            .map_err(|error| SandboxError::Tmp(outer.to_owned(), error))?;
+        let env = environment::of_tools(caller, root, tmp.path());
+        let path = value_of("PATH");
         let shell = ["bash", "sh"]
             .iter()
             .find_map(|name| which::which_in(name, path, root).ok())
-            .ok_or(NoShell)?;
-        Ok(Self { root: root.to_owned(), tmp: tmp.to_owned(), env, shell })
+            .ok_or(SandboxError::NoShell)?;
+        Ok(Self { root: root.to_owned(), tmp: Arc::new(tmp), env, shell })
     }
 
     /// The level that holds on this machine. No mechanism is built in yet.
@@ -75,7 +89,7 @@ impl Sandbox {
 
     /// The temporary folder of the session.
     pub fn tmp(&self) -> &Path {
-        &self.tmp
+        self.tmp.path()
     }
 
     /// A program as a tool may run it: in the worktree, with the tools' environment.
@@ -97,7 +111,7 @@ impl Sandbox {
 ///
 /// # Errors
 /// What the system said.
-pub fn hide_process() -> std::io::Result<()> {
+pub fn hide_process() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     Ok(())

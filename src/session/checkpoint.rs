@@ -14,7 +14,8 @@
 use std::path::Path;
 
 use super::record::{Record, RecordError, Recorder};
-use super::spec::{CommitStrategy, Spec};
+use super::spec::Spec;
+use crate::config::CommitStrategy;
 use super::state::{Changes, State};
 use super::subject::{self, Words};
 use crate::event;
@@ -218,6 +219,15 @@ impl Checkpoints {
     pub fn record(&mut self, state: &mut State, journal: &Path) -> Result<(), CheckpointError> {
         let code = self.code;
         self.settle(None, code, state, journal)
+    }
+
+    /// Brings the worktree's own index up to the tree taken last, so that `git status` there says
+    /// what is true. For when the session rests.
+    ///
+    /// # Errors
+    /// The index is locked or cannot be written.
+    pub fn rest(&mut self) -> Result<(), CheckpointError> {
+        Ok(self.snapshot.refresh_worktree_index()?)
     }
 
     /// Moves the refs: both or none. If it is the branch that stands in the way, the record alone

@@ -41,7 +41,7 @@ pub enum FormatError {
 }
 
 /// Reads a TOML file that begins with `format`.
-pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, FormatError> {
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, FormatError> {
     parse(&fs::read_to_string(path)?, path)
 }
 

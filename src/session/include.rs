@@ -208,7 +208,9 @@ impl Copier<'_> {
             match fs::symlink_metadata(&at) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
                 Err(error) => return Some(error.to_string()),
-                Ok(_) if parts.peek().is_none() => return Some("it exists in the worktree".to_owned()),
+                Ok(_) if parts.peek().is_none() => {
+                    return Some("it exists in the worktree".to_owned());
+                }
                 Ok(meta) if meta.is_dir() => {}
                 Ok(meta) => {
                     let kind = if meta.is_symlink() { "a symbolic link" } else { "a file" };

@@ -6,9 +6,11 @@
 //! Invariant: one writer, the holder of the lock; everybody else reads, and writes to the inbox.
 
 pub mod checkpoint;
+pub mod create;
 pub mod format;
 pub mod id;
 pub mod inbox;
+pub mod include;
 pub mod journal;
 pub mod lock;
 pub mod note;
@@ -17,3 +19,5 @@ pub mod spec;
 pub mod state;
 pub mod store;
 pub mod subject;
+pub mod submodule;
+pub mod worktree;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::format::{self, FormatError};
+use crate::config::CommitStrategy;
 
 /// What was asked of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,21 +78,6 @@ pub struct Limits {
     /// US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<f64>,
-}
-
-/// When commits are made on the session's branch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CommitStrategy {
-    /// At each step that changed something.
-    #[default]
-    Incremental,
-    /// When the model ends a turn.
-    Turn,
-    /// Once, when the session is done.
-    Single,
-    /// Never: the session's ref alone holds the code.
-    None,
 }
 
 impl Spec {

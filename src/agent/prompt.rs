@@ -1,0 +1,88 @@
+//! What the loop itself says to the model.
+//!
+//! Invariant: the system prompt is the same bytes for every session, and nothing said here depends
+//! on the clock, so providers can cache it and a resumed session says the same.
+
+use std::fmt::Write as _;
+
+use crate::event::VerifyRecord;
+
+/// The system prompt.
+pub const SYSTEM: &str = include_str!("prompt.md");
+
+/// After an answer with neither words nor calls.
+pub const EMPTY: &str =
+    "Your answer was empty. Go on with the task, or call `finish` if it is done.";
+
+/// After an answer that hit its length limit.
+pub const CUT_OFF: &str = "Your answer hit its length limit and nothing of it was run. Use smaller \
+    pieces: the first part of a file with `write`, the rest with `edit`.";
+
+/// In place of the result of a call that was running when the session was interrupted.
+pub const INTERRUPTED: &str = "Interrupted: the session ended while this was running. It may have \
+    had some of its effect. Look at the state of things before you run it again.";
+
+/// In place of the result of a call that a person ended.
+pub const STOPPED: &str = "Ended by the person who watches this session, before it was finished.";
+
+/// What the model cannot see for itself at the start, each found by looking.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Lines of the form `key: value`, in a fixed order.
+    pub lines: Vec<(String, String)>,
+    /// The project's own instructions to agents: the path and the text of each.
+    pub instructions: Vec<(String, String)>,
+}
+
+/// The first message: the task word for word, then the facts.
+pub fn task(task: &str, facts: &Facts) -> String {
+    let mut text = format!("<task>\n{}\n</task>\n\n<facts>\n", task.trim());
+    for (key, value) in &facts.lines {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{key}: {value}");
+    }
+    text.push_str("</facts>\n");
+    for (path, instructions) in &facts.instructions {
+        let _ = write!(
+            text,
+            "\n<instructions file=\"{path}\">\n{}\n</instructions>\n",
+            instructions.trim()
+        );
+    }
+    text
+}
+
+/// What the model reads when a verify command has failed.
+pub fn verify_failed(record: &VerifyRecord) -> String {
+    format!(
+        "The check `{}` failed with exit code {} on what you finished with. Find the cause, mend \
+         it, and call `finish` again. It is run again then.\n\n{}",
+        record.command,
+        record.exit,
+        record.output.trim_end()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_prompt_stays_short_and_knows_no_date() {
+        assert!(SYSTEM.len() <= 2_600, "{} bytes", SYSTEM.len());
+        assert!(!SYSTEM.contains("20"));
+    }
+
+    #[test]
+    fn the_task_comes_first_and_word_for_word() {
+        let facts = Facts {
+            lines: vec![("worktree".into(), "/w".into())],
+            instructions: vec![("AGENTS.md".into(), "Use tabs.\n".into())],
+        };
+        assert_eq!(
+            task("Do this.\n\nAnd that.\n", &facts),
+            "<task>\nDo this.\n\nAnd that.\n</task>\n\n<facts>\nworktree: /w\n</facts>\n\n\
+             <instructions file=\"AGENTS.md\">\nUse tabs.\n</instructions>\n"
+        );
+    }
+}

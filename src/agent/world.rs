@@ -1,0 +1,95 @@
+//! What the loop needs of the world outside it.
+//!
+//! Invariant: every method either has its whole effect or returns a [`Fault`]; the loop then rests
+//! and can be resumed.
+
+use crate::agent::Rest;
+use crate::event::{Delta, Update, VerifyRecord};
+use crate::file::Changed;
+
+/// Journal, checkpoints, verify, inbox: what stands behind the loop.
+pub trait World {
+    /// Appends to the journal; returns when it would survive a power cut.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    fn record(&mut self, step: u32, updates: Vec<Update>) -> Result<(), Fault>;
+
+    /// Keeps what a step has changed: snapshot, commit, session ref, state.
+    ///
+    /// # Errors
+    /// Nothing was kept: the branch was moved by somebody, a filter is missing, the disk is full.
+    fn checkpoint(&mut self, words: &StepWords, changed: &Changed, at: Moment)
+    -> Result<(), Fault>;
+
+    /// Runs the verify commands on the committed tree, up to the first that fails.
+    ///
+    /// # Errors
+    /// One could not be run at all.
+    fn verify(&mut self) -> impl Future<Output = Result<Vec<VerifyRecord>, Fault>>;
+
+    /// What has been said to the session and not been delivered, oldest first.
+    ///
+    /// # Errors
+    /// The inbox cannot be read.
+    fn inbox(&mut self) -> Result<Vec<Steer>, Fault>;
+
+    /// This message is in the journal and need not be kept.
+    ///
+    /// # Errors
+    /// It cannot be taken away.
+    fn delivered(&mut self, id: &str) -> Result<(), Fault>;
+
+    /// Shows what the model is saying just now.
+    fn show(&mut self, delta: Delta<'_>);
+
+    /// Shows what is being run just now, a title a call.
+    fn busy(&mut self, titles: &[String]);
+}
+
+/// Something outside the loop that keeps it from going on, in one line for a person.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Fault(pub String);
+
+impl From<Fault> for Rest {
+    fn from(Fault(reason): Fault) -> Self {
+        Self::Paused { reason }
+    }
+}
+
+/// What somebody wants of a running session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Steer {
+    /// Hear this.
+    Say {
+        /// The message's id in the inbox.
+        id: String,
+        /// What is said.
+        text: String,
+    },
+    /// Keep the place and rest.
+    Pause,
+    /// End here.
+    Stop,
+}
+
+/// When a checkpoint is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// A step has ended.
+    Step,
+    /// A turn has ended: the model says that it is done.
+    Turn,
+}
+
+/// A step in words, for its commit message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepWords {
+    /// Which step, counted from 1.
+    pub step: u32,
+    /// What the model said; may be empty, may have many lines.
+    pub said: String,
+    /// What was called, a line each.
+    pub calls: Vec<String>,
+}

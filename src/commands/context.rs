@@ -1,0 +1,98 @@
+//! What most verbs begin with: the repository they were typed in, its sessions, its settings.
+//!
+//! Invariant: opening it writes nothing and reads no session.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::config::{Config, Entry, UnknownKey};
+use crate::error::{Result, ResultExt};
+use crate::git::Repo;
+use crate::session::store::{Session, Store};
+use crate::ui::Ui;
+
+/// The repository, its sessions, and the two streams to the person.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The streams.
+    pub ui: &'a Ui,
+    /// The repository, as seen from the folder the verb was typed in.
+    pub repo: Repo,
+    /// Its sessions.
+    pub store: Store,
+    /// The time that ages are counted to.
+    pub now: Timestamp,
+}
+
+impl<'a> Context<'a> {
+    /// In the folder that the verb was typed in.
+    ///
+    /// # Errors
+    /// It is in no repository that git would open.
+    pub fn open(ui: &'a Ui) -> Result<Self> {
+        let here = std::env::current_dir()
+            .while_doing("the current folder is gone")
+            .hint("cd to a folder that is there")?;
+        Self::open_in(ui, &here)
+    }
+
+    /// In this folder.
+    ///
+    /// # Errors
+    /// It is in no repository that git would open.
+    pub fn open_in(ui: &'a Ui, dir: &Path) -> Result<Self> {
+        let repo = Repo::discover(dir)?;
+        let store = Store::open(repo.common_dir());
+        Ok(Self { ui, repo, store, now: Timestamp::now() })
+    }
+
+    /// The session that is meant.
+    ///
+    /// # Errors
+    /// None or several are meant, or it cannot be read.
+    pub fn session(&self, given: &str) -> Result<Session> {
+        Ok(self.store.find(given)?)
+    }
+
+    /// The session in whose worktree the verb was typed, if it was typed in one.
+    ///
+    /// # Errors
+    /// The sessions cannot be listed.
+    pub fn session_here(&self) -> Result<Option<Session>> {
+        let Some(here) = self.repo.work_dir() else { return Ok(None) };
+        let sessions = self.store.list()?.sessions;
+        Ok(sessions.into_iter().rfind(|session| session.spec.worktree == here))
+    }
+
+    /// The settings; a warning for each that we do not know.
+    ///
+    /// # Errors
+    /// A value is not what its key asks for.
+    pub fn config(&self) -> Result<Config> {
+        let (config, unknown) = self.read_config()?;
+        for key in unknown {
+            self.ui.warning(&key.to_string());
+        }
+        Ok(config)
+    }
+
+    /// The settings, and those that we do not know.
+    ///
+    /// # Errors
+    /// A value is not what its key asks for.
+    pub fn read_config(&self) -> Result<(Config, Vec<UnknownKey>)> {
+        config_of(&self.repo)
+    }
+}
+
+/// The settings of a repository, and those that we do not know.
+///
+/// # Errors
+/// A value is not what its key asks for.
+pub fn config_of(repo: &Repo) -> Result<(Config, Vec<UnknownKey>)> {
+    let entries = repo.config("agent").into_iter();
+    let entries =
+        entries.map(|entry| Entry { key: entry.key, value: entry.value, origin: entry.origin });
+    Ok(Config::read(entries)?)
+}

@@ -1,0 +1,62 @@
+//! How a command reaches a session: a message in its inbox, a signal to wake who runs it, and a
+//! new supervisor where nobody does.
+//!
+//! Invariant: a process is signalled only while it holds the session's lock, so a process id that
+//! was given to somebody else is never hit.
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::context::Context;
+use crate::error::Result;
+use crate::session::inbox::Kind;
+use crate::session::store::Session;
+use crate::supervise;
+
+/// Sends a message, and wakes who runs the session.
+///
+/// # Errors
+/// The session takes no message, or it cannot be written.
+pub fn send(session: &Session, kind: Kind) -> Result {
+    session.send(kind)?;
+    signal(session, Signal::USR1)?;
+    Ok(())
+}
+
+/// Sends a signal to who runs the session; says whether anybody does.
+///
+/// # Errors
+/// The lock cannot be asked.
+pub fn signal(session: &Session, signal: Signal) -> Result<bool> {
+    let Some(holder) = session.holder()? else { return Ok(false) };
+    let pid = holder.pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    // One that ends just now is as good as one that has ended.
+    match pid.map(|pid| kill_process(pid, signal)) {
+        Some(Err(error)) if error != rustix::io::Errno::SRCH => {
+            Err(std::io::Error::from(error).into())
+        }
+        _ => Ok(true),
+    }
+}
+
+/// Starts a supervisor for a session that rests; says whether one was needed.
+///
+/// # Errors
+/// The lock cannot be asked, or no process be started.
+pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
+    if session.holder()?.is_some() {
+        return Ok(false);
+    }
+    supervise::spawn(&context.repo, session)?;
+    Ok(true)
+}
+
+/// The sessions that a verb is for: the ones that were named, or with `--all` each one.
+///
+/// # Errors
+/// One that was named is not found, or the sessions cannot be listed.
+pub fn chosen(context: &Context<'_>, named: &[String], all: bool) -> Result<Vec<Session>> {
+    if all {
+        return Ok(context.store.list()?.sessions);
+    }
+    named.iter().map(|given| context.session(given)).collect()
+}

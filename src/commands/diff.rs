@@ -1,0 +1,60 @@
+//! `git agent diff`: what a session has changed, shown by the user's own `git diff`.
+//!
+//! Invariant: pager, colours and diff settings are the user's; nothing is written.
+
+use super::context::Context;
+use crate::cli::SessionArg;
+use crate::error::{CommandError, Kind, Result};
+use crate::git::Repo;
+use crate::ui::Ui;
+
+/// Show what a session has changed since its base
+///
+/// This is `git diff` with your own pager, colours and settings.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    session: SessionArg,
+    /// Compare the worktree as it is now, changes without a commit included
+    #[arg(short, long)]
+    uncommitted: bool,
+    /// Show a summary: files and counts of lines
+    #[arg(long)]
+    stat: bool,
+    /// Show the names of changed files only
+    #[arg(long)]
+    name_only: bool,
+    /// Further options and paths for git diff
+    #[arg(last = true, value_name = "GIT_DIFF_ARGS")]
+    rest: Vec<String>,
+}
+
+/// Hands over to `git diff`.
+///
+/// # Errors
+/// There is no such session, its commits or its worktree are gone, or git fails.
+pub fn run(ui: &Ui, args: &Args) -> Result {
+    let context = Context::open(ui)?;
+    let session = context.session(&args.session.session)?;
+    let spec = &session.spec;
+    let flags = [(args.stat, "--stat"), (args.name_only, "--name-only")];
+    let flags = flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag);
+    let (repo, range) = if args.uncommitted {
+        (worktree(&spec.worktree, &session.id)?, vec![spec.base.commit.clone()])
+    } else {
+        let head = session.state()?.head.unwrap_or_else(|| spec.base.commit.clone());
+        (context.repo, vec![spec.base.commit.clone(), head])
+    };
+    let cmd = repo.user_git().arg("diff").args(flags).args(range).args(&args.rest);
+    // Replaced by git, so that a Ctrl-C in the pager is the pager's alone.
+    Err(cmd.exec().into())
+}
+
+fn worktree(path: &std::path::Path, id: &str) -> Result<Repo> {
+    if !path.exists() {
+        let message = format!("the worktree of {id} is gone: {}", path.display());
+        return Err(CommandError::new(Kind::No, message)
+            .hint(format!("git agent diff {id}    git agent worktree restore {id}")));
+    }
+    Ok(Repo::discover(path)?)
+}

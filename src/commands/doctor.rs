@@ -1,0 +1,140 @@
+//! `git agent doctor`: what this machine offers, what is missing, and how to get it.
+//!
+//! Invariant: it changes nothing, starts no model, and names keys without showing them.
+
+mod probe;
+
+use serde::Serialize;
+
+use super::context::Context;
+use crate::error::{CommandError, Kind, Result, exit};
+use crate::ui::{Look, Tone, Ui, json, text};
+
+/// Check what this machine offers and what is missing
+///
+/// Looks at git, the settings, the sandbox, keys (by name only), local model servers and installed
+/// agents. Exit code 1 says that no session could be started.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print JSON: {"format":1,"checks":[…]}
+    #[arg(long)]
+    json: bool,
+}
+
+/// One thing that was looked at, in format 1 of the JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Check {
+    area: &'static str,
+    verdict: Verdict,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Verdict {
+    /// It is there.
+    Good,
+    /// It is not there, and need not be.
+    Absent,
+    /// It works, but a person should know.
+    Warning,
+    /// Nothing works without it.
+    Bad,
+}
+
+impl Check {
+    fn new(area: &'static str, verdict: Verdict, found: impl Into<String>) -> Self {
+        Self { area, verdict, found: found.into(), hint: None }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// Prints what was found.
+///
+/// # Errors
+/// [`Kind::No`] if something without which no session can be started is missing.
+pub fn run(ui: &Ui, args: &Args) -> Result {
+    let here = std::env::current_dir()?;
+    let context = Context::open_in(ui, &here);
+    let checks = probe::all(&here, context.as_ref());
+    if args.json {
+        ui.answer(&json::named("checks", &checks)?)?;
+    } else {
+        ui.answer(&report(&checks, &ui.look()))?;
+    }
+    match checks.iter().filter(|check| check.verdict == Verdict::Bad).count() {
+        0 => Ok(()),
+        _ => Err(CommandError::new(Kind::Child(exit::NO), "")),
+    }
+}
+
+fn report(checks: &[Check], look: &Look) -> String {
+    let columns = checks.iter().map(|check| check.area.len()).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    let mut last = "";
+    for check in checks {
+        let (glyph, ascii, word, tone) = match check.verdict {
+            Verdict::Good => ("✓", "+", "ok", Tone::Good),
+            Verdict::Absent => ("–", "-", "absent", Tone::Faint),
+            Verdict::Warning => ("!", "!", "warning", Tone::Ask),
+            Verdict::Bad => ("✗", "x", "missing", Tone::Bad),
+        };
+        let mark =
+            if look.terminal { look.glyph(glyph, ascii).to_owned() } else { format!("{word:<7}") };
+        let area = if check.area == last { "" } else { check.area };
+        last = check.area;
+        let indent = columns + 2 + crate::ui::width(&mark) + 1;
+        let room = if look.terminal { look.width.saturating_sub(indent) } else { usize::MAX };
+        let found = text::wrap(&text::neutral(&check.found), room);
+        for (at, line) in found.iter().enumerate() {
+            lines.push(match at {
+                0 => format!("{area:<columns$}  {} {line}", look.paint(tone, &mark)),
+                _ => format!("{:indent$}{line}", ""),
+            });
+        }
+        if let Some(hint) = &check.hint {
+            let hint = text::wrap(&text::neutral(hint), room);
+            lines.extend(
+                hint.iter().map(|line| format!("{:indent$}{}", "", look.paint(Tone::Faint, line))),
+            );
+        }
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_aligned_and_says_how_to_get_what_is_missing() {
+        let checks = [
+            Check::new("git", Verdict::Good, "git 2.47.3"),
+            Check::new("keys", Verdict::Good, "anthropic: ANTHROPIC_API_KEY"),
+            Check::new("keys", Verdict::Absent, "openai: OPENAI_API_KEY"),
+            Check::new("model", Verdict::Bad, "no key and no server")
+                .hint("export ANTHROPIC_API_KEY=…"),
+        ];
+        let terminal = Look { terminal: true, ..Look::PLAIN };
+        assert_eq!(
+            report(&checks, &terminal),
+            "\
+git    ✓ git 2.47.3
+keys   ✓ anthropic: ANTHROPIC_API_KEY
+       – openai: OPENAI_API_KEY
+model  ✗ no key and no server
+         export ANTHROPIC_API_KEY=…"
+        );
+        assert_eq!(
+            report(&checks[3..], &Look::PLAIN),
+            "\
+model  missing no key and no server
+               export ANTHROPIC_API_KEY=…"
+        );
+    }
+}

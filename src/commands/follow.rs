@@ -1,0 +1,141 @@
+//! Watching a session live, until it rests.
+//!
+//! Invariant: it only reads; whatever ends the view, the session goes on.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::{CommandError, Kind, Result};
+use crate::event::Event;
+use crate::session::journal::{Entry, Reader};
+use crate::session::state::{Phase, State};
+use crate::session::store::Session;
+use crate::ui::Ui;
+use crate::ui::human::Narrator;
+
+/// How often the journal and the state are looked at: below what a person notices.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// What is printed for each event.
+#[derive(Debug)]
+pub enum Form {
+    /// Lines for people.
+    Lines(Box<Narrator>),
+    /// The event as it stands in the journal.
+    Json,
+    /// Nothing: the end alone is waited for.
+    Nothing,
+}
+
+impl Form {
+    /// Lines for people on this `Ui`, in the time zone of this machine.
+    pub fn lines(ui: &Ui) -> Self {
+        let narrator = Narrator::new(ui.look(), TimeZone::system(), ui.is_verbose());
+        Self::Lines(Box::new(narrator))
+    }
+
+    fn print(&mut self, ui: &Ui, event: &Event) -> Result {
+        match self {
+            Self::Lines(narrator) => {
+                let lines = narrator.lines(event);
+                if !lines.is_empty() {
+                    ui.answer(&lines.join("\n"))?;
+                }
+            }
+            Self::Json => ui.answer(&event.to_line()?)?,
+            Self::Nothing => {}
+        }
+        Ok(())
+    }
+}
+
+/// Prints what has happened so far.
+///
+/// # Errors
+/// The journal cannot be read, or the reader of the output has gone.
+pub fn past(ui: &Ui, session: &Session, form: &mut Form) -> Result<u64> {
+    let mut reader = match Reader::open(&session.journal_path(), 0) {
+        Ok(reader) => reader,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
+    drain(ui, &mut reader, form)?;
+    Ok(reader.offset())
+}
+
+/// Prints what happens from this byte of the journal on, until the session rests, and returns its
+/// last state.
+///
+/// # Errors
+/// [`Kind::Signal`] when a person leaves the view by Ctrl-C; else as [`past`].
+pub fn until_it_rests(ui: &Ui, session: &Session, from: u64, form: &mut Form) -> Result<State> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut reader = Reader::open(&session.journal_path(), from)?;
+        loop {
+            // The state first: what it rests after is then in the journal already.
+            let state = session.state()?;
+            drain(ui, &mut reader, form)?;
+            if rests(state.phase) {
+                return Ok(state);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PERIOD) => {}
+                _ = interrupt.recv() => return Err(left(session)),
+            }
+        }
+    })
+}
+
+/// Whether nothing more will happen by itself.
+pub fn rests(phase: Phase) -> bool {
+    !phase.needs_supervisor()
+}
+
+/// The end of a command that has waited for a session.
+///
+/// # Errors
+/// It is not done: [`Kind::NeedsPerson`] where a person can help it on, else [`Kind::No`].
+pub fn outcome(session: &Session, state: &State) -> Result {
+    let id = &session.id;
+    let reason = match (&state.question, state.reason.as_str()) {
+        (Some(question), _) => format!(": {}", question.text),
+        (None, "") => String::new(),
+        (None, reason) => format!(": {reason}"),
+    };
+    let message = format!("{id} is {}{reason}", state.phase.as_str().replace('-', " "));
+    match state.phase {
+        Phase::Done | Phase::Landed | Phase::Archived => Ok(()),
+        Phase::NeedsInput => {
+            Err(CommandError::new(Kind::NeedsPerson, message)
+                .hint(format!("git agent say {id} \"…\"")))
+        }
+        Phase::Paused | Phase::Interrupted => {
+            Err(CommandError::new(Kind::NeedsPerson, message)
+                .hint(format!("git agent resume {id}")))
+        }
+        _ => Err(CommandError::no(message).hint(format!("git agent log {id}"))),
+    }
+}
+
+fn drain(ui: &Ui, reader: &mut Reader, form: &mut Form) -> Result {
+    for entry in reader {
+        match entry? {
+            Entry::Event(event) => form.print(ui, &event)?,
+            Entry::Damaged { line, why } => {
+                ui.warning(&format!("line {line} of the journal is damaged and left out: {why}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn left(session: &Session) -> CommandError {
+    // SIGINT is 2 everywhere.
+    CommandError::new(Kind::Signal(2), format!("left the view; {} goes on", session.id))
+        .hint(format!("git agent attach {}    git agent pause {0}", session.id))
+}

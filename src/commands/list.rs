@@ -1,0 +1,78 @@
+//! `git agent list`: every session at a glance.
+//!
+//! Invariant: it writes nothing, and one broken session hides no other.
+
+use clap::builder::PossibleValuesParser;
+
+use super::context::Context;
+use super::view;
+use crate::error::{CommandError, Result};
+use crate::session::state::Phase;
+use crate::session::store::Session;
+use crate::ui::view::{SessionView, sort_by_attention};
+use crate::ui::{Ui, json, table};
+
+/// Show all sessions
+///
+/// What needs a person comes first, then what is finished, then what waits. On a terminal the
+/// table fits its width; piped, it is whole and stable.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print JSON: {"format":1,"sessions":[…]}
+    #[arg(long)]
+    json: bool,
+    /// Show archived sessions too
+    #[arg(short, long)]
+    all: bool,
+    /// Show only sessions in this state; may be given several times
+    #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(Phase::ALL.map(Phase::as_str)))]
+    state: Vec<String>,
+}
+
+impl Args {
+    /// For `status` where no session is meant.
+    pub(super) fn for_status(json: bool) -> Self {
+        Self { json, all: false, state: Vec::new() }
+    }
+}
+
+/// Prints the table, or JSON.
+///
+/// # Errors
+/// It is no repository, or the sessions cannot be listed.
+pub fn run(ui: &Ui, args: &Args) -> Result {
+    let context = Context::open(ui)?;
+    let mut shown = sessions(&context)?;
+    shown.retain(|view| match args.state.as_slice() {
+        [] => args.all || view.state != Phase::Archived.as_str(),
+        states => states.contains(&view.state),
+    });
+    sort_by_attention(&mut shown);
+    if args.json {
+        ui.answer(&json::sessions(&shown)?)?;
+    } else if shown.is_empty() {
+        ui.narrate("No sessions.");
+        ui.hint("git agent start \"…\"");
+    } else {
+        ui.answer(&table::sessions(&shown, context.now, &ui.look()))?;
+    }
+    Ok(())
+}
+
+/// All sessions that can be read; a warning for each that cannot.
+fn sessions(context: &Context<'_>) -> Result<Vec<SessionView>> {
+    let listing = context.store.list()?;
+    let warn = |error: CommandError| {
+        let causes = error.causes.iter().map(|cause| format!(": {cause}"));
+        context.ui.warning(&format!("{}{}", error.message, causes.collect::<String>()));
+    };
+    listing.broken.into_iter().map(CommandError::from).for_each(warn);
+    let view = |session: &Session| match session.state() {
+        Ok(state) => Some(view::session(session, &state)),
+        Err(error) => {
+            warn(error.into());
+            None
+        }
+    };
+    Ok(listing.sessions.iter().filter_map(view).collect())
+}

@@ -1,0 +1,34 @@
+//! `git agent supervise`: hidden; what `start` and `resume` run in the background.
+//!
+//! Invariant: it is started by [`crate::supervise::spawn`] alone.
+
+use std::path::PathBuf;
+
+use super::context;
+use crate::error::Result;
+use crate::git::Repo;
+use crate::ui::trace;
+
+/// Run one session until it rests
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Git dir that all worktrees share
+    #[arg(value_name = "COMMON_DIR")]
+    common_dir: PathBuf,
+    /// Session, by its whole id
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+/// Runs the session.
+///
+/// # Errors
+/// It is run by somebody else, or cannot be run at all.
+pub fn run(args: &Args) -> Result {
+    // Its stderr is the session's own log. A bad setting was refused by `start`, and what is set
+    // since must not keep a session from going on.
+    let config = Repo::open(&args.common_dir).map(|repo| context::config_of(&repo));
+    let level = config.ok().and_then(Result::ok).unwrap_or_default().0.log_level;
+    trace::start(level.name());
+    Ok(crate::supervise::run(&args.common_dir, &args.id)?)
+}

@@ -1,0 +1,36 @@
+//! `git agent worktree`: the worktrees of sessions, by the sessions' names.
+//!
+//! Invariant: they are ordinary worktrees; git shows and knows them too.
+
+pub mod list;
+pub mod switch;
+
+use clap::Subcommand;
+
+use crate::error::Result;
+use crate::ui::Ui;
+
+/// Work with the worktrees of sessions
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    #[command(visible_alias = "ls")]
+    List(list::Args),
+    Switch(switch::Args),
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// As the verb's own.
+pub fn run(ui: &Ui, args: &Args) -> Result {
+    match &args.verb {
+        Verb::List(args) => list::run(ui, args),
+        Verb::Switch(args) => switch::run(ui, args),
+    }
+}

@@ -1,0 +1,319 @@
+//! Each error of the lower layers as a [`CommandError`]: its kind, and what to do next.
+//!
+//! Invariant: one arm an error, and the message is the error's own; a command may add hints that
+//! only it can know.
+
+use std::error::Error;
+use std::io;
+
+use super::{CommandError, Kind};
+use crate::config::ConfigError;
+use crate::git::{BadOverride, GitError, ObjectError, OpenError, RefError, RevisionError};
+use crate::model::{ChoiceError, EndpointError, ModelError};
+use crate::process::ProcessError;
+use crate::runner::RunError;
+use crate::session::create::CreateError;
+use crate::session::format::FormatError;
+use crate::session::inbox::SendError;
+use crate::session::lock::LockError;
+use crate::session::state::IllegalMove;
+use crate::session::store::{Broken, FindError, SessionError};
+use crate::session::submodule::SubmoduleError;
+use crate::session::worktree::PlaceError;
+use crate::supervise::SpawnError;
+
+fn no(error: &dyn Error) -> CommandError {
+    CommandError::from_error(Kind::No, error)
+}
+
+fn usage(error: &dyn Error) -> CommandError {
+    CommandError::from_error(Kind::Usage, error)
+}
+
+impl From<io::Error> for CommandError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::new(Kind::BrokenPipe, ""),
+            io::ErrorKind::StorageFull => Self::from_error(Kind::No, &error)
+                .hint("Free some space; sessions that wait for it go on with git agent resume"),
+            _ => Self::from_error(Kind::No, &error),
+        }
+    }
+}
+
+impl From<serde_json::Error> for CommandError {
+    fn from(error: serde_json::Error) -> Self {
+        if error.is_io() {
+            io::Error::from(error).into()
+        } else {
+            Self::from_error(Kind::Bug, &error)
+        }
+    }
+}
+
+impl From<ProcessError> for CommandError {
+    fn from(error: ProcessError) -> Self {
+        let missing = error.source.kind() == io::ErrorKind::NotFound;
+        let said = no(&error);
+        if missing {
+            said.hint(format!("Is {} installed and on PATH?", error.program))
+        } else {
+            said
+        }
+    }
+}
+
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> Self {
+        let hint = format!("git config --show-origin --get-all {}", error.key);
+        usage(&error).hint(hint)
+    }
+}
+
+impl From<OpenError> for CommandError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::NotARepository(_) => {
+                usage(&error).hint("cd to a repository, or name it with -C DIR; git init makes one")
+            }
+            // git's own words hold git's own advice.
+            OpenError::NotSafe { .. } | OpenError::Unsupported { .. } => usage(&error),
+            OpenError::Override(error) => error.into(),
+            OpenError::Git(error) => error.into(),
+            OpenError::Io(error) => Self::from(error).while_doing("cannot read the repository"),
+            OpenError::Broken { .. } => no(&error).hint("git fsck"),
+        }
+    }
+}
+
+impl From<BadOverride> for CommandError {
+    fn from(error: BadOverride) -> Self {
+        usage(&error)
+    }
+}
+
+impl From<GitError> for CommandError {
+    fn from(error: GitError) -> Self {
+        match error {
+            GitError::Process(error) => error.into(),
+            GitError::Refused { .. } => no(&error),
+        }
+    }
+}
+
+impl From<ObjectError> for CommandError {
+    fn from(error: ObjectError) -> Self {
+        no(&error).hint("git fsck")
+    }
+}
+
+impl From<RefError> for CommandError {
+    fn from(error: RefError) -> Self {
+        match error {
+            RefError::Git(error) => error.into(),
+            RefError::Moved { .. } => {
+                no(&error).hint("Something else moved it meanwhile: nothing was changed; try again")
+            }
+            error => no(&error),
+        }
+    }
+}
+
+impl From<RevisionError> for CommandError {
+    fn from(error: RevisionError) -> Self {
+        match error {
+            RevisionError::Git(error) => error.into(),
+            RevisionError::NotACommit(_) => usage(&error).hint("git log --oneline --all"),
+            error => no(&error),
+        }
+    }
+}
+
+impl From<FormatError> for CommandError {
+    fn from(error: FormatError) -> Self {
+        match error {
+            FormatError::Io(error) => error.into(),
+            FormatError::Newer { .. } => {
+                no(&error).hint("A newer git-agent wrote it: update this one. Nothing was changed")
+            }
+            FormatError::Malformed { .. } => no(&error)
+                .hint("The session's ref holds the last good copy: git for-each-ref refs/agent"),
+        }
+    }
+}
+
+impl From<Broken> for CommandError {
+    fn from(error: Broken) -> Self {
+        let said = no(&error);
+        Self { hints: Self::from(error.source).hints, ..said }
+    }
+}
+
+impl From<FindError> for CommandError {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::NotFound { ref near, .. } => match near.as_slice() {
+                [] => usage(&error).hint("git agent list"),
+                near => usage(&error)
+                    .hint(format!("There is {}", near.join(", ")))
+                    .hint("git agent list"),
+            },
+            FindError::Ambiguous { .. } => usage(&error).hint("Give more of its id"),
+            FindError::Broken(error) => error.into(),
+            FindError::Io(error) => error.into(),
+        }
+    }
+}
+
+impl From<SessionError> for CommandError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Format(error) => error.into(),
+            SessionError::Send(SendError::Io(error)) => {
+                Self::from(error).while_doing("the message was not sent")
+            }
+            SessionError::Send(_) => no(&error),
+            SessionError::Lock { source: LockError::Held { .. }, ref id } => {
+                let hint = format!("git agent status {id}    git agent stop --kill {id}");
+                no(&error).hint(hint)
+            }
+            SessionError::Lock { .. } => no(&error),
+            SessionError::Over { .. } => no(&error).hint("git agent start \"…\" begins another"),
+        }
+    }
+}
+
+impl From<IllegalMove> for CommandError {
+    fn from(error: IllegalMove) -> Self {
+        no(&error)
+    }
+}
+
+impl From<SpawnError> for CommandError {
+    fn from(error: SpawnError) -> Self {
+        match error {
+            SpawnError::Start(error) => error.into(),
+            error => no(&error),
+        }
+    }
+}
+
+impl From<ChoiceError> for CommandError {
+    fn from(error: ChoiceError) -> Self {
+        let hint = match &error {
+            ChoiceError::UnknownProvider { nearest: Some(nearest), .. } => {
+                format!("Did you mean {nearest}/…?")
+            }
+            _ => "git config --global agent.model anthropic/<model>, or --model".to_owned(),
+        };
+        usage(&error).hint(hint)
+    }
+}
+
+impl From<EndpointError> for CommandError {
+    fn from(error: EndpointError) -> Self {
+        match &error {
+            EndpointError::NoKey { looked_for, .. } => {
+                let first = looked_for.first().cloned().unwrap_or_default();
+                no(&error).hint(format!("Set {first}; git agent doctor shows what there is"))
+            }
+            EndpointError::BadAddress { .. } | EndpointError::PlainHttp { .. } => {
+                usage(&error).hint("An address begins with https://, or http:// on this machine")
+            }
+            EndpointError::KeyCommand { source_name, .. } => {
+                no(&error).hint(format!("git config --show-origin --get {source_name}"))
+            }
+            _ => no(&error),
+        }
+    }
+}
+
+impl From<ModelError> for CommandError {
+    fn from(error: ModelError) -> Self {
+        match &error {
+            ModelError::NotThere { .. } => {
+                no(&error).hint("Is the server running? git agent doctor shows which answer here")
+            }
+            ModelError::KeyRefused { .. } => {
+                no(&error).hint("git agent doctor shows where the key comes from")
+            }
+            ModelError::Transcript(_) => {
+                usage(&error).hint("git agent log --record FILE writes a transcript")
+            }
+            _ => no(&error),
+        }
+    }
+}
+
+impl From<RunError> for CommandError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Repo(error) => error.into(),
+            RunError::Session(error) => error.into(),
+            RunError::Lock(error) => error.into(),
+            error => no(&error),
+        }
+    }
+}
+
+impl From<CreateError> for CommandError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Place(error) => error.into(),
+            CreateError::Submodule(error) => error.into(),
+            CreateError::Format(error) => error.into(),
+            CreateError::Open(error) => error.into(),
+            CreateError::Process(error) => error.into(),
+            CreateError::Object(error) => error.into(),
+            CreateError::Ref(error) => error.into(),
+            CreateError::Io(error) => error.into(),
+            CreateError::Identity(_) => no(&error)
+                .hint("git config --global user.name \"…\"; git config --global user.email …"),
+            CreateError::Busy(_) => no(&error).hint("Try again in a moment"),
+            CreateError::Setup { ref said, .. } => {
+                let mut failed = no(&error);
+                failed.causes.extend(said.lines().last().map(str::to_owned));
+                failed.hint("git config --show-origin --get agent.setup; nothing was kept")
+            }
+            CreateError::Worktree { .. } => no(&error).hint("Nothing was kept; git worktree list"),
+            error => no(&error),
+        }
+    }
+}
+
+impl From<PlaceError> for CommandError {
+    fn from(error: PlaceError) -> Self {
+        match error {
+            PlaceError::Ref(error) => error.into(),
+            PlaceError::Io(error) => error.into(),
+            PlaceError::Name(_) => usage(&error).hint("Letters, digits, - and . are always fine"),
+            PlaceError::BranchExists { .. } => {
+                usage(&error).hint("--branch NAME names another; git branch --list shows them")
+            }
+            PlaceError::BranchInTheWay { .. } => usage(&error)
+                .hint("--branch NAME names another; agent.branchPrefix sets one for all sessions"),
+            PlaceError::PathExists { .. } => {
+                usage(&error).hint("--worktree NAME names another; nothing there was touched")
+            }
+            PlaceError::ThroughLink { .. } => {
+                no(&error).hint("git config agent.worktreePath names a place outside the checkout")
+            }
+            PlaceError::Template { .. } => usage(&error)
+                .hint("git config agent.worktreePath \"../{repo}.worktrees/{name}\" is the default"),
+            PlaceError::Random(_) => no(&error),
+        }
+    }
+}
+
+impl From<SubmoduleError> for CommandError {
+    fn from(error: SubmoduleError) -> Self {
+        match error {
+            SubmoduleError::Object(error) => error.into(),
+            SubmoduleError::Open(error) => error.into(),
+            SubmoduleError::Process(error) => error.into(),
+            SubmoduleError::Absent { .. } => no(&error)
+                .hint("git submodule update --init --recursive, then start again"),
+            error => no(&error),
+        }
+    }
+}

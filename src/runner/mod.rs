@@ -1,0 +1,216 @@
+//! Puts the parts of one session together and runs its loop.
+//!
+//! Invariant: there is one runner for a session, the holder of its lock; whatever happens, it
+//! leaves a state that says where the session is and why.
+
+mod facts;
+mod notes;
+mod world;
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::agent::{Agent, Conversation, Fault, Limits, Rest, prompt};
+use crate::cancel::Signals;
+use crate::config::{Config, Entry};
+use crate::event::{Event, Origin, Update, UserMessage};
+use crate::git::{Environment, OpenError, Repo};
+use crate::message::Usage;
+use crate::model::{self, Choice, Endpoint, Model, Pace, Surroundings};
+use crate::process::Cmd;
+use crate::sandbox::Sandbox;
+use crate::session::checkpoint::Checkpoints;
+use crate::session::format::{self, FormatError};
+use crate::session::journal::{Journal, Reader};
+use crate::session::state::{Phase, State};
+use crate::session::store::{Broken, Session, SessionError};
+use crate::tool::{self, Toolbox};
+
+use notes::Notes;
+use world::SessionWorld;
+
+/// A session that cannot be run: nothing of it has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no event loop, or no signals.
+    #[error("cannot wait for events")]
+    Runtime(#[source] std::io::Error),
+    /// The repository cannot be opened.
+    #[error(transparent)]
+    Repo(#[from] OpenError),
+    /// There is no such session.
+    #[error(transparent)]
+    Session(#[from] Broken),
+    /// Somebody else runs it, or a newer program wrote it.
+    #[error(transparent)]
+    Lock(#[from] SessionError),
+    /// Not even the reason can be written down.
+    #[error("{reason}; and the state cannot be written")]
+    Unwritable {
+        /// Why it does not run.
+        reason: String,
+        /// Why that is not in the state.
+        source: FormatError,
+    },
+}
+
+/// Runs a session until it rests.
+///
+/// # Errors
+/// Somebody else runs it, or its state cannot be written.
+pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<(), RunError> {
+    let (_lock, state) = session.lock()?;
+    let Err(Fault(reason)) = work(repo, session, state, signals).await else { return Ok(()) };
+    tracing::error!(reason, "the session rests");
+    pause(session, &reason).map_err(|source| RunError::Unwritable { reason, source })
+}
+
+async fn work(
+    repo: &Repo,
+    session: &Session,
+    state: State,
+    signals: &Signals,
+) -> Result<(), Fault> {
+    let spec = &session.spec;
+    let worktree = open_worktree(repo, &spec.worktree)?;
+    let config = config(&worktree)?;
+    let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
+    let tools = Toolbox::new(tool::Setup {
+        root: spec.worktree.clone(),
+        out_dir: session.out_dir(),
+        sandbox,
+        attended: !spec.unattended,
+        guard: Some(Cmd::new(std::env::current_exe().map_err(fault)?).arg("guard")),
+    });
+    let tools = tools.map_err(fault)?;
+    let mut model = open_model(&worktree, session, &tools)?;
+    let price = model.pricing();
+    let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
+    let checkpoints = Checkpoints::open(worktree.clone(), spec.clone(), config.max_file_size);
+    let checkpoints = checkpoints.map_err(fault)?;
+
+    let (journal, torn) = Journal::open(&session.journal_path()).map_err(fault)?;
+    if let Some(torn) = torn {
+        tracing::warn!(bytes = torn.bytes, kept_in = %torn.kept_in.display(), "a torn line");
+    }
+    let events = read_journal(&session.journal_path())?;
+    let mut conversation = Conversation::replay(&events);
+    let mut world = SessionWorld {
+        session,
+        tools: &tools,
+        journal,
+        state: caught_up(state, &conversation, &events, &price),
+        checkpoints,
+        notes: Notes::left(&events),
+        price: Box::new(price),
+    };
+    world.enter(Phase::Running, "")?;
+    if conversation.is_new() {
+        let text = prompt::task(&spec.task, &facts::collect(repo, spec, base).map_err(fault)?);
+        let task = Update::UserMessage(UserMessage { from: Origin::Task, text, inbox_id: None });
+        conversation.apply(&task);
+        crate::agent::World::record(&mut world, 0, vec![task])?;
+    }
+    let limits = Limits { steps: spec.limits.max_steps.unwrap_or(config.max_steps), ..Limits::default() };
+    let mut agent =
+        Agent { model: &mut model, tools: &tools, world: &mut world, signals, conversation, limits };
+    let rest = agent.run().await;
+    tools.end_jobs().await;
+    match rest {
+        Rest::Stopped if signals.shutdown.is_raised() => world.interrupt("the system ended it"),
+        rest => world.settle(&rest),
+    }
+}
+
+/// The session's worktree, if it is the one that the session was made with.
+fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
+    // Not by the environment: it may name the repository of whoever started us.
+    let none = Environment::new([]);
+    let worktree = Repo::discover_in(path, none);
+    let worktree = worktree.map_err(|error| Fault(format!("the worktree cannot be used: {error}")))?;
+    let is_ours = worktree.common_dir() == repo.common_dir() && worktree.work_dir() == Some(path);
+    match is_ours {
+        true => Ok(worktree),
+        false => Err(Fault(format!("{} is no longer the session's worktree", path.display()))),
+    }
+}
+
+fn config(repo: &Repo) -> Result<Config, Fault> {
+    let entries = repo.config("agent").into_iter();
+    let entries = entries.map(|e| Entry { key: e.key, value: e.value, origin: e.origin });
+    let (config, _unknown) = Config::read(entries).map_err(fault)?;
+    Ok(config)
+}
+
+fn open_model(repo: &Repo, session: &Session, tools: &Toolbox) -> Result<Model, Fault> {
+    let choice: Choice = session.spec.model.parse().map_err(fault)?;
+    let around = Surroundings {
+        env: &|key| std::env::var(key).ok(),
+        config: &|key| repo.config_value(key),
+        cwd: repo.common_dir(),
+    };
+    let endpoint = Endpoint::resolve(&choice, &around).map_err(fault)?;
+    let model = Model::open(model::Setup {
+        choice,
+        endpoint,
+        system: prompt::SYSTEM.to_owned(),
+        tools: tools.specs(),
+        cache_key: session.id.clone(),
+        max_output: None,
+        effort: None,
+        patience: model::PATIENCE,
+        pace: Pace::default(),
+    });
+    model.map_err(fault)
+}
+
+fn read_journal(path: &Path) -> Result<Vec<Event>, Fault> {
+    Reader::open(path, 0).map_err(fault)?.events().collect::<Result<_, _>>().map_err(fault)
+}
+
+/// The state as the journal tells it: a run that was killed may have left it behind.
+fn caught_up(
+    mut state: State,
+    conversation: &Conversation,
+    events: &[Event],
+    price: &dyn Fn(&Usage) -> Option<f64>,
+) -> State {
+    state.step = conversation.step();
+    state.usage = conversation.usage();
+    state.plan = conversation.plan().to_vec();
+    let answers = events.iter().filter_map(|event| match &event.update {
+        Update::AgentMessage(answer) => Some(price(&answer.usage)),
+        _ => None,
+    });
+    let costs: Vec<_> = answers.collect();
+    state.cost_usd = if costs.is_empty() { None } else { costs.into_iter().sum() };
+    state
+}
+
+/// Writes down why a session does not run.
+fn pause(session: &Session, reason: &str) -> Result<(), FormatError> {
+    let path = session.state_path();
+    let mut state = format::read::<State>(&path)?;
+    let now = Timestamp::now();
+    let by_way_of_running = state.move_to(Phase::Running, "", now);
+    if let Err(error) = by_way_of_running.and_then(|_| state.move_to(Phase::Paused, reason, now)) {
+        tracing::error!(%error, "the state stays as it is");
+        return Ok(());
+    }
+    state.write(&path)
+}
+
+fn fault(error: impl Error) -> Fault {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    Fault(line)
+}

@@ -1,0 +1,267 @@
+//! What stands behind the loop of one session: its journal, its commits, its inbox, its state.
+//!
+//! Invariant: the order of a step. What the model said and what its calls gave is in the journal,
+//! synced, before it counts; then the commit and the record move together; then the state.
+
+use std::error::Error;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::agent::{Fault, Moment, Rest, Steer, StepWords, World};
+use crate::event::{Delta, Event, Update, VerifyRecord};
+use crate::file::Changed;
+use crate::message::Usage;
+use crate::session::checkpoint::{Checkpoints, Ends, Step};
+use crate::session::inbox::Kind;
+use crate::session::journal::Journal;
+use crate::session::state::{Phase, State};
+use crate::session::store::Session;
+use crate::session::subject::Words;
+use crate::tool::Toolbox;
+use crate::tool::output::Cap;
+
+use super::notes::Notes;
+
+/// How long one verify command may take: a whole test suite, but not for ever.
+const VERIFY_LIMIT: Duration = Duration::from_secs(60 * 60);
+/// How much of what it prints goes back to the model.
+const VERIFY_CAP: Cap = Cap { bytes: 8 << 10, lines: 200 };
+
+/// The world of one session.
+pub(super) struct SessionWorld<'a> {
+    pub(super) session: &'a Session,
+    pub(super) tools: &'a Toolbox,
+    pub(super) journal: Journal,
+    pub(super) state: State,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) notes: Notes,
+    /// Dollars for the tokens of one answer, where the model's price is known.
+    pub(super) price: Box<dyn Fn(&Usage) -> Option<f64>>,
+}
+
+impl World for SessionWorld<'_> {
+    fn record(&mut self, step: u32, updates: Vec<Update>) -> Result<(), Fault> {
+        let events: Vec<_> = updates.into_iter().map(|update| Event::now(step, update)).collect();
+        self.journal.append(&events).map_err(fault("cannot write the journal"))?;
+        for event in &events {
+            self.follow(&event.update);
+        }
+        Ok(())
+    }
+
+    fn checkpoint(
+        &mut self,
+        words: &StepWords,
+        changed: &Changed,
+        at: Moment,
+    ) -> Result<(), Fault> {
+        let ends = match at {
+            Moment::Step => Ends::Step,
+            Moment::Turn => Ends::Turn,
+        };
+        self.take(words, changed, ends)?;
+        self.state.activity.clear();
+        self.write_state()
+    }
+
+    async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
+        let commands = &self.session.spec.verify;
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.enter(Phase::Verifying, "")?;
+        let tree = self.checkpoints.tree().to_string();
+        let mut records = Vec::new();
+        for command in commands {
+            self.state.activity = format!("verify: {command}");
+            self.show_state();
+            let ran = self.tools.run(command, VERIFY_LIMIT, VERIFY_CAP).await.map_err(Fault)?;
+            let record = VerifyRecord {
+                command: command.clone(),
+                exit: ran.exit,
+                millis: ran.millis,
+                tree: tree.clone(),
+                output: ran.output,
+            };
+            let red = record.exit != 0;
+            records.push(record);
+            if red {
+                break;
+            }
+        }
+        self.enter(Phase::Running, "")?;
+        Ok(records)
+    }
+
+    fn inbox(&mut self) -> Result<Vec<Steer>, Fault> {
+        let inbox = self.session.inbox();
+        let waiting = inbox.peek().map_err(fault("cannot read the inbox"))?;
+        for (path, reason) in waiting.unreadable {
+            tracing::warn!(path = %path.display(), reason, "a message that cannot be read");
+        }
+        let mut steers = Vec::new();
+        for letter in waiting.letters {
+            let steer = match letter.kind {
+                Kind::Say { text, .. } | Kind::Answer { text } => {
+                    steers.push(Steer::Say { id: letter.id, text });
+                    continue;
+                }
+                Kind::Pause => Steer::Pause,
+                Kind::Stop { .. } => Steer::Stop,
+            };
+            inbox.done(&letter.id).map_err(fault("cannot clear the inbox"))?;
+            steers.push(steer);
+        }
+        Ok(steers)
+    }
+
+    fn delivered(&mut self, id: &str) -> Result<(), Fault> {
+        self.state.delivered += 1;
+        self.session.inbox().done(id).map_err(fault("cannot clear the inbox"))
+    }
+
+    fn show(&mut self, delta: Delta<'_>) {
+        let before = (self.state.activity.clone(), self.state.waiting.clone());
+        self.state.waiting = None;
+        match delta {
+            Delta::Waiting(waiting) => {
+                let event = Event::now(self.state.step, Update::Waiting(waiting.clone()));
+                if let Err(error) = self.journal.append(&[event]) {
+                    tracing::warn!(%error, "a wait is not in the journal");
+                }
+                self.state.waiting = Some(waiting.clone());
+                self.state.activity = format!("waiting: {}", waiting.reason);
+            }
+            Delta::Thought(_) => "thinking".clone_into(&mut self.state.activity),
+            Delta::Text(_) => "answering".clone_into(&mut self.state.activity),
+            Delta::Call(name) => self.state.activity = format!("calling {name}"),
+        }
+        // A tool call or two a second is all that a person can read; words stream much faster.
+        if before != (self.state.activity.clone(), self.state.waiting.clone())
+            && matches!(delta, Delta::Waiting(_) | Delta::Thought(_))
+        {
+            self.show_state();
+        }
+    }
+
+    fn busy(&mut self, titles: &[String]) {
+        self.state.activity = titles.join(", ");
+        self.show_state();
+    }
+}
+
+impl SessionWorld<'_> {
+    /// Moves to another phase, in journal and state.
+    pub(super) fn enter(&mut self, phase: Phase, reason: &str) -> Result<(), Fault> {
+        let change = self.state.move_to(phase, reason, Timestamp::now());
+        let change = change.map_err(fault("the session cannot go on"))?;
+        self.record(self.state.step, vec![Update::State(change)])?;
+        self.write_state()
+    }
+
+    /// Brings everything to rest: the last commit, phase, notes, record, index.
+    pub(super) fn settle(&mut self, rest: &Rest) -> Result<(), Fault> {
+        if let Rest::Done { summary } = rest {
+            self.state.summary.clone_from(summary);
+            let task = self.session.spec.task.lines().next().unwrap_or_default();
+            let words = StepWords {
+                step: self.state.step,
+                said: format!("{task}\n\n{summary}"),
+                calls: Vec::new(),
+            };
+            self.take(&words, &Changed::Nothing, Ends::Session)?;
+        }
+        let (phase, reason) = match rest {
+            Rest::Done { .. } => (Phase::Done, ""),
+            Rest::Failed { reason } => (Phase::Failed, reason.as_str()),
+            Rest::Paused { reason } => (Phase::Paused, reason.as_str()),
+            Rest::NeedsInput(_) => (Phase::NeedsInput, ""),
+            Rest::Stopped => (Phase::Stopped, ""),
+        };
+        self.rest(phase, reason, rest)
+    }
+
+    /// As [`SessionWorld::settle`], where the system ends us: the session is to go on later.
+    pub(super) fn interrupt(&mut self, reason: &str) -> Result<(), Fault> {
+        self.rest(Phase::Interrupted, reason, &Rest::Stopped)
+    }
+
+    fn rest(&mut self, phase: Phase, reason: &str, rest: &Rest) -> Result<(), Fault> {
+        self.enter(phase, reason)?;
+        if let Rest::NeedsInput(question) = rest {
+            self.state.question = Some(question.clone());
+        }
+        // What follows makes a person's look at the session pleasant; the session is safe without.
+        let notes = self.notes.write(&self.session.spec, &self.state, &self.checkpoints);
+        let index = self.checkpoints.rest();
+        self.checkpoints
+            .record(&mut self.state, &self.session.journal_path())
+            .map_err(fault("cannot record the session"))?;
+        self.write_state()?;
+        notes.map_err(fault("cannot write the notes"))?;
+        index.map_err(fault("cannot bring the worktree's index up to date"))
+    }
+
+    fn take(&mut self, words: &StepWords, changed: &Changed, ends: Ends) -> Result<(), Fault> {
+        let step = Step {
+            number: words.step,
+            ends,
+            words: Words { text: &words.said, titles: &words.calls },
+            changed,
+        };
+        let made = self
+            .checkpoints
+            .take(&step, &mut self.state, &self.session.journal_path())
+            .map_err(fault("the step is not committed"))?;
+        if let Some(commit) = made.commit {
+            self.notes.add(commit, words.step, self.state.usage, self.state.cost_usd);
+        }
+        match made.event {
+            Some(event) => self.record(words.step, vec![Update::Checkpoint(event)]),
+            None => Ok(()),
+        }
+    }
+
+    /// What the state shows of what has happened.
+    fn follow(&mut self, update: &Update) {
+        self.state.updated = Timestamp::now();
+        match update {
+            Update::AgentMessage(answer) => {
+                self.state.step += 1;
+                self.state.usage += answer.usage;
+                self.state.waiting = None;
+                let cost = (self.price)(&answer.usage);
+                let first = self.state.step == 1;
+                self.state.cost_usd = match (self.state.cost_usd, cost) {
+                    (Some(sum), Some(cost)) => Some(sum + cost),
+                    (None, Some(cost)) if first => Some(cost),
+                    _ => None,
+                };
+            }
+            Update::Plan(items) => self.state.plan.clone_from(items),
+            Update::Verify(record) => self.state.verify = Some(record.clone()),
+            Update::Notice(text) => self.state.notices.push(text.clone()),
+            _ => {}
+        }
+    }
+
+    fn write_state(&mut self) -> Result<(), Fault> {
+        self.state.write(&self.session.state_path()).map_err(fault("cannot write the state"))
+    }
+
+    /// For the eyes only: its loss loses nothing.
+    fn show_state(&self) {
+        if let Err(error) = self.state.write_unsynced(&self.session.state_path()) {
+            tracing::warn!(%error, "the state is not shown");
+        }
+    }
+}
+
+/// What was attempted, and why it did not work, in one line.
+fn fault<E: Error>(what: &'static str) -> impl FnOnce(E) -> Fault {
+    move |error| {
+        let Fault(why) = super::fault(error);
+        Fault(format!("{what}: {why}"))
+    }
+}

@@ -1,0 +1,197 @@
+//! The card of `status S`: one session in full.
+//!
+//! Invariant: one fact a line, its name before it; a line that has nothing to say is left out.
+
+use jiff::Timestamp;
+
+use super::text::{neutral, pad, truncate, wrap};
+use super::view::{CommitView, SessionCard, SessionView, VerifyStatus};
+use super::{Look, Tone, table, units};
+use crate::message::{PlanItem, PlanStatus};
+
+/// Columns of the names of facts.
+const NAMES: usize = 10;
+
+/// Columns of the progress bar.
+const BAR: usize = 12;
+
+/// More commits than these are counted, not listed.
+const COMMITS: usize = 12;
+
+/// One session in full.
+pub fn session(card: &SessionCard, now: Timestamp, look: &Look) -> String {
+    let SessionCard { session, plan, commits, .. } = card;
+    let mut lines = vec![headline(session, look)];
+    lines.extend(set_in(&session.task, 2, look));
+    lines.push(String::new());
+    for (name, value) in facts(card, now, look) {
+        if !value.is_empty() {
+            lines.push(format!("  {}{value}", look.paint(Tone::Faint, pad(name, NAMES))));
+        }
+    }
+    if !card.summary.is_empty() {
+        lines.extend([String::new(), format!("  {}", look.paint(Tone::Faint, "summary"))]);
+        lines.extend(set_in(&card.summary, 4, look));
+    }
+    if !card.notices.is_empty() {
+        lines.extend([String::new(), format!("  {}", look.paint(Tone::Faint, "notices"))]);
+        lines.extend(card.notices.iter().flat_map(|notice| set_in(notice, 4, look)));
+    }
+    if !plan.is_empty() {
+        lines.extend([String::new(), format!("  {}", look.paint(Tone::Faint, "plan"))]);
+        lines.extend(plan.iter().map(|item| plan_line(item, look)));
+    }
+    if !commits.is_empty() {
+        let heading = units::counted(commits.len() as u64, "commit");
+        lines.extend([String::new(), format!("  {}", look.paint(Tone::Faint, heading))]);
+        lines.extend(commit_lines(commits, now, look));
+    }
+    lines.join("\n")
+}
+
+fn headline(session: &SessionView, look: &Look) -> String {
+    let standing = table::standing(&session.state);
+    let state = look.paint(standing.tone, neutral(&session.state).replace('-', " "));
+    let id = look.paint(Tone::Strong, neutral(&session.id));
+    if look.terminal {
+        let mark = look.paint(standing.tone, look.glyph(standing.glyph, standing.ascii));
+        format!("{mark} {id}  {state}")
+    } else {
+        format!("{id}  {state}")
+    }
+}
+
+/// Text of a person or an agent, wrapped on a terminal, set in.
+fn set_in(text: &str, indent: usize, look: &Look) -> Vec<String> {
+    let room = if look.terminal { look.width.saturating_sub(indent) } else { usize::MAX };
+    let lines = text.trim().lines().map(neutral);
+    lines.flat_map(|line| wrap(&line, room)).map(|line| format!("{:indent$}{line}", "")).collect()
+}
+
+fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, String); 12] {
+    let session = &card.session;
+    let standing = table::standing(&session.state);
+    let room = look.width.saturating_sub(NAMES + 2);
+    let fit = |text: &str| match look.terminal {
+        true => truncate(&neutral(text), room, look).into_owned(),
+        false => neutral(text).into_owned(),
+    };
+    let told = |text: &Option<String>| {
+        look.paint(standing.tone, text.as_deref().map(fit).unwrap_or_default())
+    };
+    let changes = table::changes(session, false, look);
+    [
+        ("asks", if session.question.is_some() { told(&session.question) } else { String::new() }),
+        ("note", if session.note.is_some() { told(&session.note) } else { String::new() }),
+        ("now", fit(&card.activity)),
+        ("progress", progress(session, look)),
+        ("changes", if changes.is_empty() { "none".to_owned() } else { changes }),
+        ("verify", verify(session, look)),
+        ("usage", usage(session)),
+        ("model", fit(&session.model)),
+        ("sandbox", fit(&session.sandbox)),
+        ("branch", format!("{} from {}", fit(&session.branch), short(&session.base))),
+        ("worktree", session.worktree.as_deref().map_or_else(|| "removed".to_owned(), fit)),
+        ("started", times(session, now)),
+    ]
+}
+
+fn progress(session: &SessionView, look: &Look) -> String {
+    let plan = table::progress(session.progress, BAR, look);
+    let steps = units::counted(session.steps.into(), "step");
+    if plan.is_empty() { steps } else { format!("{plan} of the plan, {steps}") }
+}
+
+fn verify(session: &SessionView, look: &Look) -> String {
+    let verify = &session.verify;
+    let (glyph, ascii, word, tone) = match verify.status {
+        VerifyStatus::Passed => ("✓", "+", "passed", Tone::Good),
+        VerifyStatus::Failed => ("✗", "!", "failed", Tone::Bad),
+        VerifyStatus::None => return "unverified".to_owned(),
+    };
+    let mark = if look.terminal { format!("{} ", look.glyph(glyph, ascii)) } else { String::new() };
+    let mut line = look.paint(tone, format!("{mark}{word}"));
+    if let Some(command) = &verify.command {
+        line.push_str(&format!("  {}", neutral(command)));
+    }
+    if let Some(exit) = verify.exit {
+        line.push_str(&format!(" {} exit {exit}", dot(look)));
+    }
+    if let Some(tree) = &verify.tree {
+        line.push_str(&format!(" {} tree {}", dot(look), short(tree)));
+    }
+    line
+}
+
+fn usage(session: &SessionView) -> String {
+    let usage = session.usage;
+    if usage.input == 0 && usage.output == 0 {
+        return String::new();
+    }
+    let (input, output) = (units::tokens(usage.input), units::tokens(usage.output));
+    let cached = usage.cached.saturating_mul(100).checked_div(usage.input).unwrap_or(0);
+    let price = table::cost(session);
+    format!("{price}  {input} tokens in, {cached} % of them cached, {output} out")
+}
+
+fn times(session: &SessionView, now: Timestamp) -> String {
+    let (started, changed) = (units::ago(session.created, now), units::ago(session.updated, now));
+    format!("{started} ago, last change {changed} ago")
+}
+
+fn plan_line(item: &PlanItem, look: &Look) -> String {
+    let (glyph, ascii, tone) = match item.status {
+        PlanStatus::Pending => ("·", "-", Tone::Plain),
+        PlanStatus::Doing => ("▸", ">", Tone::Strong),
+        PlanStatus::Done => ("✓", "+", Tone::Faint),
+        PlanStatus::Dropped => ("✗", "x", Tone::Faint),
+    };
+    let mark = if look.terminal {
+        look.glyph(glyph, ascii)
+    } else {
+        match item.status {
+            PlanStatus::Pending => "pending",
+            PlanStatus::Doing => "doing  ",
+            PlanStatus::Done => "done   ",
+            PlanStatus::Dropped => "dropped",
+        }
+    };
+    let text = neutral(&item.text);
+    let text = match look.terminal {
+        true => truncate(&text, look.width.saturating_sub(6), look),
+        false => text,
+    };
+    look.paint(tone, format!("    {mark} {text}"))
+}
+
+/// The newest first, as `git log` has them.
+fn commit_lines(commits: &[CommitView], now: Timestamp, look: &Look) -> Vec<String> {
+    let shown = if look.terminal { COMMITS } else { usize::MAX };
+    let mut lines: Vec<_> = commits
+        .iter()
+        .rev()
+        .take(shown)
+        .map(|commit| {
+            let (id, age) = (short(&commit.id), units::ago(commit.time, now));
+            let room = look.width.saturating_sub(4 + id.len() + 2 + 2 + age.len());
+            let subject = neutral(&commit.subject);
+            let subject = if look.terminal { truncate(&subject, room, look) } else { subject };
+            let (id, age) = (look.paint(Tone::Ask, id), look.paint(Tone::Faint, age));
+            format!("    {id}  {subject}  {age}")
+        })
+        .collect();
+    if commits.len() > shown {
+        let more = format!("    {} {} more", look.glyph("…", ".."), commits.len() - shown);
+        lines.push(look.paint(Tone::Faint, more));
+    }
+    lines
+}
+
+fn dot(look: &Look) -> &'static str {
+    if look.terminal { look.glyph("·", "-") } else { "·" }
+}
+
+/// An object id as people see it.
+pub(crate) fn short(id: &str) -> &str {
+    id.get(..7).unwrap_or(id)
+}

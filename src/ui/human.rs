@@ -1,0 +1,421 @@
+//! Events of a session as lines for people: what `log`, `attach` and `start --attach` show.
+//!
+//! Invariant: lines depend on the events alone, in their order, so that a replayed journal reads
+//! as it did live.
+
+use std::collections::HashMap;
+
+use jiff::tz::TimeZone;
+
+use super::text::{neutral, truncate, wrap};
+use super::{Look, Tone, card, units};
+use crate::event::{Checkpoint, Event, Origin, Question, ToolEnd, Update, VerifyRecord, Waiting};
+use crate::message::{Answer, PlanItem, PlanStatus, ToolCall};
+
+/// Columns of the kind of an event: `message`, `commit`, `verify` …
+const KINDS: usize = 7;
+
+/// Of what a failed verify printed, so many last lines are shown.
+const OUTPUT_LINES: usize = 8;
+
+/// Of a message that the model reads, so many lines are shown unless all is wanted.
+const MESSAGE_LINES: usize = 12;
+
+/// Tells the events of one session, one after the other.
+#[derive(Debug)]
+pub struct Narrator {
+    look: Look,
+    zone: TimeZone,
+    all: bool,
+    running: HashMap<String, ToolCall>,
+    plan: Vec<PlanItem>,
+}
+
+/// What an event has to say: its kind, in which colour, and the text.
+struct Said {
+    kind: &'static str,
+    tone: Tone,
+    text: String,
+    /// Lines under the first, already cut to size; the rest of the text of an output.
+    below: Vec<String>,
+}
+
+impl Narrator {
+    /// For this look, in this time zone; with `all`, thoughts and whole messages too.
+    pub fn new(look: Look, zone: TimeZone, all: bool) -> Self {
+        Self { look, zone, all, running: HashMap::new(), plan: Vec::new() }
+    }
+
+    /// The lines that tell this event; none for one that says nothing to people.
+    pub fn lines(&mut self, event: &Event) -> Vec<String> {
+        let said = self.said(&event.update);
+        said.into_iter().flat_map(|said| self.layout(event, &said)).collect()
+    }
+
+    /// The calls that have begun and not ended, as one line each: for a live view.
+    pub fn running(&self) -> impl Iterator<Item = &ToolCall> {
+        self.running.values()
+    }
+
+    fn said(&mut self, update: &Update) -> Vec<Said> {
+        match update {
+            Update::UserMessage(message) => {
+                let (kind, tone) = match message.from {
+                    Origin::Task => ("task", Tone::Strong),
+                    Origin::Person => ("you", Tone::Strong),
+                    Origin::Loop => ("loop", Tone::Faint),
+                };
+                vec![Said::new(kind, tone, self.shortened(&message.text))]
+            }
+            Update::AgentMessage(answer) => self.answer(answer),
+            Update::ToolCall(call) => {
+                self.running.insert(call.id.clone(), call.clone());
+                Vec::new()
+            }
+            Update::ToolCallUpdate(end) => vec![self.tool_end(end)],
+            Update::Plan(plan) => self.plan(plan),
+            Update::Checkpoint(checkpoint) => checkpoint_said(checkpoint, &self.look),
+            Update::Verify(record) => vec![self.verify(record)],
+            Update::Question(question) => vec![asked(question)],
+            Update::State(change) => {
+                let reason = if change.reason.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", change.reason)
+                };
+                let arrow = self.look.glyph("→", "->");
+                let tone = super::table::standing(&change.to).tone;
+                let text = format!("{} {arrow} {}{reason}", change.from, change.to);
+                vec![Said::new("state", tone, text)]
+            }
+            Update::Waiting(waiting) => vec![self.waiting(waiting)],
+            Update::Notice(text) => vec![Said::new("note", Tone::Ask, text.clone())],
+            Update::Unknown => Vec::new(),
+        }
+    }
+
+    fn answer(&self, answer: &Answer) -> Vec<Said> {
+        let thought = answer.thought.trim();
+        let thought = (self.all && !thought.is_empty())
+            .then(|| Said::new("thought", Tone::Faint, thought.to_owned()));
+        let text = answer.text.trim();
+        let text = (!text.is_empty()).then(|| Said::new("says", Tone::Plain, text.to_owned()));
+        thought.into_iter().chain(text).collect()
+    }
+
+    fn tool_end(&mut self, end: &ToolEnd) -> Said {
+        let call = self.running.remove(&end.result.call_id);
+        let name = call.map_or_else(|| "tool".to_owned(), |call| call.name);
+        let tone = if end.result.is_error { Tone::Bad } else { Tone::Plain };
+        let below = match self.all {
+            true => end.result.output.lines().map(str::to_owned).collect(),
+            false => Vec::new(),
+        };
+        Said { kind: tool_kind(&name), tone, text: end.title.clone(), below }
+    }
+
+    /// What became of the plan: how far it is, and the item that moved.
+    fn plan(&mut self, plan: &[PlanItem]) -> Vec<Said> {
+        let before = std::mem::replace(&mut self.plan, plan.to_vec());
+        if before == plan {
+            return Vec::new();
+        }
+        let progress = super::view::Progress::of(plan);
+        let share = format!("{}/{}", progress.done, progress.total);
+        let moved = |item: &&PlanItem| !before.contains(item);
+        let doing = plan.iter().find(|item| item.status == PlanStatus::Doing);
+        let done = plan.iter().filter(|item| item.status == PlanStatus::Done).rfind(moved);
+        let text = match (doing, done) {
+            (Some(doing), _) => format!("{share}  {} {}", self.look.glyph("▸", ">"), doing.text),
+            (None, Some(done)) => format!("{share}  {} {}", self.look.glyph("✓", "+"), done.text),
+            (None, None) => share,
+        };
+        vec![Said::new("plan", Tone::Busy, text)]
+    }
+
+    fn verify(&self, record: &VerifyRecord) -> Said {
+        let (glyph, ascii, tone) = match record.exit {
+            0 => ("✓", "+", Tone::Good),
+            _ => ("✗", "!", Tone::Bad),
+        };
+        let dot = self.look.glyph("·", "-");
+        let took = units::duration(record.millis);
+        let text = format!(
+            "{} {} {dot} exit {} {dot} {took}",
+            self.look.glyph(glyph, ascii),
+            record.command,
+            record.exit
+        );
+        let output: Vec<_> = record.output.trim_end().lines().map(str::to_owned).collect();
+        let skipped = match (record.exit, self.all) {
+            (_, true) => 0,
+            (0, false) => output.len(),
+            _ => output.len().saturating_sub(OUTPUT_LINES),
+        };
+        Said { kind: "verify", tone, text, below: output.into_iter().skip(skipped).collect() }
+    }
+
+    fn waiting(&self, waiting: &Waiting) -> Said {
+        let time = waiting.until.to_zoned(self.zone.clone()).strftime("%H:%M:%S");
+        let text = format!("{}; try {} at {time}", waiting.reason, waiting.attempt);
+        Said::new("waits", Tone::Ask, text)
+    }
+
+    /// A message to the model can be as long as a whole output: people get its beginning.
+    fn shortened(&self, text: &str) -> String {
+        let lines: Vec<_> = text.trim().lines().collect();
+        if self.all || lines.len() <= MESSAGE_LINES {
+            return lines.join("\n");
+        }
+        let kept = &lines[..MESSAGE_LINES - 1];
+        format!(
+            "{}\n(and {})",
+            kept.join("\n"),
+            units::counted((lines.len() - kept.len()) as u64, "line")
+        )
+    }
+
+    /// `14:23:15  step 3  bash     cargo test · exit 1 · 3.2 s`, further lines set in under the text.
+    fn layout(&self, event: &Event, said: &Said) -> Vec<String> {
+        let look = &self.look;
+        let time = event.time.to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string();
+        let step = match event.step {
+            0 => "start".to_owned(),
+            step => format!("step {step}"),
+        };
+        let head = format!("{time}  {step:<7}");
+        let kind = format!("{:<KINDS$}", said.kind);
+        let indent = head.len() + 2 + KINDS + 2;
+        let room =
+            if look.terminal { look.width.saturating_sub(indent).max(20) } else { usize::MAX };
+        let texts = said.text.trim().lines().flat_map(|line| wrap(&neutral(line), room));
+        let below = said.below.iter().map(|line| truncate(&neutral(line), room, look).into_owned());
+        let below = below.map(|line| look.paint(Tone::Faint, line));
+        let text_tone = if said.tone == Tone::Bad || said.tone == Tone::Faint {
+            said.tone
+        } else {
+            Tone::Plain
+        };
+        let texts = texts.map(|line| look.paint(text_tone, line));
+        let head = format!("{}  {}", look.paint(Tone::Faint, head), look.paint(said.tone, kind));
+        let mut lines = Vec::new();
+        for (at, line) in texts.chain(below).enumerate() {
+            let line = match at {
+                0 => format!("{head}  {line}"),
+                _ => format!("{:indent$}{line}", ""),
+            };
+            lines.push(line.trim_end().to_owned());
+        }
+        if lines.is_empty() {
+            lines.push(head.trim_end().to_owned());
+        }
+        lines
+    }
+}
+
+impl Said {
+    fn new(kind: &'static str, tone: Tone, text: String) -> Self {
+        Self { kind, tone, text, below: Vec::new() }
+    }
+}
+
+/// Our own tools by name; any other, of which there may be any number, in one word.
+fn tool_kind(name: &str) -> &'static str {
+    let ours = ["bash", "read", "edit", "write", "search", "plan", "ask", "finish"];
+    ours.into_iter().find(|ours| *ours == name).unwrap_or("tool")
+}
+
+fn checkpoint_said(checkpoint: &Checkpoint, look: &Look) -> Vec<Said> {
+    let Checkpoint { commit, tree, subject, paths, insertions, deletions, left_out } = checkpoint;
+    let (kind, id) = match commit {
+        Some(commit) => ("commit", commit),
+        None => ("tree", tree),
+    };
+    let (dot, minus) =
+        (look.glyph("·", "-"), if look.terminal { look.glyph("−", "-") } else { "-" });
+    let files = units::counted(paths.len() as u64, "file");
+    let text =
+        format!("{}  {subject} {dot} {files} +{insertions} {minus}{deletions}", card::short(id));
+    let mut said = vec![Said::new(kind, Tone::Good, text)];
+    if !left_out.is_empty() {
+        let text = format!("left out of the commit:\n{}", left_out.join("\n"));
+        said.push(Said::new("note", Tone::Ask, text));
+    }
+    said
+}
+
+fn asked(question: &Question) -> Said {
+    let mut text = question.text.clone();
+    for (at, option) in question.options.iter().enumerate() {
+        text.push_str(&format!("\n{}. {option}", at + 1));
+    }
+    Said::new("asks", Tone::Ask, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{StateChange, UserMessage};
+    use crate::message::{StopReason, ToolResult, Usage};
+
+    const TERMINAL: Look = Look { terminal: true, colour: false, unicode: true, width: 80 };
+
+    fn told(look: Look, all: bool, updates: Vec<(u32, Update)>) -> String {
+        let mut narrator = Narrator::new(look, TimeZone::UTC, all);
+        let time = "2026-11-22T14:23:15Z".parse().unwrap();
+        let events =
+            updates.into_iter().map(|(step, update)| Event { format: 1, time, step, update });
+        let lines: Vec<_> = events.flat_map(|event| narrator.lines(&event)).collect();
+        lines.join("\n")
+    }
+
+    fn answer(text: &str, thought: &str) -> Update {
+        Update::AgentMessage(Answer {
+            text: text.to_owned(),
+            thought: thought.to_owned(),
+            calls: Vec::new(),
+            stop: StopReason::ToolUse,
+            usage: Usage::default(),
+            raw: None,
+        })
+    }
+
+    fn call(id: &str, name: &str) -> Update {
+        Update::ToolCall(ToolCall {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            arguments: "{}".to_owned(),
+        })
+    }
+
+    fn end(id: &str, title: &str, is_error: bool) -> Update {
+        let result =
+            ToolResult { call_id: id.to_owned(), output: "all of it".to_owned(), is_error };
+        Update::ToolCallUpdate(ToolEnd { result, title: title.to_owned(), millis: 3_200 })
+    }
+
+    fn story() -> Vec<(u32, Update)> {
+        let item = |text: &str, status| PlanItem { text: text.to_owned(), status };
+        vec![
+            (
+                0,
+                Update::UserMessage(UserMessage {
+                    from: Origin::Task,
+                    text: "Add a limit".to_owned(),
+                    inbox_id: None,
+                }),
+            ),
+            (
+                1,
+                answer(
+                    "I look at the endpoint first, and then at how the other endpoints do this.",
+                    "hm",
+                ),
+            ),
+            (1, call("c1", "bash")),
+            (1, call("c2", "mcp__db__query")),
+            (1, end("c1", "cargo test · exit 1 · 3.2 s", true)),
+            (1, end("c2", "query users", false)),
+            (
+                2,
+                Update::Plan(vec![
+                    item("look", PlanStatus::Done),
+                    item("write the limiter", PlanStatus::Doing),
+                ]),
+            ),
+            (
+                2,
+                Update::Checkpoint(Checkpoint {
+                    commit: Some("a1b2c3d4e5f6".to_owned()),
+                    tree: "t".to_owned(),
+                    subject: "Add the limiter".to_owned(),
+                    paths: vec!["a".to_owned(), "b".to_owned()],
+                    insertions: 10,
+                    deletions: 3,
+                    left_out: vec!["big.bin: 12 MiB, over agent.maxFileSize".to_owned()],
+                }),
+            ),
+            (
+                2,
+                Update::Verify(VerifyRecord {
+                    command: "cargo test".to_owned(),
+                    exit: 101,
+                    millis: 12_000,
+                    tree: "t".to_owned(),
+                    output: "test limit ... FAILED\n".to_owned(),
+                }),
+            ),
+            (
+                3,
+                Update::Waiting(Waiting {
+                    reason: "429 rate limited".to_owned(),
+                    attempt: 2,
+                    until: "2026-11-22T14:24:00Z".parse().unwrap(),
+                }),
+            ),
+            (
+                3,
+                Update::Question(Question {
+                    text: "Which store?".to_owned(),
+                    options: vec!["Redis".to_owned(), "memory".to_owned()],
+                    call_id: None,
+                }),
+            ),
+            (
+                3,
+                Update::State(StateChange {
+                    from: "running".to_owned(),
+                    to: "needs-input".to_owned(),
+                    reason: String::new(),
+                    usage: Usage::default(),
+                }),
+            ),
+            (3, Update::Unknown),
+        ]
+    }
+
+    #[test]
+    fn a_story_on_a_terminal() {
+        let expected = "
+14:23:15  start    task     Add a limit
+14:23:15  step 1   says     I look at the endpoint first, and then at how the
+                            other endpoints do this.
+14:23:15  step 1   bash     cargo test · exit 1 · 3.2 s
+14:23:15  step 1   tool     query users
+14:23:15  step 2   plan     1/2  ▸ write the limiter
+14:23:15  step 2   commit   a1b2c3d  Add the limiter · 2 files +10 −3
+14:23:15  step 2   note     left out of the commit:
+                            big.bin: 12 MiB, over agent.maxFileSize
+14:23:15  step 2   verify   ✗ cargo test · exit 101 · 12 s
+                            test limit ... FAILED
+14:23:15  step 3   waits    429 rate limited; try 2 at 14:24:00
+14:23:15  step 3   asks     Which store?
+                            1. Redis
+                            2. memory
+14:23:15  step 3   state    running → needs-input
+";
+        assert_eq!(told(TERMINAL, false, story()), expected.trim_matches('\n'));
+    }
+
+    #[test]
+    fn with_all_thoughts_and_outputs_are_shown() {
+        let said = told(TERMINAL, true, story());
+        assert!(said.contains("step 1   thought  hm"), "{said}");
+        assert!(said.contains("exit 1 · 3.2 s\n                            all of it\n"), "{said}");
+    }
+
+    #[test]
+    fn what_an_agent_says_can_do_nothing_to_a_terminal() {
+        let said = told(TERMINAL, false, vec![(1, answer("ok\x1b]0;title\x07\rgone\u{202e}", ""))]);
+        assert_eq!(said, "14:23:15  step 1   says     ok^[]0;title^G^Mgone<U+202E>");
+    }
+
+    #[test]
+    fn long_messages_to_the_model_are_shortened() {
+        let text = (1..=40).map(|n| format!("line {n}\n")).collect();
+        let message = UserMessage { from: Origin::Loop, text, inbox_id: None };
+        let said = told(Look::PLAIN, false, vec![(1, Update::UserMessage(message))]);
+        assert_eq!(said.lines().count(), 12);
+        assert!(said.ends_with("(and 29 lines)"), "{said}");
+    }
+}

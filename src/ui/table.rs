@@ -1,0 +1,480 @@
+//! The table of `list`: one session a row, what matters first, as wide as the terminal.
+//!
+//! Invariant: columns are aligned by display width; piped, nothing is shortened, left out or
+//! ornamented, so that a script sees the same whatever the terminal.
+
+use jiff::Timestamp;
+
+use super::text::{neutral, pad, truncate};
+use super::view::{Progress, SessionView, VerifyStatus};
+use super::{Look, Tone, units, width};
+
+/// How a state is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Place in the list: what a person should look at first has the lowest.
+    pub rank: u8,
+    /// Its mark.
+    pub glyph: &'static str,
+    /// Its mark where only ASCII can be shown.
+    pub ascii: &'static str,
+    /// Its colour.
+    pub tone: Tone,
+}
+
+/// How a state is shown; one that we do not know gets a mark that says so.
+pub fn standing(state: &str) -> Standing {
+    let (rank, glyph, ascii, tone) = match state {
+        "running" => (0, "●", "*", Tone::Busy),
+        "verifying" => (0, "◍", "*", Tone::Busy),
+        "needs-input" => (1, "◐", "?", Tone::Ask),
+        "failed" => (2, "✗", "!", Tone::Bad),
+        "interrupted" => (2, "◌", "!", Tone::Bad),
+        "paused" => (3, "◫", "=", Tone::Ask),
+        "done" => (4, "✓", "+", Tone::Good),
+        "queued" => (5, "○", ".", Tone::Plain),
+        "stopped" => (6, "■", "x", Tone::Faint),
+        "landed" => (7, "◆", "+", Tone::Faint),
+        "archived" => (8, "·", "-", Tone::Faint),
+        _ => (3, "?", "?", Tone::Plain),
+    };
+    Standing { rank, glyph, ascii, tone }
+}
+
+/// What stands between two columns.
+const GAP: usize = 2;
+
+/// Columns of a full progress bar.
+const BAR: usize = 8;
+
+/// A session's id is never cut below this.
+const LEAST_SESSION: usize = 5;
+
+/// A note gets a line of its own where fewer columns than this are left beside it.
+const LEAST_NOTE: usize = 16;
+
+/// The table of these sessions, in their order. Empty for none.
+pub fn sessions(sessions: &[SessionView], now: Timestamp, look: &Look) -> String {
+    if sessions.is_empty() {
+        return String::new();
+    }
+    let layout = Layout::fitting(sessions, now, look);
+    let rows: Vec<_> = sessions.iter().map(|session| layout.row(session, now, look)).collect();
+    let header = layout.header();
+    let widths = widths(&header, &rows);
+    let mut out = String::new();
+    if look.terminal {
+        out.push_str("  ");
+    }
+    out.push_str(&line(&header, &widths, None, look));
+    out.push('\n');
+    for (session, row) in sessions.iter().zip(rows) {
+        out.push_str(&layout.line(session, &row, &widths, look));
+        out.push('\n');
+    }
+    out
+}
+
+/// Any other listing: these columns, aligned; the last one is cut where a terminal ends.
+pub fn plain(header: &[&str], rows: &[Vec<String>], look: &Look) -> String {
+    let cell = |text: &str, tone| (neutral(text).into_owned(), tone);
+    let header: Vec<_> = header.iter().map(|name| cell(name, Tone::Faint)).collect();
+    let rows: Vec<Vec<Cell>> =
+        rows.iter().map(|row| row.iter().map(|text| cell(text, Tone::Plain)).collect()).collect();
+    let widths = widths(&header, &rows);
+    let mut out = String::new();
+    for row in [header].into_iter().chain(rows) {
+        let mut row = row;
+        let taken: usize = widths.iter().rev().skip(1).map(|columns| columns + GAP).sum();
+        if let Some(last) = row.last_mut().filter(|_| look.terminal) {
+            let room = look.width.saturating_sub(taken);
+            last.0 = truncate(&last.0, room, look).into_owned();
+        }
+        out.push_str(&line(&row, &widths, None, look));
+        out.push('\n');
+    }
+    out
+}
+
+/// Which columns are shown, and how long each may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Layout {
+    session: usize,
+    bar: usize,
+    short_changes: bool,
+    cost: bool,
+    verify: bool,
+    changes: bool,
+    age: bool,
+    progress: bool,
+}
+
+/// A cell and its colour.
+type Cell = (String, Tone);
+
+impl Layout {
+    const FULL: Self = Self {
+        session: usize::MAX,
+        bar: BAR,
+        short_changes: false,
+        cost: true,
+        verify: true,
+        changes: true,
+        age: true,
+        progress: true,
+    };
+
+    /// The layout that keeps most and still fits: what matters least is given up first.
+    fn fitting(sessions: &[SessionView], now: Timestamp, look: &Look) -> Self {
+        let mut layout = Self::FULL;
+        if !look.terminal {
+            return layout;
+        }
+        let taken = |layout: &Self| {
+            let rows = sessions.iter().map(|session| layout.row(session, now, look));
+            let widths = widths(&layout.header(), &rows.collect::<Vec<_>>());
+            2 + widths.iter().sum::<usize>() + GAP * (widths.len() - 1)
+        };
+        let sacrifices: [fn(&mut Self); 8] = [
+            |layout| layout.short_changes = true,
+            |layout| layout.bar = 5,
+            |layout| layout.bar = 0,
+            |layout| layout.verify = false,
+            |layout| layout.cost = false,
+            |layout| layout.changes = false,
+            |layout| layout.age = false,
+            |layout| layout.progress = false,
+        ];
+        for sacrifice in sacrifices {
+            if taken(&layout) <= look.width {
+                return layout;
+            }
+            sacrifice(&mut layout);
+            // A name that is a little too long is cut rather than a column given up.
+            let over = taken(&layout).saturating_sub(look.width);
+            let longest = sessions.iter().map(|session| width(&session.id)).max().unwrap_or(0);
+            if over > 0 && layout.bar == 0 && longest.saturating_sub(over) >= 24 {
+                layout.session = longest - over;
+            }
+        }
+        let over = taken(&layout).saturating_sub(look.width);
+        if over > 0 {
+            let longest = sessions.iter().map(|session| width(&session.id)).max().unwrap_or(0);
+            layout.session = longest.saturating_sub(over).max(LEAST_SESSION);
+        }
+        layout
+    }
+
+    fn header(&self) -> Vec<Cell> {
+        let columns = [
+            (true, "SESSION"),
+            (true, "STATE"),
+            (self.progress, "PROGRESS"),
+            (self.changes, "CHANGES"),
+            (self.verify, "VERIFY"),
+            (self.cost, "COST"),
+            (self.age, "AGE"),
+        ];
+        let shown = columns.into_iter().filter(|(shown, _)| *shown);
+        let progress_is_short = self.bar == 0;
+        shown
+            .map(|(_, name)| match name {
+                "PROGRESS" if progress_is_short => ("PLAN".to_owned(), Tone::Faint),
+                name => (name.to_owned(), Tone::Faint),
+            })
+            .collect()
+    }
+
+    fn row(&self, session: &SessionView, now: Timestamp, look: &Look) -> Vec<Cell> {
+        let standing = standing(&session.state);
+        let id = neutral(&session.id);
+        let state =
+            if look.terminal { session.state.replace('-', " ") } else { session.state.clone() };
+        let begun = session.steps > 0;
+        let cell = |text: String, tone: Tone| match (text.is_empty(), look.terminal) {
+            (true, false) => ("-".to_owned(), tone),
+            _ => (text, tone),
+        };
+        let columns = [
+            (true, cell(truncate(&id, self.session, look).into_owned(), Tone::Strong)),
+            (true, cell(neutral(&state).into_owned(), standing.tone)),
+            (self.progress, cell(progress(session.progress, self.bar, look), standing.tone)),
+            (self.changes, cell(changes(session, self.short_changes, look), Tone::Plain)),
+            (self.verify, verify(session, begun, look)),
+            (self.cost, cell(cost(session), Tone::Plain)),
+            (self.age, cell(units::ago(session.created, now), Tone::Plain)),
+        ];
+        columns.into_iter().filter(|(shown, _)| *shown).map(|(_, cell)| cell).collect()
+    }
+
+    /// A row, its mark before it and its note behind it.
+    fn line(&self, session: &SessionView, row: &[Cell], widths: &[usize], look: &Look) -> String {
+        let standing = standing(&session.state);
+        let note = session.question.as_ref().or(session.note.as_ref()).map(|note| neutral(note));
+        let note = note.as_deref().unwrap_or_default().trim();
+        if !look.terminal {
+            return line(row, widths, Some(note).filter(|note| !note.is_empty()), look);
+        }
+        let mark = look.paint(standing.tone, look.glyph(standing.glyph, standing.ascii));
+        let taken = 2 + widths.iter().sum::<usize>() + GAP * widths.len();
+        let room = look.width.saturating_sub(taken);
+        if note.is_empty() {
+            format!("{mark} {}", line(row, widths, None, look))
+        } else if room >= LEAST_NOTE.min(width(note)) {
+            let note = look.paint(standing.tone, truncate(note, room, look));
+            format!("{mark} {}", line(row, widths, Some(&note), look))
+        } else {
+            let note = truncate(note, look.width.saturating_sub(4), look);
+            let hook = look.paint(Tone::Faint, look.glyph("└", "`"));
+            let note = look.paint(standing.tone, note);
+            format!("{mark} {}\n  {hook} {note}", line(row, widths, None, look))
+        }
+    }
+}
+
+fn widths(header: &[Cell], rows: &[Vec<Cell>]) -> Vec<usize> {
+    let column = |at: usize| {
+        let cells = rows.iter().map(|row| width(&row[at].0));
+        cells.chain([width(&header[at].0)]).max().unwrap_or(0)
+    };
+    (0..header.len()).map(column).collect()
+}
+
+/// The cells, padded to their columns; nothing is padded at the end of the line.
+fn line(cells: &[Cell], widths: &[usize], note: Option<&str>, look: &Look) -> String {
+    let mut out = String::new();
+    for (at, ((text, tone), columns)) in cells.iter().zip(widths).enumerate() {
+        let is_last = at + 1 == cells.len() && note.is_none();
+        let padding = if is_last { 0 } else { columns.saturating_sub(width(text)) + GAP };
+        out.push_str(&look.paint(*tone, text));
+        out.push_str(&" ".repeat(padding));
+    }
+    out.push_str(note.unwrap_or_default());
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// `███████░ 5/6` where there is room for a bar, else `5/6`; empty without a plan.
+pub(crate) fn progress(Progress { done, total }: Progress, bar: usize, look: &Look) -> String {
+    if total == 0 {
+        return String::new();
+    }
+    let share = format!("{done}/{total}");
+    if bar == 0 || !look.terminal {
+        return share;
+    }
+    // Full only when all is done, and never empty once something is.
+    let full = match (done * bar / total, done) {
+        (0, 1..) => 1,
+        (full, _) => full.min(bar),
+    };
+    let (filled, rest) = (look.glyph("█", "#"), look.glyph("░", "-"));
+    format!("{}{} {share}", filled.repeat(full), rest.repeat(bar - full))
+}
+
+/// `4 files +182 −12`, or `4f +182 −12` where room is short; empty when nothing has changed.
+pub(crate) fn changes(session: &SessionView, is_short: bool, look: &Look) -> String {
+    let SessionView { files, insertions, deletions, .. } = *session;
+    if files == 0 {
+        return String::new();
+    }
+    let minus = if look.terminal { look.glyph("−", "-") } else { "-" };
+    let files = if is_short {
+        format!("{files}f")
+    } else {
+        // One file is padded to the width of many, so that the counts of lines stand in line.
+        pad(&units::counted(files, "file"), "0 files".len())
+    };
+    let added = if insertions > 0 { format!(" +{insertions}") } else { String::new() };
+    let removed = if deletions > 0 { format!(" {minus}{deletions}") } else { String::new() };
+    format!("{files}{added}{removed}").trim_end().to_owned()
+}
+
+fn verify(session: &SessionView, begun: bool, look: &Look) -> Cell {
+    let (glyph, ascii, word, tone) = match session.verify.status {
+        VerifyStatus::Passed => ("✓", "+", "passed", Tone::Good),
+        VerifyStatus::Failed => ("✗", "!", "failed", Tone::Bad),
+        VerifyStatus::None if begun => ("–", "-", "-", Tone::Faint),
+        VerifyStatus::None => ("", "", "-", Tone::Plain),
+    };
+    let text = if look.terminal { look.glyph(glyph, ascii) } else { word };
+    (text.to_owned(), tone)
+}
+
+/// The price; nothing before the first answer, when there is nothing to pay.
+pub(crate) fn cost(session: &SessionView) -> String {
+    let usage = session.usage;
+    if usage.input == 0 && usage.output == 0 { String::new() } else { units::cost(usage.cost_usd) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::ui::view::{UsageView, VerifyView, sort_by_attention};
+
+    const TERMINAL: Look = Look { terminal: true, colour: false, unicode: true, width: 120 };
+
+    pub(crate) fn now() -> Timestamp {
+        "2026-11-22T15:00:00Z".parse().unwrap()
+    }
+
+    fn minutes_ago(minutes: i64) -> Timestamp {
+        now() - jiff::SignedDuration::from_mins(minutes)
+    }
+
+    pub(crate) fn session(id: &str, state: &str, age: i64) -> SessionView {
+        let name = id.rsplit_once('-').map_or(id, |(name, _)| name).to_owned();
+        SessionView {
+            id: id.to_owned(),
+            branch: format!("agent/{name}"),
+            worktree: Some(format!("/home/ada/shop.worktrees/{name}")),
+            name,
+            task: "Add rate limiting to the login endpoint".to_owned(),
+            state: state.to_owned(),
+            base: "1111111111111111111111111111111111111111".to_owned(),
+            head: "2222222222222222222222222222222222222222".to_owned(),
+            steps: 0,
+            progress: Progress::default(),
+            files: 0,
+            insertions: 0,
+            deletions: 0,
+            verify: VerifyView::default(),
+            usage: UsageView::default(),
+            sandbox: "none".to_owned(),
+            created: minutes_ago(age),
+            updated: minutes_ago(0),
+            question: None,
+            note: None,
+            model: "anthropic/claude".to_owned(),
+        }
+    }
+
+    pub(crate) fn worked(
+        view: SessionView,
+        (done, total): (usize, usize),
+        (files, insertions): (u64, u64),
+        verify: VerifyStatus,
+        cost_usd: Option<f64>,
+    ) -> SessionView {
+        SessionView {
+            steps: 14,
+            progress: Progress { done, total },
+            files,
+            insertions,
+            verify: VerifyView { status: verify, ..VerifyView::default() },
+            usage: UsageView { input: 120_000, cached: 108_000, output: 4_100, cost_usd },
+            ..view
+        }
+    }
+
+    fn board() -> Vec<SessionView> {
+        use VerifyStatus::{None as Unverified, Passed};
+        let mut sessions = vec![
+            session("upgrade-axum-x0sn", "queued", 1),
+            SessionView {
+                question: Some("which Postgres version?".to_owned()),
+                ..worked(
+                    session("fix-flaky-ci-2mq8", "needs-input", 3),
+                    (1, 4),
+                    (1, 3),
+                    Unverified,
+                    Some(0.08),
+                )
+            },
+            SessionView {
+                note: Some("conflicts with add-rate-limiting".to_owned()),
+                ..worked(session("docs-for-api-k91d", "done", 60), (4, 4), (9, 640), Passed, None)
+            },
+            worked(
+                session("add-rate-limiting-7f3k", "running", 12),
+                (5, 6),
+                (4, 182),
+                Passed,
+                Some(0.41),
+            ),
+        ];
+        sort_by_attention(&mut sessions);
+        sessions
+    }
+
+    #[track_caller]
+    fn assert_table(look: Look, expected: &str) {
+        let table = sessions(&board(), now(), &look);
+        assert_eq!(table.trim_end(), expected.trim_matches('\n'), "\n{table}");
+        if look.terminal {
+            assert!(table.lines().all(|line| width(line) <= look.width), "\n{table}");
+        }
+    }
+
+    #[test]
+    fn a_wide_terminal_shows_all() {
+        assert_table(TERMINAL, "
+  SESSION                 STATE        PROGRESS      CHANGES       VERIFY  COST   AGE
+● add-rate-limiting-7f3k  running      ██████░░ 5/6  4 files +182  ✓       $0.41  12m
+◐ fix-flaky-ci-2mq8       needs input  ██░░░░░░ 1/4  1 file  +3    –       $0.08  3m   which Postgres version?
+✓ docs-for-api-k91d       done         ████████ 4/4  9 files +640  ✓       ?      1h   conflicts with add-rate-limiting
+○ upgrade-axum-x0sn       queued                                                  1m
+");
+    }
+
+    #[test]
+    fn eighty_columns_suffice() {
+        assert_table(
+            Look { width: 80, ..TERMINAL },
+            "
+  SESSION                 STATE        PROGRESS      CHANGES  VERIFY  COST   AGE
+● add-rate-limiting-7f3k  running      ██████░░ 5/6  4f +182  ✓       $0.41  12m
+◐ fix-flaky-ci-2mq8       needs input  ██░░░░░░ 1/4  1f +3    –       $0.08  3m
+  └ which Postgres version?
+✓ docs-for-api-k91d       done         ████████ 4/4  9f +640  ✓       ?      1h
+  └ conflicts with add-rate-limiting
+○ upgrade-axum-x0sn       queued                                             1m
+",
+        );
+    }
+
+    #[test]
+    fn twenty_columns_hold() {
+        assert_table(
+            Look { width: 20, unicode: false, ..TERMINAL },
+            "
+  SESSION  STATE
+* add..    running
+? fix..    needs input
+  ` which Postgres..
++ doc..    done
+  ` conflicts with..
+. upg..    queued
+",
+        );
+    }
+
+    #[test]
+    fn piped_it_is_whole_and_without_ornament() {
+        assert_table(Look { width: 40, ..Look::PLAIN }, "
+SESSION                 STATE        PROGRESS  CHANGES       VERIFY  COST   AGE
+add-rate-limiting-7f3k  running      5/6       4 files +182  passed  $0.41  12m
+fix-flaky-ci-2mq8       needs-input  1/4       1 file  +3    -       $0.08  3m   which Postgres version?
+docs-for-api-k91d       done         4/4       9 files +640  passed  ?      1h   conflicts with add-rate-limiting
+upgrade-axum-x0sn       queued       -         -             -       -      1m
+");
+    }
+
+    #[test]
+    fn a_bar_is_full_only_when_all_is_done() {
+        let bar = |done, total| progress(Progress { done, total }, 4, &TERMINAL);
+        let bars = [bar(0, 9), bar(1, 9), bar(8, 9), bar(9, 9), bar(0, 0)];
+        assert_eq!(bars, ["░░░░ 0/9", "█░░░ 1/9", "███░ 8/9", "████ 9/9", ""]);
+    }
+
+    #[test]
+    fn hostile_text_stays_in_its_cell() {
+        let hostile = SessionView {
+            question: Some("a\nb\x1b[2J".to_owned()),
+            ..session("evil\u{202e}-abcd", "needs-input", 1)
+        };
+        let table = sessions(&[hostile], now(), &TERMINAL);
+        assert_eq!(table.lines().count(), 2);
+        assert!(table.contains("evil<U+202E>-abcd") && table.contains("a b^[[2J"), "{table}");
+    }
+}

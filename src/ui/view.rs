@@ -1,0 +1,154 @@
+//! What a session looks like from outside: plain values that table, card and JSON share.
+//!
+//! Invariant: nothing here is formatted, and the fields and their order are format 1 of
+//! `list --json` and `status --json`; one may be added, none renamed or removed.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::message::PlanItem;
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SessionView {
+    /// The id, unique across machines.
+    pub id: String,
+    /// The name: the last part of the branch.
+    pub name: String,
+    /// The task, as given.
+    pub task: String,
+    /// The state's name: `running`, `needs-input` …
+    pub state: String,
+    /// The branch, without `refs/heads/`.
+    pub branch: String,
+    /// The worktree's folder; none when it is removed.
+    pub worktree: Option<String>,
+    /// The commit it began at.
+    pub base: String,
+    /// The tip of the branch.
+    pub head: String,
+    /// Steps taken.
+    pub steps: u32,
+    /// How far the plan is.
+    pub progress: Progress,
+    /// Files changed since the base.
+    pub files: u64,
+    /// Lines added since the base.
+    pub insertions: u64,
+    /// Lines removed since the base.
+    pub deletions: u64,
+    /// What the last verify said.
+    pub verify: VerifyView,
+    /// Tokens and price.
+    pub usage: UsageView,
+    /// The level of containment: `full`, `reduced`, `none`.
+    pub sandbox: String,
+    /// When it was started.
+    pub created: Timestamp,
+    /// When it last changed.
+    pub updated: Timestamp,
+    /// What it waits to be told.
+    pub question: Option<String>,
+    /// What else a person should know in a line: why it stopped, what it waits for.
+    #[serde(skip)]
+    pub note: Option<String>,
+    /// The model, as `provider/model`.
+    #[serde(skip)]
+    pub model: String,
+}
+
+/// How far a plan is; `0/0` without one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// Items finished.
+    pub done: usize,
+    /// Items there are, without dropped ones.
+    pub total: usize,
+}
+
+/// What verify said of the tree that is now at the tip.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct VerifyView {
+    /// How it ended.
+    pub status: VerifyStatus,
+    /// The command that decided: the first that failed, else the last.
+    pub command: Option<String>,
+    /// Its exit code.
+    pub exit: Option<i32>,
+    /// The tree it ran on.
+    pub tree: Option<String>,
+}
+
+/// How verify ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VerifyStatus {
+    /// Each command exited with 0.
+    Passed,
+    /// One did not.
+    Failed,
+    /// None ran on this tree.
+    #[default]
+    None,
+}
+
+/// Tokens and price.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct UsageView {
+    /// Input tokens, cached ones included.
+    pub input: u64,
+    /// Of these, read from the provider's cache.
+    pub cached: u64,
+    /// Output tokens.
+    pub output: u64,
+    /// The price; none when it is not known.
+    pub cost_usd: Option<f64>,
+}
+
+/// One session in full, for `status`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionCard {
+    /// The session.
+    pub session: SessionView,
+    /// Its plan.
+    pub plan: Vec<PlanItem>,
+    /// The commits since the base, oldest first.
+    pub commits: Vec<CommitView>,
+    /// What it is doing now, in one line; may be empty.
+    pub activity: String,
+    /// What the agent said at the end; may be empty.
+    pub summary: String,
+    /// What a person should know.
+    pub notices: Vec<String>,
+}
+
+/// One commit of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CommitView {
+    /// Its id.
+    pub id: String,
+    /// First line of its message.
+    pub subject: String,
+    /// When it was made.
+    pub time: Timestamp,
+}
+
+impl Progress {
+    /// How far this plan is.
+    pub fn of(plan: &[PlanItem]) -> Self {
+        use crate::message::PlanStatus::{Done, Dropped};
+        let count = |wanted: fn(&PlanItem) -> bool| plan.iter().filter(|item| wanted(item)).count();
+        Self {
+            done: count(|item| item.status == Done),
+            total: count(|item| item.status != Dropped),
+        }
+    }
+}
+
+/// What a person should look at first comes first; within that, the newest.
+pub fn sort_by_attention(sessions: &mut [SessionView]) {
+    sessions.sort_by(|a, b| {
+        let rank = |session: &SessionView| super::table::standing(&session.state).rank;
+        rank(a).cmp(&rank(b)).then(b.created.cmp(&a.created)).then(a.id.cmp(&b.id))
+    });
+}
