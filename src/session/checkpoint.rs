@@ -15,9 +15,9 @@ use std::path::Path;
 
 use super::record::{Record, RecordError, Recorder};
 use super::spec::Spec;
-use crate::config::CommitStrategy;
 use super::state::{Changes, State};
 use super::subject::{self, Words};
+use crate::config::CommitStrategy;
 use crate::event;
 use crate::file::Changed;
 use crate::git::{
@@ -37,6 +37,8 @@ pub struct Checkpoints {
     head: ObjectId,
     /// What holds the tree that was taken last: `head`, or a snapshot commit on top of it.
     code: ObjectId,
+    /// The state in the record that this began behind.
+    recorded: Option<State>,
 }
 
 /// What has just ended.
@@ -133,9 +135,10 @@ impl Checkpoints {
         let head = repo.ref_id(&branch)?.ok_or(CheckpointError::BranchGone { branch })?;
         let who = repo.identity().map_err(CheckpointError::Identity)?;
         let recorder = Recorder::open(&repo, &spec.id)?;
-        let code = match recorder.tip() {
-            Some(tip) => {
-                let code = Record::read(&repo, tip)?.code;
+        let record = recorder.tip().map(|tip| Record::read(&repo, tip)).transpose()?;
+        let code = match &record {
+            Some(Record { code, .. }) => {
+                let code = *code;
                 // Held back on top of the branch as it is; otherwise somebody has moved it, and
                 // it is theirs to say what the session goes on from.
                 let on_top = code == head || repo.read_commit(code)?.parents.first() == Some(&head);
@@ -146,7 +149,23 @@ impl Checkpoints {
         let tree = repo.tree_of(code)?;
         let snapshot = Snapshot::open(&repo, tree, max_file_size)?;
         let base_tree = repo.tree_of(repo.resolve_commit(&spec.base.commit)?)?;
-        Ok(Self { repo, spec, who, snapshot, recorder, base_tree, head, code })
+        let recorded = record.map(|record| record.state);
+        Ok(Self { repo, spec, who, snapshot, recorder, base_tree, head, code, recorded })
+    }
+
+    /// Finishes what a crash cut between the move of the refs and the state's file: brings what
+    /// the last record knows better up to it. Called once, behind [`Checkpoints::open`].
+    pub fn catch_up(&self, state: &mut State) {
+        let Some(recorded) = self.recorded.as_ref().filter(|it| it.recorded > state.recorded)
+        else {
+            return;
+        };
+        state.step = state.step.max(recorded.step);
+        state.recorded = recorded.recorded;
+        state.changes = recorded.changes;
+        state.head.clone_from(&recorded.head);
+        state.tree.clone_from(&recorded.tree);
+        state.left_out.clone_from(&recorded.left_out);
     }
 
     /// The branch's commit.
@@ -225,8 +244,8 @@ impl Checkpoints {
     /// what is true. For when the session rests.
     ///
     /// # Errors
-    /// The index is locked or cannot be written.
-    pub fn rest(&mut self) -> Result<(), CheckpointError> {
+    /// Another git process holds the index locked, or it cannot be written.
+    pub fn rest(&self) -> Result<(), CheckpointError> {
         Ok(self.snapshot.refresh_worktree_index()?)
     }
 
@@ -466,6 +485,8 @@ mod tests {
                 (bench.git.id("agent/add-rate"), third.commit)
             );
             assert_eq!(record.state, bench.state);
+            bench.checkpoints.rest().unwrap();
+            assert_eq!(bench.git.git_in(&bench.worktree, &["status", "--porcelain"]), "");
             assert_eq!(record.state.changes, Changes { files: 2, insertions: 2, deletions: 1 });
             let mut journal = Vec::new();
             record.write_journal(bench.checkpoints.repo(), &mut journal).unwrap();
@@ -550,6 +571,26 @@ mod tests {
         let want = "the worktree is on refs/heads/other instead of refs/heads/agent/add-rate";
         assert_eq!(error.to_string(), want);
         assert_eq!((bench.log(), bench.state.step), (String::new(), 0));
+    }
+
+    #[test]
+    fn e01_a_crash_before_the_states_file_loses_nothing_of_the_step() {
+        let mut bench = bench(&[], CommitStrategy::Incremental);
+        bench.step(1, "a", "one", Ends::Step).unwrap();
+        let on_disk = bench.state.clone();
+        bench.step(2, "b", "two", Ends::Step).unwrap();
+        let repo = bench.git.repo_at(&bench.worktree, &[]);
+        let again = Checkpoints::open(repo, bench.checkpoints.spec.clone(), 1 << 20).unwrap();
+        let mut state = on_disk;
+        again.catch_up(&mut state);
+        assert_eq!(state, bench.state);
+        bench.checkpoints = again;
+        // What the journal and the worktree have beyond the refs becomes the next step.
+        bench.step(3, "c", "three", Ends::Step).unwrap();
+        assert_eq!(bench.log(), "feat(cart): one\nfeat(cart): two\nfeat(cart): three");
+        let mut journal = Vec::new();
+        bench.last_record().write_journal(bench.checkpoints.repo(), &mut journal).unwrap();
+        assert_eq!(journal, fs::read(&bench.journal_path).unwrap());
     }
 
     #[test]

@@ -170,7 +170,7 @@ pub fn recover(repo: &Repo, store: &Store) -> Result<(), CreateError> {
         }
         store.remove(&session)?;
     }
-    Ok(())
+    Ok(store.sweep()?)
 }
 
 /// Undoes a creation unless it is disarmed.
@@ -426,6 +426,10 @@ mod tests {
         assert_eq!(skipped, paths(&["local/pipe", "nested"]));
         assert_eq!(created.included.bad_lines.len(), 1, "{:?}", created.included.bad_lines);
         assert!(created.included.bad_lines[0].starts_with("line 4: "));
+        let lines = created.included.lines();
+        assert_eq!(lines[0], "copied .env, dir/x, link, local/deep/a");
+        assert_eq!(lines[2], "not copied: nested: it is a repository of its own");
+        assert!(lines[3].starts_with(".worktreeinclude, line 4: "), "{lines:?}");
         assert_eq!(mode(&worktree.join("local/deep/a")), 0o700);
         assert_eq!(fs::read_link(worktree.join("link")).unwrap(), PathBuf::from("/nowhere"));
         assert!(!worktree.join("visible").exists());

@@ -71,3 +71,114 @@ pub(super) fn writable(path: &Path, found: u32) -> Result<(), FormatError> {
 fn newer(path: &Path, found: u32) -> FormatError {
     FormatError::Newer { path: path.to_owned(), found, known: FORMAT }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, Update};
+    use crate::session::inbox::{Inbox, Kind, When};
+    use crate::config::CommitStrategy;
+    use crate::session::spec::Spec;
+    use crate::session::state::{Phase, State};
+
+    /// A session as format 1 has it, with every key: what was written once must open for ever.
+    const SPEC: &str = r#"format = 1
+id = "add-rate-7f3k"
+name = "add-rate"
+task = "Add rate limiting"
+created = "2026-11-05T10:00:00Z"
+branch = "refs/heads/agent/add-rate"
+worktree = "/src/shop.worktrees/add-rate"
+folder = "crates/api"
+model = "anthropic/claude"
+verify = ["cargo test"]
+commit_prefix = "feat:"
+commit_strategy = "incremental"
+trailers = true
+unattended = false
+sandbox = "none"
+
+[base]
+commit = "7d1a5fcdd7a7ae5cd3ab8a1a7bd6a5b3ef0d9a51"
+name = "main"
+
+[limits]
+max_steps = 50
+timeout = 7200
+budget = 5.0
+"#;
+    const STATE: &str = r#"format = 1
+phase = "needs-input"
+reason = "it asks"
+step = 3
+head = "7d1a5fcdd7a7ae5cd3ab8a1a7bd6a5b3ef0d9a51"
+tree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+recorded = 4096
+activity = "waits"
+summary = "Added it."
+delivered = 1
+cost_usd = 0.41
+created = "2026-11-05T10:00:00Z"
+started = "2026-11-05T10:00:01Z"
+updated = "2026-11-05T10:12:00Z"
+left_out = ["big.bin: 99 bytes are more than a snapshot takes"]
+notices = ["a notice"]
+
+[usage]
+input = 1200
+cached = 900
+cache_write = 10
+output = 34
+
+[changes]
+files = 4
+insertions = 182
+deletions = 3
+
+[question]
+text = "Which Postgres version?"
+options = ["15", "16"]
+call_id = "call_1"
+
+[waiting]
+reason = "overloaded"
+attempt = 2
+until = "2026-11-05T10:13:00Z"
+
+[verify]
+command = "cargo test"
+exit = 0
+millis = 3200
+tree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+output = "ok"
+
+[[plan]]
+text = "Find the endpoint"
+status = "done"
+"#;
+    const LETTER: &str = r#"{"format":1,"id":"x","time":"2026-11-05T10:00:00Z","kind":{"say":{"text":"hi","when":"after_turn"}}}"#;
+    const LINE: &str =
+        r#"{"format":1,"time":"2026-11-05T10:00:00Z","step":3,"update":{"notice":"hi"}}"#;
+
+    #[test]
+    fn what_format_1_wrote_opens_and_is_written_the_same() {
+        let spec = Spec::parse(SPEC, Path::new("spec.toml")).unwrap();
+        assert_eq!(
+            (spec.commit_strategy, spec.limits.max_steps),
+            (CommitStrategy::Incremental, Some(50))
+        );
+        assert_eq!(spec.to_text().unwrap(), SPEC);
+        let state = State::parse(STATE, Path::new("state.toml")).unwrap();
+        assert_eq!((state.phase, state.changes.files), (Phase::NeedsInput, 4));
+        assert!(state.unknown.is_empty());
+        assert_eq!(state.to_text().unwrap(), STATE);
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("1.json"), LETTER).unwrap();
+        let arrived = Inbox::at(folder.path()).peek().unwrap();
+        let say = Kind::Say { text: "hi".to_owned(), when: When::AfterTurn };
+        assert_eq!(arrived.letters[0].kind, say);
+        let event = Event::parse(LINE).unwrap();
+        assert!(matches!(&event.update, Update::Notice(text) if text == "hi"));
+        assert_eq!(event.to_line().unwrap(), LINE);
+    }
+}

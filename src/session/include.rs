@@ -20,6 +20,8 @@ use crate::process::ProcessError;
 
 /// The file with the patterns, at the root of a checkout.
 pub const FILE: &str = ".worktreeinclude";
+/// The most copied files that are told by name.
+const LISTED: usize = 10;
 
 /// What became of the files that the patterns name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +32,26 @@ pub struct Included {
     pub skipped: Vec<(PathBuf, String)>,
     /// Lines that are no pattern, as `line 3: why`.
     pub bad_lines: Vec<String>,
+}
+
+impl Included {
+    /// What a person is told, one line each; nothing where no pattern named anything.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if !self.copied.is_empty() {
+            let named = self.copied.iter().take(LISTED).map(|path| path.display().to_string());
+            let named = named.collect::<Vec<_>>().join(", ");
+            lines.push(match self.copied.len().saturating_sub(LISTED) {
+                0 => format!("copied {named}"),
+                more => format!("copied {named} and {more} more"),
+            });
+        }
+        for (path, why) in &self.skipped {
+            lines.push(format!("not copied: {}: {why}", path.display()));
+        }
+        lines.extend(self.bad_lines.iter().map(|line| format!("{FILE}, {line}")));
+        lines
+    }
 }
 
 /// Why nothing more could be copied.

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fs_err as fs;
 use jiff::Timestamp;
@@ -21,6 +22,10 @@ const START_GRACE: i64 = 10;
 /// How the folder of a session begins while it is being made: a name with a dot in front is no
 /// session for anybody who lists.
 const DRAFT: &str = ".new-";
+/// How the folder of a session begins while it is being removed.
+const REMOVED: &str = ".old-";
+/// How old a left-over must be before it is nobody's.
+const SWEEP_AGE: Duration = Duration::from_secs(3600);
 /// The file of the lock.
 const LOCK: &str = "lock";
 /// Why a session is `interrupted`.
@@ -189,6 +194,22 @@ impl Store {
         Ok(unfinished)
     }
 
+    /// Deletes what half-done creations and removals of long ago left, and nobody can use.
+    ///
+    /// # Errors
+    /// The folder of the sessions cannot be read, or something in it not deleted.
+    pub fn sweep(&self) -> io::Result<()> {
+        for name in self.folders()? {
+            let dir = self.sessions().join(&name);
+            let draft = name.starts_with(DRAFT) && !dir.join(Spec::FILE).exists();
+            let age = fs::metadata(&dir)?.modified()?.elapsed().unwrap_or_default();
+            if (draft || name.starts_with(REMOVED)) && age > SWEEP_AGE {
+                fs::remove_dir_all(&dir)?;
+            }
+        }
+        Ok(())
+    }
+
     /// All sessions on this machine.
     ///
     /// # Errors
@@ -249,7 +270,7 @@ impl Store {
     /// # Errors
     /// Whatever the file system says.
     pub fn remove(&self, session: &Session) -> io::Result<()> {
-        let aside = tempfile::Builder::new().prefix(".old-").tempdir_in(self.sessions())?;
+        let aside = tempfile::Builder::new().prefix(REMOVED).tempdir_in(self.sessions())?;
         fs::rename(&session.dir, aside.path().join("session"))?;
         aside.close()
     }
@@ -571,6 +592,21 @@ mod tests {
         assert_eq!(draft.finish(&state).unwrap().state().unwrap(), state);
         drop(store.begin(sample("docs-k92d")).unwrap());
         assert_eq!(store.folders().unwrap(), ["fix-7f3k"]);
+    }
+
+    #[test]
+    fn left_overs_are_swept_when_they_are_old_and_sessions_never() {
+        let (_folder, store) = store(&["fix-7f3k"]);
+        let sessions = store.root().join("sessions");
+        let long_ago = std::time::SystemTime::now() - 2 * SWEEP_AGE;
+        for name in [".old-a", ".new-a", ".old-young"] {
+            fs::create_dir(sessions.join(name)).unwrap();
+        }
+        for name in [".old-a", ".new-a", "fix-7f3k"] {
+            std::fs::File::open(sessions.join(name)).unwrap().set_modified(long_ago).unwrap();
+        }
+        store.sweep().unwrap();
+        assert_eq!(store.folders().unwrap(), [".old-young", "fix-7f3k"]);
     }
 
     #[test]
