@@ -213,7 +213,9 @@ fn in_our_form(rendered: &str) -> CommandError {
         if let Some(tip) = line.strip_prefix("tip: ") {
             error = error.hint(match tip.split_once(" exist") {
                 // "a similar argument exists: '--json'", "some similar subcommands exist: …"
-                Some((_, near)) => format!("Did you mean {}?", near.trim_start_matches(['s', ':', ' '])),
+                Some((_, near)) => {
+                    format!("Did you mean {}?", near.trim_start_matches(['s', ':', ' ']))
+                }
                 None => tip.to_owned(),
             });
         } else if let Some(usage) = line.strip_prefix("Usage: ") {

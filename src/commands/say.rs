@@ -12,6 +12,7 @@ use crate::cli::SessionArg;
 use crate::error::Result;
 use crate::session::inbox::{Kind, When};
 use crate::session::state::Phase;
+use crate::session::store::SessionError;
 use crate::ui::Ui;
 
 /// What the editor shows.
@@ -52,7 +53,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let source = message::Source { words: &args.text, file: args.file.as_deref(), help: HELP };
     // Refused before an editor opens in vain.
     if phase.is_final() {
-        control::send(&session, Kind::Pause)?;
+        return Err(SessionError::Over { id: session.id, phase }.into());
     }
     let text = message::read(&context.repo, &source)?;
     let when = match (args.now, args.after_turn) {

@@ -11,6 +11,7 @@ use fs_err as fs;
 use super::generate::{self, Generated, Kind};
 use crate::error::{CommandError, Result, ResultExt};
 use crate::file;
+use crate::process::Cmd;
 use crate::ui::{Ui, units};
 
 /// Install man pages and completions for this user
@@ -99,7 +100,7 @@ impl Folders {
         }
     }
 
-    /// The list of what was written: a path a line.
+    /// The list of what was written, files and new folders: a path a line.
     fn list(&self) -> PathBuf {
         self.data.join("git-agent/installed")
     }
@@ -110,27 +111,39 @@ fn install(ui: &Ui, folders: &Folders) -> Result {
     let files: Vec<_> = files.iter().map(|file| (folders.place(file), &file.bytes)).collect();
     let before = installed(folders)?;
     let now: Vec<_> = files.iter().map(|(path, _)| path.clone()).collect();
-    // First the list of both, so that whatever is interrupted can be removed.
-    let both: Vec<_> =
-        before.iter().chain(now.iter().filter(|path| !before.contains(path))).cloned().collect();
-    write_list(folders, &both)?;
+    let list = folders.list();
+    let made = missing_folders(now.iter().chain([&list]));
+    // First the list of all, so that whatever is interrupted can be removed.
+    let is_kept = |path: &&PathBuf| path.is_dir() || now.contains(path);
+    let mut all = before.clone();
+    all.extend(now.iter().chain(&made).filter(|path| !before.contains(path)).cloned());
+    write_list(folders, &all)?;
     for (path, bytes) in &files {
         write(path, bytes)?;
     }
-    for path in before.iter().filter(|path| !now.contains(path)) {
+    for path in before.iter().filter(|path| !is_kept(path)) {
         remove(path)?;
     }
-    write_list(folders, &now)?;
+    write_list(folders, &all.iter().filter(is_kept).cloned().collect::<Vec<_>>())?;
     let lines: Vec<_> = now.iter().map(|path| path.display().to_string()).collect();
     ui.answer(&lines.join("\n"))?;
     ui.narrate(&format!("Installed {}", units::counted(now.len() as u64, "file")));
+    let pages = folders.data.join("man");
+    if !man_finds_its_page() {
+        ui.hint(&format!("man does not look there; export MANPATH=\"{}:\"", pages.display()));
+    }
     let functions = folders.data.join("zsh/site-functions");
-    ui.hint(&format!(
-        "zsh looks there only with fpath=({} $fpath) before compinit",
-        functions.display()
-    ));
+    if std::env::var("SHELL").is_ok_and(|shell| shell.ends_with("zsh")) {
+        ui.hint(&format!("Have zsh look there: fpath=({} $fpath)", functions.display()));
+    }
     ui.hint("git agent --help    git agent setup --shell bash");
     Ok(())
+}
+
+/// Where `man` looks depends on `PATH`, `MANPATH` and the system: `man` itself is asked.
+fn man_finds_its_page() -> bool {
+    let found = Cmd::new("man").args(["-w", "git-agent"]).run();
+    found.is_ok_and(|finished| finished.exit == 0)
 }
 
 fn uninstall(ui: &Ui, folders: &Folders) -> Result {
@@ -139,14 +152,29 @@ fn uninstall(ui: &Ui, folders: &Folders) -> Result {
         ui.narrate("Nothing is installed");
         return Ok(());
     }
-    for path in &installed {
+    let (made, files): (Vec<_>, Vec<_>) = installed.into_iter().partition(|path| path.is_dir());
+    for path in &files {
         if remove(path)? {
             ui.answer(&path.display().to_string())?;
         }
     }
     remove(&folders.list())?;
-    ui.narrate(&format!("Removed {}", units::counted(installed.len() as u64, "file")));
+    // The deepest first. One that somebody else uses by now is not empty, and stays.
+    for folder in made.iter().rev() {
+        drop(fs::remove_dir(folder));
+    }
+    ui.narrate(&format!("Removed {}", units::counted(files.len() as u64, "file")));
     Ok(())
+}
+
+/// The folders that these files lie in and that are not there yet, outer ones first.
+fn missing_folders<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
+    let folders = files.flat_map(|file| file.ancestors().skip(1));
+    let mut missing: Vec<_> =
+        folders.filter(|folder| !folder.exists()).map(Path::to_owned).collect();
+    missing.sort();
+    missing.dedup();
+    missing
 }
 
 fn installed(folders: &Folders) -> Result<Vec<PathBuf>> {
@@ -210,6 +238,7 @@ mod tests {
 
         install(&ui, &folders).unwrap();
         let mut expected = installed(&folders).unwrap();
+        expected.retain(|path| path.is_file());
         assert!(expected.contains(&home.join(".local/share/man/man1/git-agent.1")));
         assert!(
             expected.contains(&home.join(".local/share/bash-completion/completions/git-agent"))
@@ -221,6 +250,7 @@ mod tests {
 
         uninstall(&ui, &folders).unwrap();
         assert_eq!(below(&home), [foreign]);
+        assert!(!home.join(".config").exists() && !home.join(".local/share/zsh").exists());
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl From<FindError> for CommandError {
             FindError::NotFound { ref near, .. } => match near.as_slice() {
                 [] => usage(&error).hint("git agent list"),
                 near => usage(&error)
-                    .hint(format!("There is {}", near.join(", ")))
+                    .hint(format!("Did you mean {}?", near.join(", ")))
                     .hint("git agent list"),
             },
             FindError::Ambiguous { .. } => usage(&error).hint("Give more of its id"),

@@ -102,6 +102,7 @@ struct Layout {
     session: usize,
     bar: usize,
     short_changes: bool,
+    short_verify: bool,
     cost: bool,
     verify: bool,
     changes: bool,
@@ -117,6 +118,7 @@ impl Layout {
         session: usize::MAX,
         bar: BAR,
         short_changes: false,
+        short_verify: false,
         cost: true,
         verify: true,
         changes: true,
@@ -135,8 +137,9 @@ impl Layout {
             let widths = widths(&layout.header(), &rows.collect::<Vec<_>>());
             2 + widths.iter().sum::<usize>() + GAP * (widths.len() - 1)
         };
-        let sacrifices: [fn(&mut Self); 8] = [
+        let sacrifices: [fn(&mut Self); 9] = [
             |layout| layout.short_changes = true,
+            |layout| layout.short_verify = true,
             |layout| layout.bar = 5,
             |layout| layout.bar = 0,
             |layout| layout.verify = false,
@@ -176,13 +179,12 @@ impl Layout {
             (self.age, "AGE"),
         ];
         let shown = columns.into_iter().filter(|(shown, _)| *shown);
-        let progress_is_short = self.bar == 0;
-        shown
-            .map(|(_, name)| match name {
-                "PROGRESS" if progress_is_short => ("PLAN".to_owned(), Tone::Faint),
-                name => (name.to_owned(), Tone::Faint),
-            })
-            .collect()
+        let name = |name| match name {
+            "PROGRESS" if self.bar == 0 => "PLAN",
+            "VERIFY" if self.short_verify => "OK",
+            name => name,
+        };
+        shown.map(|(_, full)| (name(full).to_owned(), Tone::Faint)).collect()
     }
 
     fn row(&self, session: &SessionView, now: Timestamp, look: &Look) -> Vec<Cell> {
