@@ -3,7 +3,9 @@
 //! Invariant: a git child is told which repository it works on and never looks for one, so a
 //! `.git` that an agent made or swapped is never read; and it never waits for a person.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use crate::git::environment::Environment;
 use crate::git::repo::Repo;
@@ -109,4 +111,9 @@ pub(super) fn refusal(finished: &Finished) -> GitError {
         said.push_str(line.trim());
     }
     GitError::Refused { exit: finished.exit, said }
+}
+
+/// A path as git prints it, with or without the line end.
+pub(super) fn path(line: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(line.strip_suffix(b"\n").unwrap_or(line)))
 }

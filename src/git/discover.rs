@@ -32,14 +32,11 @@ impl Repo {
     pub fn discover_in(dir: &Path, environment: Environment) -> Result<Self, OpenError> {
         if !environment.points_somewhere()
             && let Some(found) = plain(dir)
+            && let Ok(repo) =
+                Self::open_in(&found.git_dir, Some(&found.work_dir), environment.clone())
+            && knows_format(&repo)
         {
-            let repo = Self::open_in(&found.git_dir, Some(&found.work_dir), environment)?;
-            return if knows_format(&repo) {
-                Ok(repo)
-            } else {
-                let environment = repo.environment().clone();
-                asked(dir, environment)
-            };
+            return Ok(repo);
         }
         asked(dir, environment)
     }
@@ -61,7 +58,7 @@ fn plain(dir: &Path) -> Option<Found> {
 fn asked(dir: &Path, environment: Environment) -> Result<Repo, OpenError> {
     let ask = |what| command::asking_git(dir, &environment).args(["rev-parse", what]);
     let git_dir = match command::succeed(&ask("--absolute-git-dir")) {
-        Ok(line) => path_of(&line),
+        Ok(line) => command::path(&line),
         Err(GitError::Refused { said, .. }) if said.contains("not a git repository") => {
             return Err(OpenError::NotARepository(dir.to_owned()));
         }
@@ -76,14 +73,8 @@ fn asked(dir: &Path, environment: Environment) -> Result<Repo, OpenError> {
         Err(error) => return Err(error.into()),
     };
     // Fails in a bare repository and inside a `.git`: then the git dir itself tells.
-    let work_dir = command::succeed(&ask("--show-toplevel")).ok().map(|line| path_of(&line));
+    let work_dir = command::succeed(&ask("--show-toplevel")).ok().map(|line| command::path(&line));
     Repo::open_in(&git_dir, work_dir.as_deref(), environment)
-}
-
-fn path_of(line: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    PathBuf::from(std::ffi::OsStr::from_bytes(line))
 }
 
 fn knows_format(repo: &Repo) -> bool {
@@ -113,6 +104,9 @@ mod tests {
         let pointed = [("GIT_DIR", git_dir.to_str().unwrap())];
         let tree = fixture.root.join("dir");
         let apart = [pointed[0], ("GIT_WORK_TREE", tree.to_str().unwrap())];
+        // With a git dir alone git takes any folder for its checkout; we keep to its own.
+        let repo = fixture.repo_at(&fixture.root, &pointed);
+        assert_eq!((repo.git_dir(), repo.work_dir()), (&*git_dir, Some(&*other)));
         let repo = fixture.repo_at(&fixture.root, &apart);
         assert_eq!((repo.git_dir(), repo.work_dir()), (&*git_dir, Some(&*tree)));
         // Opened by its git dir, the same environment has no effect.
@@ -120,7 +114,7 @@ mod tests {
         assert_eq!(repo.work_dir(), Some(&*fixture.root));
         let told = repo.git().args(["rev-parse", "--absolute-git-dir"]);
         let told = command::succeed(&told).unwrap();
-        assert_eq!(path_of(&told), fixture.root.join(".git"));
+        assert_eq!(command::path(&told), fixture.root.join(".git"));
     }
 
     #[test]
@@ -148,6 +142,14 @@ mod tests {
                 "cannot use bare repository '{}' (safe.bareRepository is 'explicit')",
                 bare.display()
             )
+        );
+
+        // git's own switch for its tests; a pointer makes us ask git.
+        let foreign = [("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1"), ("GIT_CEILING_DIRECTORIES", "/")];
+        let refused = Repo::discover_in(&fixture.root, environment(&foreign));
+        assert!(
+            matches!(&refused, Err(OpenError::NotSafe { said }) if said.contains("dubious ownership")),
+            "{refused:?}"
         );
 
         fixture.git(&["config", "core.repositoryFormatVersion", "1"]);

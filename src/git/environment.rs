@@ -30,6 +30,25 @@ pub enum BadOverride {
 /// A setting from the command line or the environment; no value means "true".
 type Setting = (BString, Option<BString>);
 
+/// Variables that point at a repository, or a part of one: what `git rev-parse --local-env-vars`
+/// names in git 2.47, but for those that hold settings, and the namespace.
+const GIT_LOCAL: [&str; 14] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+];
+
 /// Variables that decide where git finds a repository. While one is set, git itself is asked.
 const WHERE: [&str; 5] = [
     "GIT_CEILING_DIRECTORIES",
@@ -58,6 +77,11 @@ impl Environment {
         WHERE.iter().any(|key| self.value(key).is_some())
     }
 
+    /// Whether the checkout is chosen here, whatever the repository says.
+    pub(super) fn sets_work_tree(&self) -> bool {
+        self.value("GIT_WORK_TREE").is_some()
+    }
+
     /// The variables that point somewhere, for the one git child that finds out where.
     pub(super) fn pointers(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.0
@@ -66,16 +90,12 @@ impl Environment {
             .map(|(key, value)| (key.as_os_str(), value.as_os_str()))
     }
 
-    /// The variables that choose git's configuration, for every git child: the process module
-    /// takes some of them away, rightly for children that are not git.
+    /// What git children of ours get besides: all but what points at a repository. The process
+    /// module takes some of it away, rightly for children that are not git.
     pub(super) fn settings(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.0
             .iter()
-            .filter(|(key, _)| {
-                key.as_bytes().starts_with(b"GIT_CONFIG_")
-                    || *key == "HOME"
-                    || *key == "XDG_CONFIG_HOME"
-            })
+            .filter(|(key, _)| !GIT_LOCAL.iter().any(|name| *key == name))
             .map(|(key, value)| (key.as_os_str(), value.as_os_str()))
     }
 

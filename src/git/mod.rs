@@ -5,6 +5,7 @@
 
 mod add_worktree;
 mod attributes;
+mod branch;
 mod cause;
 mod checkout;
 mod command;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use fs_err as fs;
 use gix::bstr::ByteSlice;
 
+use crate::git::branch;
 use crate::git::cause::Cause;
 use crate::git::command::{self, GitError};
 use crate::git::durable::Unsynced;
@@ -106,13 +107,18 @@ impl Repo {
     /// # Errors
     /// As [`Repo::open`].
     pub fn view_of(&self, git_dir: &Path) -> Result<Self, OpenError> {
+        // What the environment says of the checkout holds for the git dir it was said of.
+        if git_dir == self.git_dir {
+            return Ok(self.clone());
+        }
         Self::open_in(git_dir, None, (*self.environment).clone())
     }
 
-    /// As [`Repo::open`], in a given environment, and with the checkout where that is known.
+    /// As [`Repo::open`], in a given environment. `found` is where the repository was found from:
+    /// its checkout if nothing in it says otherwise.
     pub(super) fn open_in(
         git_dir: &Path,
-        work_dir: Option<&Path>,
+        found: Option<&Path>,
         environment: Environment,
     ) -> Result<Self, OpenError> {
         let git_dir = fs::canonicalize(git_dir)?;
@@ -128,9 +134,11 @@ impl Repo {
         gix.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
         gix.clear_namespace();
         let common_dir = fs::canonicalize(gix.common_dir())?;
-        let work_dir = match work_dir {
-            Some(known) => Some(known.to_owned()),
-            None => work_dir_of(&gix, &git_dir, &common_dir)?,
+        let work_dir = match (checkout_of(&gix, &git_dir, &common_dir)?, found) {
+            (_, Some(found)) if environment.sets_work_tree() => Some(found.to_owned()),
+            (Checkout::At(path), _) => Some(path),
+            (Checkout::Unsaid, found) => found.map(Path::to_owned),
+            (Checkout::Bare, _) => None,
         };
         // A checkout that was deleted leaves its git dir behind: that is still opened, bare.
         let work_dir = match work_dir.map(fs::canonicalize) {
@@ -179,21 +187,25 @@ impl Repo {
         if !self.is_linked() {
             return self.work_dir.clone();
         }
-        work_dir_of(&self.gix, &self.common_dir, &self.common_dir)
-            .ok()?
-            .and_then(|dir| fs::canonicalize(dir).ok())
+        let main = self.gix.main_repo().ok()?;
+        match checkout_of(&main, &self.common_dir, &self.common_dir) {
+            Ok(Checkout::At(path)) => fs::canonicalize(path).ok(),
+            _ => None,
+        }
     }
 
     /// What people call the repository: the folder of the main checkout; `x` for a bare `x.git`;
     /// the folder around it for a git dir named `.git` or `.bare`.
     pub fn name(&self) -> String {
-        let named = self.main_work_dir().unwrap_or_else(|| self.common_dir.clone());
         let file_name = |path: &Path| {
             path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
         };
-        let name = file_name(&named);
+        if let Some(checkout) = self.main_work_dir() {
+            return file_name(&checkout);
+        }
+        let name = file_name(&self.common_dir);
         match name.strip_suffix(".git").unwrap_or(&name) {
-            "" | ".bare" => named.parent().map(file_name).unwrap_or_default(),
+            "" | ".bare" => self.common_dir.parent().map(file_name).unwrap_or_default(),
             stem => stem.to_owned(),
         }
     }
@@ -292,40 +304,40 @@ fn options(environment: &Environment) -> Result<gix::open::Options, BadOverride>
         .cli_overrides(overrides))
 }
 
+/// What a repository itself says of its checkout.
+enum Checkout {
+    At(PathBuf),
+    Bare,
+    /// A separate git dir: only the `.git` file that points to it knows.
+    Unsaid,
+}
+
 /// The checkout that belongs to a git dir, by git's rules in gitrepository-layout(5): for a linked
 /// worktree what its `gitdir` file says, else `core.worktree`, else the folder around a `.git`.
 ///
 /// gix answers this too, but lets `GIT_WORK_TREE` decide.
-fn work_dir_of(
+fn checkout_of(
     gix: &gix::Repository,
     git_dir: &Path,
     common_dir: &Path,
-) -> Result<Option<PathBuf>, OpenError> {
+) -> std::io::Result<Checkout> {
     if git_dir != common_dir {
-        let bytes = fs::read(git_dir.join("gitdir"))?;
-        let dot_git =
-            git_dir.join(gix::path::from_bstr(bytes.trim_end().as_bstr()).map_err(|error| {
-                OpenError::Broken { git_dir: git_dir.to_owned(), source: error.into() }
-            })?);
-        return Ok(dot_git.parent().map(Path::to_owned));
+        return branch::checkout_of(git_dir).map(Checkout::At);
     }
     let config = gix.config_snapshot();
     if config.boolean("core.bare").unwrap_or(false) {
-        return Ok(None);
+        return Ok(Checkout::Bare);
     }
     let configured = config.plumbing().string_filter("core.worktree", |meta| {
         // git takes this one from the repository's own files only (setup.c).
         matches!(meta.source, gix::config::Source::Local | gix::config::Source::Worktree)
     });
-    if let Some(path) = configured {
-        let path = gix::path::from_bstr(path.as_bstr()).map_err(|error| OpenError::Broken {
-            git_dir: git_dir.to_owned(),
-            source: error.into(),
-        })?;
-        return Ok(Some(git_dir.join(path)));
-    }
     let is_dot_git = git_dir.file_name().is_some_and(|name| name == ".git");
-    Ok(git_dir.parent().filter(|_| is_dot_git).map(Path::to_owned))
+    Ok(match (configured, git_dir.parent()) {
+        (Some(path), _) => Checkout::At(git_dir.join(command::path(&path))),
+        (None, Some(parent)) if is_dot_git => Checkout::At(parent.to_owned()),
+        _ => Checkout::Unsaid,
+    })
 }
 
 #[cfg(test)]
@@ -416,7 +428,8 @@ mod tests {
         let bare = project.join(".bare");
         fixture.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
         std::fs::write(project.join(".git"), "gitdir: ./.bare\n").unwrap();
-        assert_eq!(fixture.repo_at(&project, &[]).name(), "project");
+        let repo = fixture.repo_at(&project, &[]);
+        assert_eq!((repo.name(), places(&repo)), ("project".into(), (&*bare, &*bare, None)));
         let tree = project.join("tree");
         fixture.git_in(&project, &["worktree", "add", "-q", "-b", "t", tree.to_str().unwrap()]);
         let linked = fixture.repo_at(&tree, &[]);

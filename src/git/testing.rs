@@ -100,11 +100,6 @@ pub(crate) fn environment(vars: &[(&str, &str)]) -> Environment {
     Environment::new(isolation().iter().map(|(key, value)| (key.into(), value.into())).chain(vars))
 }
 
-fn isolation() -> [(&'static str, &'static str); 4] {
-    [
-        ("GIT_CONFIG_GLOBAL", "/dev/null"),
-        ("GIT_CONFIG_NOSYSTEM", "1"),
-        ("GIT_CEILING_DIRECTORIES", ""),
-        ("HOME", "/nonexistent"),
-    ]
+fn isolation() -> [(&'static str, &'static str); 3] {
+    [("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1"), ("HOME", "/nonexistent")]
 }

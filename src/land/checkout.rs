@@ -1,8 +1,7 @@
 //! The files of a checkout, brought along when its branch moves.
 //!
-//! git's own two-tree merge does it (git-read-tree(1)): paths that the two trees have in common
-//! keep what the user did to them, in the index and on disk; the others change. git takes ignored
-//! files for expendable, so those are looked for before.
+//! [`Repo::update_checkout`] does it; here is what a landing needs around it: to know beforehand,
+//! without a write and of trees that are in memory only, and to go back where it stopped half way.
 //!
 //! Invariant: nothing is overwritten that is in no commit; either all paths change or none.
 
@@ -44,22 +43,13 @@ impl Checkout {
     }
 
     /// Brings the index and the files from one tree to another. [`Checkout::rehearse`] comes
-    /// before; what changed since is still refused by git.
+    /// before; what changed since is refused here.
     ///
     /// # Errors
     /// Something is in the way by now, the index is locked, or the disk is full. Files may have
     /// changed then; [`Checkout::put_back`] puts them right.
     pub fn update(&self, view: &Repo, old: ObjectId, new: ObjectId) -> Result<(), LandError> {
-        let repo = view.view_of(&self.git_dir)?;
-        let [old, new] = [old, new].map(|tree| tree.to_string());
-        let follow = repo.git().args(["read-tree", "-m", "-u", &old, &new]);
-        if follow.run()?.exit == 0 {
-            return Ok(());
-        }
-        // A file that was merely touched counts as changed until the index is refreshed. Its exit
-        // code says that something else has changed, which read-tree says better.
-        repo.git().args(["update-index", "-q", "--refresh"]).run()?;
-        said(&follow.run()?).map(drop)
+        Ok(view.view_of(&self.git_dir)?.update_checkout(old, new)?)
     }
 
     /// Puts right what an [`Checkout::update`] from `old` to `new` left that was cut off or failed:
