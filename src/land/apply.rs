@@ -225,7 +225,7 @@ fn seal(
 }
 
 /// Somebody who holds the session's lock is at work on it.
-fn at_work(error: SessionError, session: &Session) -> LandError {
+pub(super) fn at_work(error: SessionError, session: &Session) -> LandError {
     match (&error, session.state()) {
         (SessionError::Lock { source: LockError::Held { .. }, .. }, Ok(state)) => {
             LandError::NotAtRest { id: session.id.clone(), phase: state.phase }

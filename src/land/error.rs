@@ -143,6 +143,23 @@ pub enum LandError {
         /// Where it is.
         path: PathBuf,
     },
+    /// The session has no ref to bring anything back from.
+    #[error("session {0} has no record")]
+    NoRecord(String),
+    /// The branch would go, and its work is on no other.
+    #[error("the work of {0} has not landed")]
+    NotLanded(String),
+    /// The worktree is not on the session's branch, so what it holds is somebody else's.
+    #[error("{} is on {found}", path.display())]
+    Elsewhere {
+        /// The worktree.
+        path: PathBuf,
+        /// What it is on.
+        found: String,
+    },
+    /// Somebody is writing in the worktree.
+    #[error("{} changes while it is looked at", .0.display())]
+    Changing(PathBuf),
     /// Processes stand in the worktree.
     #[error("{} is in use by {}", path.display(), named(occupants))]
     Occupied {

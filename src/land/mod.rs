@@ -17,6 +17,8 @@ pub mod message;
 pub mod occupied;
 pub mod operation;
 pub mod plan;
+pub mod remove;
+pub mod restore;
 pub mod target;
 #[cfg(test)]
 mod testing;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{LandError, Unverified};
 use crate::file::Changed;
-use crate::git::{Draft, ObjectId, Repo, Snapshot};
+use crate::git::{Draft, ObjectId, Repo, Snapshot, WorktreeEntry};
 use crate::session::record::Record;
 use crate::session::spec::Spec;
 use crate::session::state::State;
@@ -119,10 +119,13 @@ impl Leftover {
     pub fn of(worktree: &Repo, tree: ObjectId) -> Result<Self, LandError> {
         use crate::git::ChangeKind::{Added, Deleted, Modified};
 
-        // In memory, since a look should leave no objects behind.
-        let mut snapshot = Snapshot::open(&worktree.in_memory(), tree, u64::MAX)?;
-        let mut leftover = Self::default();
-        for change in snapshot.take(&Changed::Anything)?.changes {
+        // A look holds no more of a file than this in memory, where its object stays.
+        const LARGEST: u64 = 64 << 20;
+        let mut snapshot = Snapshot::open(&worktree.in_memory(), tree, LARGEST)?;
+        let taken = snapshot.take(&Changed::Anything)?;
+        let too_large = taken.left_out.iter().map(|out| out.path.to_string());
+        let mut leftover = Self { changed: Vec::new(), untracked: too_large.collect() };
+        for change in taken.changes {
             let path = change.path.to_string();
             match change.kind {
                 Added => leftover.untracked.push(path),
@@ -133,25 +136,22 @@ impl Leftover {
     }
 }
 
-/// The session's worktree as a repository, if it is there and still on the session's branch.
+/// The session's worktree as a repository, if it is there.
 ///
 /// # Errors
 /// The worktrees cannot be listed, or it cannot be opened.
 pub fn worktree(repo: &Repo, session: &Session) -> Result<Option<Repo>, LandError> {
-    let Some(entry) = entry(repo, &session.spec.worktree, &session.spec.branch)? else {
-        return Ok(None);
-    };
-    Ok(if entry.missing { None } else { Some(repo.view_of(&entry.git_dir)?) })
+    match entry(repo, &session.spec.worktree)? {
+        Some(entry) if !entry.missing && entry.broken.is_none() => {
+            Ok(Some(repo.view_of(&entry.git_dir)?))
+        }
+        _ => Ok(None),
+    }
 }
 
-/// The entry of the session's worktree among those that git knows.
-pub(super) fn entry(
-    repo: &Repo,
-    path: &Path,
-    branch: &str,
-) -> Result<Option<crate::git::WorktreeEntry>, LandError> {
-    let entries = repo.worktrees()?;
-    Ok(entries.into_iter().find(|entry| {
-        !entry.main && (entry.path == path || entry.branch.as_deref() == Some(branch))
-    }))
+/// The linked worktree that is registered at this path.
+pub(super) fn entry(repo: &Repo, path: &Path) -> Result<Option<WorktreeEntry>, LandError> {
+    let resolved = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let at = |entry: &WorktreeEntry| entry.path == path || entry.path == resolved;
+    Ok(repo.worktrees()?.into_iter().find(|entry| !entry.main && at(entry)))
 }
