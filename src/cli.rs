@@ -2,11 +2,10 @@
 //!
 //! Invariant: each arm of the dispatch is one call.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
@@ -84,7 +83,7 @@ enum Verb {
 /// Parses the arguments and runs the verb.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<_> = args.into_iter().collect();
-    match commands::complete::answer(&args) {
+    match commands::complete::answer(&args, command) {
         Ok(true) => return exit::DONE.into(),
         Ok(false) => {}
         Err(error) => return error.report(&Ui::new(&ui::Setup::default())).into(),
@@ -113,7 +112,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// The tree of verbs and options, which help, man pages and completions are made from.
-pub fn command() -> clap::Command {
+fn command() -> clap::Command {
     Cli::command()
 }
 
@@ -144,10 +143,10 @@ fn dispatch(ui: &Ui, verb: Verb) -> Result {
         Verb::Worktree(args) => commands::worktree::run(ui, &args),
         Verb::Demo(args) => commands::demo::run(ui, &args),
         Verb::Doctor(args) => commands::doctor::run(ui, &args),
-        Verb::Setup(args) => commands::setup::run(ui, &args),
+        Verb::Setup(args) => commands::setup::run(ui, &args, command()),
         Verb::Guard(args) => commands::guard::run(&args),
         Verb::Supervise(args) => commands::supervise::run(&args),
-        Verb::Generate(args) => commands::generate::run(ui, &args),
+        Verb::Generate(args) => commands::generate::run(ui, &args, command()),
     }
 }
 
@@ -224,23 +223,6 @@ fn in_our_form(rendered: &str) -> CommandError {
         }
     }
     error.hint(format!("{verb} -h"))
-}
-
-/// A session as an argument.
-#[derive(Clone, Debug, Args)]
-pub struct SessionArg {
-    /// Session, by any unique beginning of its id or name
-    #[arg(
-        value_name = "SESSION",
-        value_parser = NonEmptyStringValueParser::new(),
-        add = clap_complete::ArgValueCompleter::new(complete_session),
-    )]
-    pub session: String,
-}
-
-/// The sessions that begin with what is typed.
-pub fn complete_session(typed: &OsStr) -> Vec<clap_complete::CompletionCandidate> {
-    commands::complete::sessions(typed)
 }
 
 #[cfg(test)]

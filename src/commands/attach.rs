@@ -2,9 +2,8 @@
 //!
 //! Invariant: Ctrl-C leaves the view, never the session.
 
-use super::context::Context;
+use super::context::{Context, SessionArg};
 use super::follow::{self, Form};
-use crate::cli::SessionArg;
 use crate::error::Result;
 use crate::ui::Ui;
 

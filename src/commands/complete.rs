@@ -18,12 +18,12 @@ pub const VARIABLE: &str = "GIT_AGENT_COMPLETE";
 ///
 /// # Errors
 /// The shell is not known, or the answer cannot be written.
-pub fn answer(args: &[OsString]) -> Result<bool> {
+pub fn answer(args: &[OsString], tree: fn() -> clap::Command) -> Result<bool> {
     if std::env::var_os(VARIABLE).is_none() {
         return Ok(false);
     }
     let here = std::env::current_dir().ok();
-    CompleteEnv::with_factory(crate::cli::command)
+    CompleteEnv::with_factory(tree)
         .var(VARIABLE)
         .bin("git-agent")
         .try_complete(args.iter().cloned(), here.as_deref())

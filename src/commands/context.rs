@@ -4,13 +4,28 @@
 
 use std::path::Path;
 
+use clap::builder::NonEmptyStringValueParser;
+use clap_complete::ArgValueCompleter;
 use jiff::Timestamp;
 
+use super::complete;
 use crate::config::{Config, Entry, UnknownKey};
 use crate::error::{Result, ResultExt};
 use crate::git::Repo;
 use crate::session::store::{Session, Store};
 use crate::ui::Ui;
+
+/// A session as an argument.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SessionArg {
+    /// Session, by any unique beginning of its id or name
+    #[arg(
+        value_name = "SESSION",
+        value_parser = NonEmptyStringValueParser::new(),
+        add = ArgValueCompleter::new(complete::sessions),
+    )]
+    pub session: String,
+}
 
 /// The repository, its sessions, and the two streams to the person.
 #[derive(Debug)]

@@ -2,8 +2,7 @@
 //!
 //! Invariant: pager, colours and diff settings are the user's; nothing is written.
 
-use super::context::Context;
-use crate::cli::SessionArg;
+use super::context::{Context, SessionArg};
 use crate::error::{CommandError, Kind, Result};
 use crate::git::Repo;
 use crate::ui::Ui;

@@ -56,12 +56,12 @@ impl Kind {
     }
 }
 
-/// All generated files.
+/// All generated files of this tree of verbs.
 ///
 /// # Errors
 /// Never for the tree of this program; the writers' signatures have one.
-pub fn files() -> Result<Vec<Generated>> {
-    let mut files = man::pages(crate::cli::command())?;
+pub fn files(tree: clap::Command) -> Result<Vec<Generated>> {
+    let mut files = man::pages(tree)?;
     files.extend(shell::completions()?);
     Ok(files)
 }
@@ -70,8 +70,8 @@ pub fn files() -> Result<Vec<Generated>> {
 ///
 /// # Errors
 /// A file cannot be written.
-pub fn run(ui: &Ui, args: &Args) -> Result {
-    let files = files()?;
+pub fn run(ui: &Ui, args: &Args, tree: clap::Command) -> Result {
+    let files = files(tree)?;
     for generated in &files {
         let folder = args.dir.join(generated.kind.folder());
         fs::create_dir_all(&folder)?;

@@ -6,9 +6,8 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 
-use super::context::Context;
+use super::context::{Context, SessionArg};
 use super::follow::{self, Form};
-use crate::cli::SessionArg;
 use crate::error::{CommandError, Result, ResultExt};
 use crate::event::{Event, Update};
 use crate::file;

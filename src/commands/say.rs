@@ -6,9 +6,8 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 
-use super::context::Context;
+use super::context::{Context, SessionArg};
 use super::{control, message};
-use crate::cli::SessionArg;
 use crate::error::Result;
 use crate::session::inbox::{Kind, When};
 use crate::session::state::Phase;

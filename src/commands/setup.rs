@@ -58,14 +58,14 @@ end
 ///
 /// # Errors
 /// The home folder is not known, or a file cannot be written or removed.
-pub fn run(ui: &Ui, args: &Args) -> Result {
+pub fn run(ui: &Ui, args: &Args, tree: clap::Command) -> Result {
     match args.shell {
         Some(Shell::Bash | Shell::Zsh) => return Ok(ui.answer(POSIX_FUNCTION)?),
         Some(Shell::Fish) => return Ok(ui.answer(FISH_FUNCTION)?),
         None => {}
     }
     let folders = Folders::of(&|name| std::env::var_os(name).map(PathBuf::from))?;
-    if args.uninstall { uninstall(ui, &folders) } else { install(ui, &folders) }
+    if args.uninstall { uninstall(ui, &folders) } else { install(ui, &folders, tree) }
 }
 
 /// The user's folders, as the XDG base directory specification has them.
@@ -106,8 +106,8 @@ impl Folders {
     }
 }
 
-fn install(ui: &Ui, folders: &Folders) -> Result {
-    let files = generate::files()?;
+fn install(ui: &Ui, folders: &Folders, tree: clap::Command) -> Result {
+    let files = generate::files(tree)?;
     let files: Vec<_> = files.iter().map(|file| (folders.place(file), &file.bytes)).collect();
     let before = installed(folders)?;
     let now: Vec<_> = files.iter().map(|(path, _)| path.clone()).collect();
@@ -236,7 +236,7 @@ mod tests {
         write(&foreign, b"").unwrap();
         write_list(&folders, std::slice::from_ref(&stale)).unwrap();
 
-        install(&ui, &folders).unwrap();
+        install(&ui, &folders, clap::Command::new("git-agent")).unwrap();
         let mut expected = installed(&folders).unwrap();
         expected.retain(|path| path.is_file());
         assert!(expected.contains(&home.join(".local/share/man/man1/git-agent.1")));
@@ -248,7 +248,7 @@ mod tests {
         expected.sort();
         assert_eq!(below(&home), expected);
 
-        uninstall(&ui, &folders).unwrap();
+        uninstall(&ui, &folders, clap::Command::new("git-agent")).unwrap();
         assert_eq!(below(&home), [foreign]);
         assert!(!home.join(".config").exists() && !home.join(".local/share/zsh").exists());
     }

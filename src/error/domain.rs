@@ -298,8 +298,9 @@ impl From<PlaceError> for CommandError {
             PlaceError::ThroughLink { .. } => {
                 no(&error).hint("git config agent.worktreePath names a place outside the checkout")
             }
-            PlaceError::Template { .. } => usage(&error)
-                .hint("git config agent.worktreePath \"../{repo}.worktrees/{name}\" is the default"),
+            PlaceError::Template { .. } => usage(&error).hint(
+                "git config agent.worktreePath \"../{repo}.worktrees/{name}\" is the default",
+            ),
             PlaceError::Random(_) => no(&error),
         }
     }
@@ -311,8 +312,9 @@ impl From<SubmoduleError> for CommandError {
             SubmoduleError::Object(error) => error.into(),
             SubmoduleError::Open(error) => error.into(),
             SubmoduleError::Process(error) => error.into(),
-            SubmoduleError::Absent { .. } => no(&error)
-                .hint("git submodule update --init --recursive, then start again"),
+            SubmoduleError::Absent { .. } => {
+                no(&error).hint("git submodule update --init --recursive, then start again")
+            }
             error => no(&error),
         }
     }

@@ -4,8 +4,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use crate::cli::SessionArg;
-use crate::commands::context::Context;
+use crate::commands::context::{Context, SessionArg};
 use crate::error::{CommandError, Result};
 use crate::ui::Ui;
 
