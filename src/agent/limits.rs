@@ -45,9 +45,11 @@ impl Limits {
 /// Where a model that gives no answer leaves the session.
 pub(super) fn rest_after(error: &ModelError) -> Rest {
     match error {
-        ModelError::KeyRefused { .. } => {
-            Rest::NeedsInput(Question { text: error.to_string(), options: Vec::new(), call_id: None })
-        }
+        ModelError::KeyRefused { .. } => Rest::NeedsInput(Question {
+            text: error.to_string(),
+            options: Vec::new(),
+            call_id: None,
+        }),
         _ => Rest::Paused { reason: error.to_string() },
     }
 }

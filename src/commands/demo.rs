@@ -48,7 +48,10 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     ui.narrate(&format!("A small repository with a failing test: {}", stage.repo.display()));
 
     let model = format!("replay/{}", transcript.display());
-    stage.agent(ui, &["start", TASK, "--verify", "sh test.sh", "--worktree", "roman", "--model", &model])?;
+    stage.agent(
+        ui,
+        &["start", TASK, "--verify", "sh test.sh", "--worktree", "roman", "--model", &model],
+    )?;
     stage.agent(ui, &["attach", "roman"])?;
     stage.agent(ui, &["list"])?;
     stage.agent(ui, &["worktree", "merge", "roman"])?;
@@ -82,7 +85,14 @@ impl Stage {
             self.quiet(&["config", "user.email", "demo@example.com"])?;
         }
         self.quiet(&["add", "."])?;
-        self.quiet(&["-c", "commit.gpgSign=false", "commit", "--quiet", "-m", "A program for Roman numerals"])
+        self.quiet(&[
+            "-c",
+            "commit.gpgSign=false",
+            "commit",
+            "--quiet",
+            "-m",
+            "A program for Roman numerals",
+        ])
     }
 
     /// Runs a verb of ours as a person would, and shows what was typed.
@@ -120,4 +130,3 @@ fn typed(args: &[&str]) -> String {
     });
     quoted.collect::<Vec<_>>().join(" ")
 }
-

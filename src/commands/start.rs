@@ -125,7 +125,8 @@ fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
     let repo = &context.repo;
     let (base, base_name) = base(repo, &args.base)?;
     let config = context.config()?;
-    let source = message::Source { words: &args.task, file: args.file.as_deref(), help: EDITOR_HELP };
+    let source =
+        message::Source { words: &args.task, file: args.file.as_deref(), help: EDITOR_HELP };
     let task = message::read(repo, &source)?;
     let cwd = std::env::current_dir()?;
     let around = Surroundings {
@@ -263,8 +264,7 @@ fn tell(context: &Context<'_>, plan: &Plan, created: &Created) -> Result {
 
 fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
     let slug = id::slug(&plan.task);
-    let wish =
-        Wish { slug: &slug, name: args.worktree.as_deref(), branch: args.branch.as_deref() };
+    let wish = Wish { slug: &slug, name: args.worktree.as_deref(), branch: args.branch.as_deref() };
     let place = worktree::place(&context.repo, &layout(&plan.config), &wish)?;
     let spec = spec(context, args, plan, &place);
     let (branch, worktree) = (spec.branch_name(), relative(&spec.worktree));

@@ -21,11 +21,11 @@ use crate::event::{Event, Update};
 use crate::git::{Expected, ObjectId, RefError, RefUpdate, Repo};
 use crate::session::checkpoint::trailers;
 use crate::session::journal::Journal;
+use crate::session::lock::LockError;
 use crate::session::note::{NOTES_REF, Note};
 use crate::session::record::Recorder;
 use crate::session::state::{Phase, State};
 use crate::session::store::{Session, SessionError};
-use crate::session::lock::LockError;
 
 /// A landing that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,11 +71,7 @@ pub fn land(repo: &Repo, session: &Session, wish: &Wish<'_>) -> Result<Landed, L
 }
 
 /// Finishes a landing that was cut off, if the target had moved already.
-fn finish(
-    repo: &Repo,
-    session: &Session,
-    state: &mut State,
-) -> Result<Option<Landed>, LandError> {
+fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<Option<Landed>, LandError> {
     let Some(intent) = Intent::read(session)? else { return Ok(None) };
     let (old, commit) = (intent.old()?, intent.new_tip()?);
     let branch = intent.branch.clone();

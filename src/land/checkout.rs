@@ -190,7 +190,11 @@ fn dirty(repo: &Repo, paths: &[BString]) -> Result<Vec<String>, LandError> {
     if !dirty.is_empty() {
         // A file that was merely touched is told from a changed one by its content, with the clean
         // filters of the user.
-        dirty = list(repo, &["diff", "-z", "--name-only", "--no-ext-diff", "--no-textconv", "--ignore-submodules"], paths)?;
+        dirty = list(
+            repo,
+            &["diff", "-z", "--name-only", "--no-ext-diff", "--no-textconv", "--ignore-submodules"],
+            paths,
+        )?;
     }
     let staged = ["diff-index", "-z", "--name-only", "--cached", "--ignore-submodules", "HEAD"];
     dirty.extend(list(repo, &staged, paths)?);

@@ -59,8 +59,13 @@ pub enum LandError {
         commit: Option<ObjectId>,
     },
     /// What is to be landed was not verified.
-    #[error(transparent)]
-    Unverified(#[from] Unverified),
+    #[error("{id} is not verified: {why}")]
+    Unverified {
+        /// The session's id.
+        id: String,
+        /// Why.
+        why: Unverified,
+    },
     /// Changes in the session's worktree are in no commit.
     #[error("changes in {} are in no commit: {}", worktree.display(), few(paths))]
     Uncommitted {

@@ -146,7 +146,8 @@ impl Copier {
 
     fn copy_file(&self, path: &Path, meta: &Metadata) -> io::Result<()> {
         let mut source = self.from.open(path)?;
-        let mut copy = self.into.open_with(path, OpenOptions::new().write(true).create_new(true))?;
+        let mut copy =
+            self.into.open_with(path, OpenOptions::new().write(true).create_new(true))?;
         io::copy(&mut source, &mut copy)?;
         copy.set_permissions(plain(meta))?;
         copy.into_std().set_modified(meta.modified()?.into_std())
@@ -232,7 +233,9 @@ mod tests {
         assert_eq!(put_back(&store, &back).unwrap(), Kept { files: 4, left_out: Vec::new() });
         let ours = |path: &Path| {
             let mut seen = look(path);
-            seen.retain(|(path, ..)| path.starts_with("local") || path.to_string_lossy().contains(".env"));
+            seen.retain(|(path, ..)| {
+                path.starts_with("local") || path.to_string_lossy().contains(".env")
+            });
             seen
         };
         assert_eq!(ours(&back), ours(&fixture.root));

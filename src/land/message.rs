@@ -33,8 +33,10 @@ impl Words<'_> {
         let first = one_line(task.lines().next().unwrap_or_default());
         let words = subject::Words { text: &first, titles: &titles };
         let (subject, rest) = subject::message(&words, self.prefix, 0);
-        let trailers = self.trailers.iter().map(|(key, value)| format!("{key}: {}", one_line(value)));
-        let mut paragraphs = vec![subject, wrap(&rest), wrap(&without_claims(&clean(self.summary)))];
+        let trailers =
+            self.trailers.iter().map(|(key, value)| format!("{key}: {}", one_line(value)));
+        let mut paragraphs =
+            vec![subject, wrap(&rest), wrap(&without_claims(&clean(self.summary)))];
         paragraphs.push(trailers.collect::<Vec<_>>().join("\n"));
         paragraphs.retain(|paragraph| !paragraph.is_empty());
         paragraphs.join("\n\n") + "\n"
@@ -44,7 +46,8 @@ impl Words<'_> {
 /// What a commit can hold: line ends as git has them, no control characters but tabs.
 fn clean(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    let text: String = text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).collect();
+    let text: String =
+        text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).collect();
     text.trim().to_owned()
 }
 

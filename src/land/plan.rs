@@ -100,7 +100,7 @@ impl Plan {
         let (verified, unverified) = match verified {
             Ok(verified) => (verified, None),
             Err(why) if wish.unverified => (false, Some(why)),
-            Err(why) => return Err(why.into()),
+            Err(why) => return Err(LandError::Unverified { id: id.clone(), why }),
         };
         let old_tree = repo.tree_of(target.tip)?;
         for checkout in &target.checkouts {

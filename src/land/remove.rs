@@ -15,12 +15,15 @@ use super::occupied;
 use super::{LandError, work};
 use crate::file::Changed;
 use crate::git::{
-    Draft, Expected, Head, ObjectId, RefUpdate, RemoveWorktree, Repo, Snapshot, WorktreeEntry,
-    WorktreeError,
+    CommitInfo, Draft, Expected, Head, ObjectId, RefUpdate, RemoveWorktree, Repo, Snapshot,
+    WorktreeEntry, WorktreeError,
 };
 use crate::session::record::{Record, Recorder};
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
+
+/// How the message of a snapshot begins.
+const SNAPSHOT: &str = "Snapshot of ";
 
 /// How a worktree is to be removed.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +62,8 @@ pub fn remove(repo: &Repo, session: &Session, removal: &Removal) -> Result<Remov
     let (_lock, mut state) =
         session.lock().map_err(|error| super::apply::at_work(error, session))?;
     let path = &session.spec.worktree;
-    let entry = work::entry(repo, path)?
-        .ok_or_else(|| LandError::NoWorktree(session.id.clone()))?;
+    let entry =
+        work::entry(repo, path)?.ok_or_else(|| LandError::NoWorktree(session.id.clone()))?;
     if let Some(reason) = entry.locked {
         return Err(WorktreeError::Locked { path: path.clone(), reason }.into());
     }
@@ -108,8 +111,7 @@ impl Keeper<'_> {
         let path = &session.spec.worktree;
         let tip = self.tip()?;
         self.check_free()?;
-        let mut snapshot =
-            Snapshot::open(view, view.tree_of(tip)?, removal.max_file_size)?;
+        let mut snapshot = Snapshot::open(view, view.tree_of(tip)?, removal.max_file_size)?;
         let taken = snapshot.take(&Changed::Anything)?;
         let mut lost: Vec<_> =
             taken.left_out.iter().map(|out| format!("{} ({})", out.path, out.why)).collect();
@@ -186,7 +188,7 @@ impl Keeper<'_> {
                 author: who.clone(),
                 committer: who.clone(),
                 time: None,
-                message: format!("Snapshot of {} before its worktree was removed\n", spec.name),
+                message: format!("{SNAPSHOT}{} before its worktree was removed\n", spec.name),
             })?,
         };
         let recorder = Recorder::open(view, &session.id)?;
@@ -205,11 +207,15 @@ pub(super) fn ignored_folder(session: &Session) -> PathBuf {
 /// The commit that the branch of a record was on.
 pub(super) fn head_of(repo: &Repo, record: &Record) -> Result<ObjectId, LandError> {
     let head = record.state.head.as_deref().unwrap_or(&record.spec.base.commit);
-    let parents = repo.read_commit(record.code)?.parents;
+    let CommitInfo { parents, message, .. } = repo.read_commit(record.code)?;
     let is_head = |id: &ObjectId| id.to_string() == head;
-    // A snapshot lies on top of its head; a branch that a person moved has no other trace.
-    match parents.iter().find(|parent| is_head(parent)) {
-        Some(parent) if !is_head(&record.code) => Ok(*parent),
+    if is_head(&record.code) {
+        return Ok(record.code);
+    }
+    // A snapshot lies on top of its head, or of where a person has moved the branch.
+    let snapshot = message.starts_with(SNAPSHOT);
+    match parents.first() {
+        Some(parent) if snapshot || is_head(parent) => Ok(*parent),
         _ => Ok(record.code),
     }
 }

@@ -74,7 +74,10 @@ fn a_squash_is_one_commit_with_the_work_a_note_and_a_record() {
         bench.git.git(&["branch", "-q", "-D", "agent/add"]);
         let record = record::find(&bench.repo(), "add").unwrap();
         assert_eq!(record.state, state);
-        assert_eq!(bench.git.git(&["rev-list", "--count", &format!("{old}..{}", record.code)]), "2");
+        assert_eq!(
+            bench.git.git(&["rev-list", "--count", &format!("{old}..{}", record.code)]),
+            "2"
+        );
     }
 }
 
@@ -133,10 +136,17 @@ fn conflicts_are_named_and_nothing_moves() {
 
 #[test]
 fn l01_a_file_in_the_way_refuses_and_others_keep_what_the_user_did() {
-    for (what, path) in [("dirty", "a"), ("staged", "a"), ("deleted", "a"), ("untracked", "new"),
-        ("ignored", "new"), ("file for a folder", "deep")] {
+    for (what, path) in [
+        ("dirty", "a"),
+        ("staged", "a"),
+        ("deleted", "a"),
+        ("untracked", "new"),
+        ("ignored", "new"),
+        ("file for a folder", "deep"),
+    ] {
         let mut bench = Bench::new();
-        let session = bench.finished("add", &[("a", "better\n"), ("new", "n\n"), ("deep/er/x", "x\n")]);
+        let session =
+            bench.finished("add", &[("a", "better\n"), ("new", "n\n"), ("deep/er/x", "x\n")]);
         let root = bench.git.root.clone();
         match what {
             "deleted" => fs::remove_file(root.join(path)).unwrap(),
@@ -222,7 +232,7 @@ fn l04_what_is_landed_was_verified_unless_the_user_says_otherwise() {
     let bench = Bench::new();
     let session = |name: &str| bench.session(name, |spec| spec.verify = vec!["make test".into()]);
     let why = |session: &Session| match bench.refused(session, &SQUASH) {
-        LandError::Unverified(why) => why,
+        LandError::Unverified { why, .. } => why,
         other => panic!("{other}"),
     };
     let failed = session("failed");
@@ -357,7 +367,8 @@ fn the_target_moves_back_if_its_files_cannot_follow() {
     let (before, root) = (bench.refs(), bench.git.root.clone());
     fs::write(root.join(".git/index.lock"), "").unwrap();
     let error = land(&bench.repo(), &session, &SQUASH).unwrap_err();
-    let expected = format!("the files in {} could not be updated; main is where it was", root.display());
+    let expected =
+        format!("the files in {} could not be updated; main is where it was", root.display());
     assert_eq!(error.to_string(), expected);
     assert_eq!(bench.refs(), before);
     fs::remove_file(root.join(".git/index.lock")).unwrap();
@@ -368,7 +379,8 @@ fn the_target_moves_back_if_its_files_cannot_follow() {
     bench.git.commit(&[(".gitattributes", "*.z filter=broken\n")]);
     bench.git.git(&["config", "filter.broken.clean", "cat"]);
     bench.git.git(&["config", "filter.broken.required", "true"]);
-    let filtered = bench.finished("filtered", &[("c", "c\n"), ("dir/b", "better\n"), ("x.z", "z\n")]);
+    let filtered =
+        bench.finished("filtered", &[("c", "c\n"), ("dir/b", "better\n"), ("x.z", "z\n")]);
     bench.git.git(&["config", "filter.broken.smudge", "false"]);
     let before = bench.refs();
     let error = land(&bench.repo(), &filtered, &SQUASH).unwrap_err();

@@ -145,16 +145,18 @@ impl Wire {
     pub(super) async fn knock(&self, limit: Duration) -> Result<(), ModelError> {
         let client = client(&self.base).map_err(|error| ModelError::Client(chain(&error)))?;
         let mut url = self.url.clone();
-        let (above, _) = url.path().trim_end_matches("/completions").rsplit_once('/').unwrap_or_default();
+        let (above, _) =
+            url.path().trim_end_matches("/completions").rsplit_once('/').unwrap_or_default();
         let models = format!("{above}/models");
         url.set_path(&models);
-        let failure = match timeout(limit, client.get(url).headers(self.headers.clone()).send()).await {
-            Ok(Ok(response)) if response.status() == StatusCode::UNAUTHORIZED => {
-                self.refused(response).await
-            }
-            Ok(Err(error)) if error.is_connect() => transport(error),
-            Ok(_) | Err(_) => return Ok(()),
-        };
+        let failure =
+            match timeout(limit, client.get(url).headers(self.headers.clone()).send()).await {
+                Ok(Ok(response)) if response.status() == StatusCode::UNAUTHORIZED => {
+                    self.refused(response).await
+                }
+                Ok(Err(error)) if error.is_connect() => transport(error),
+                Ok(_) | Err(_) => return Ok(()),
+            };
         let failure = Failure { message: self.tidy(&failure.message), ..failure };
         Err(self.verdict(failure, 1))
     }

@@ -54,7 +54,8 @@ pub(super) fn collect(repo: &Repo, spec: &Spec, base: ObjectId) -> Result<Facts,
         ("attended".to_owned(), attended(spec).to_owned()),
         ("files".to_owned(), listing(repo, &top)?),
     ];
-    let manifests = MANIFESTS.iter().filter(|(name, _)| top.iter().any(|entry| entry.path == *name));
+    let manifests =
+        MANIFESTS.iter().filter(|(name, _)| top.iter().any(|entry| entry.path == *name));
     let guesses: Vec<_> = manifests.map(|(name, how)| format!("{name}: {how}")).collect();
     if !guesses.is_empty() {
         lines.push(("checks (guessed)".to_owned(), guesses.join("; ")));
@@ -69,7 +70,11 @@ pub(super) fn collect(repo: &Repo, spec: &Spec, base: ObjectId) -> Result<Facts,
 }
 
 fn attended(spec: &Spec) -> &'static str {
-    if spec.unattended { "no, nobody can answer" } else { "yes, by `ask`, but answers may take long" }
+    if spec.unattended {
+        "no, nobody can answer"
+    } else {
+        "yes, by `ask`, but answers may take long"
+    }
 }
 
 fn listing(repo: &Repo, top: &[TreeEntry]) -> Result<String, ObjectError> {

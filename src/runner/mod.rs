@@ -115,9 +115,16 @@ async fn work(
         conversation.apply(&task);
         crate::agent::World::record(&mut world, 0, vec![task])?;
     }
-    let limits = Limits { steps: spec.limits.max_steps.unwrap_or(config.max_steps), ..Limits::default() };
-    let mut agent =
-        Agent { model: &mut model, tools: &tools, world: &mut world, signals, conversation, limits };
+    let limits =
+        Limits { steps: spec.limits.max_steps.unwrap_or(config.max_steps), ..Limits::default() };
+    let mut agent = Agent {
+        model: &mut model,
+        tools: &tools,
+        world: &mut world,
+        signals,
+        conversation,
+        limits,
+    };
     let rest = agent.run().await;
     tools.end_jobs().await;
     match rest {
@@ -131,7 +138,8 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
     // Not by the environment: it may name the repository of whoever started us.
     let none = Environment::new([]);
     let worktree = Repo::discover_in(path, none);
-    let worktree = worktree.map_err(|error| Fault(format!("the worktree cannot be used: {error}")))?;
+    let worktree =
+        worktree.map_err(|error| Fault(format!("the worktree cannot be used: {error}")))?;
     let is_ours = worktree.common_dir() == repo.common_dir() && worktree.work_dir() == Some(path);
     match is_ours {
         true => Ok(worktree),

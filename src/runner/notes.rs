@@ -74,7 +74,8 @@ impl Notes {
     ) -> Result<(), NotesError> {
         let tip = checkpoints.head();
         // The verify record belongs to the commit whose tree it ran on: the last one.
-        let verify = state.verify.as_ref().filter(|verify| Some(&verify.tree) == state.tree.as_ref());
+        let verify =
+            state.verify.as_ref().filter(|verify| Some(&verify.tree) == state.tree.as_ref());
         let is_pending = self.pending.iter().any(|pending| pending.commit == tip);
         if verify.is_some() && !is_pending && tip.to_string() != spec.base.commit {
             self.add(tip, state.step, state.usage, state.cost_usd);

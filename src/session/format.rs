@@ -75,9 +75,9 @@ fn newer(path: &Path, found: u32) -> FormatError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::CommitStrategy;
     use crate::event::{Event, Update};
     use crate::session::inbox::{Inbox, Kind, When};
-    use crate::config::CommitStrategy;
     use crate::session::spec::Spec;
     use crate::session::state::{Phase, State};
 
