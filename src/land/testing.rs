@@ -7,13 +7,14 @@ use std::path::Path;
 use fs_err as fs;
 use jiff::Timestamp;
 
+use crate::config::CommitStrategy;
 use crate::event::{Event, Update, VerifyRecord};
 use crate::file::Changed;
 use crate::git::testing::Fixture;
 use crate::git::{ObjectId, Repo};
 use crate::session::checkpoint::{Checkpoints, Ends, Step};
 use crate::session::journal::Journal;
-use crate::session::spec::{Base, CommitStrategy, Limits, Spec};
+use crate::session::spec::{Base, Limits, Spec};
 use crate::session::state::{Phase, State};
 use crate::session::store::{Session, Store};
 use crate::session::subject::Words;

@@ -8,9 +8,9 @@ use super::apply::{Landed, land, rehearse};
 use super::plan::{Way, Wish};
 use super::testing::{Bench, write};
 use super::{LandError, Unverified};
+use crate::config::CommitStrategy;
 use crate::git::ObjectId;
 use crate::session::record;
-use crate::session::spec::CommitStrategy;
 use crate::session::state::Phase;
 use crate::session::store::Session;
 
