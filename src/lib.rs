@@ -27,7 +27,8 @@
 //! 0 message event config process cancel file
 //! ```
 //!
-//! Within layer 7, `cli` knows `commands`, which know `error`; in layer 2, `tool` knows `sandbox`;
+//! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
+//! `runner`; in layer 2, `tool` knows `sandbox`;
 //! in layer 0, `event` knows `message`.
 
 pub mod agent;

@@ -15,6 +15,7 @@ use crate::cancel::Signals;
 use crate::git::Repo;
 use crate::process::{Cmd, ProcessError};
 use crate::runner::{self, RunError};
+use crate::sandbox;
 use crate::session::inbox::{Inbox, Kind, When};
 use crate::session::store::{Session, Store};
 
@@ -55,6 +56,10 @@ pub fn run(common_dir: &Path, id: &str) -> Result<(), RunError> {
     // Refused only to the leader of a process group: one that was started by hand in a shell.
     if let Err(error) = rustix::process::setsid() {
         tracing::info!(%error, "no session of its own");
+    }
+    // The keys of the models are in its environment and memory; its tools run as the same user.
+    if let Err(error) = sandbox::hide_process() {
+        tracing::warn!(%error, "other processes of this user can read the keys");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(RunError::Runtime)?.block_on(supervise(common_dir, id))

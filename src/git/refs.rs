@@ -182,15 +182,13 @@ impl Repo {
         let null = self.null_id();
         for RefUpdate { name, old, new, .. } in updates {
             full_name(name)?;
-            let old = match old {
-                Expected::Absent => null.to_string(),
-                Expected::Is(id) => id.to_string(),
-                Expected::Any => String::new(),
-            };
-            let line = match new {
-                Some(new) => format!("update {name}\0{new}\0{old}\0"),
-                None if old == null.to_string() => format!("verify {name}\0{old}\0"),
-                None => format!("delete {name}\0{old}\0"),
+            let line = match (old, new) {
+                (Expected::Absent, Some(new)) => format!("update {name}\0{new}\0{null}\0"),
+                (Expected::Is(old), Some(new)) => format!("update {name}\0{new}\0{old}\0"),
+                (Expected::Any, Some(new)) => format!("update {name}\0{new}\0\0"),
+                (Expected::Absent, None) => format!("verify {name}\0{null}\0"),
+                (Expected::Is(old), None) => format!("delete {name}\0{old}\0"),
+                (Expected::Any, None) => format!("delete {name}\0\0"),
             };
             lines.extend_from_slice(line.as_bytes());
         }
@@ -348,7 +346,7 @@ mod tests {
             ];
             match repo.update_refs(&moves).unwrap_err() {
                 RefError::Moved { name, expected, found } => {
-                    assert_eq!((name.as_str(), expected, found), (session, Some(one), Some(two)))
+                    assert_eq!((name.as_str(), expected, found), (session, Some(one), Some(two)));
                 }
                 other => panic!("{kind:?}: {other:?}"),
             }

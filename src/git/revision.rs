@@ -65,7 +65,7 @@ impl Repo {
         let walk = self.gix().rev_walk([tip]).with_hidden([base]).first_parent_only();
         let mut commits = Vec::new();
         for info in walk.all().map_err(failed)? {
-            commits.push(info.map_err(|error| failed(error.into()))?.id);
+            commits.push(info.map_err(failed)?.id);
         }
         commits.reverse();
         Ok(commits)

@@ -308,6 +308,9 @@ impl Snapshot {
             Found::Folder(folder) => folder.each_file(path, &mut collect),
             Found::Nothing | Found::Below(..) => return,
         }
+        // A folder that it leaves on disk is not known any more, so the one around it has to be read
+        // again for what may come into it.
+        self.root.forget_above(path);
         self.root.remove(path);
         for path in gone {
             self.note(path.as_bstr(), ChangeKind::Deleted);

@@ -441,7 +441,8 @@ event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
         let (answer, _, asked) = error("429 Too Many Requests", quota).await;
         assert!(matches!(answer, Err(ModelError::Refused { status: 429, .. })));
         assert_eq!(asked, 1);
-        let (answer, _, asked) = error("308 Permanent Redirect", "").await;
+        let moved = Reply::error("308 Permanent Redirect", "location: /v1/other\r\n", "");
+        let (answer, _, asked) = ask(vec![moved, Reply::stream(HI)]).await;
         assert!(matches!(answer, Err(ModelError::Refused { status: 308, .. })), "{answer:?}");
         assert_eq!(asked, 1, "a key follows nowhere");
     }
@@ -458,19 +459,29 @@ event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
         assert!(!format!("{error:?}{error}").contains("secret"));
     }
 
+    #[test]
+    fn a_servers_words_are_one_short_line_without_the_key() {
+        let tidy = |key: &str, said: &str| {
+            let base: Url = "http://127.0.0.1:1/".parse().unwrap();
+            let key = Some(Key::Bearer(key.to_owned().into()));
+            let dialect = super::super::anthropic::Anthropic;
+            Wire::new(base, key, &dialect, pace(), Duration::ZERO).unwrap().tidy(said)
+        };
+        assert_eq!(tidy("k3y", "k3y? \u{1b}[31mNo.\n\n  Not k3y."), "[key]? [31mNo. Not [key].");
+        assert_eq!(tidy("sk-proj-0123456789", "sk-proj-***789 is wrong"), "[key] is wrong");
+        assert_eq!(tidy("k3y", &"é".repeat(500)), format!("{}…", "é".repeat(400)));
+    }
+
     #[tokio::test]
     async fn nobody_there_is_said_soon_and_overload_late() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        drop(listener);
         let server = Server::play(Vec::new()).await;
-        let gone = Server { address: address.clone(), ..server };
+        server.leave().await;
         let started = Instant::now();
         let mut told = Told::default();
-        let mut model = gone.model("anthropic/claude-x");
+        let mut model = server.model("anthropic/claude-x");
         let error = model.answer(&mut |delta| told.hear(delta)).await.unwrap_err();
         assert!(
-            matches!(&error, ModelError::NotThere { address: at, .. } if *at == address),
+            matches!(&error, ModelError::NotThere { address, .. } if *address == server.address),
             "{error}"
         );
         assert!(error.to_string().contains("refused"), "{error}");
@@ -488,6 +499,40 @@ event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
             error.to_string(),
             format!("no answer after {tries} tries: 529: no reason given")
         );
+    }
+
+    #[tokio::test]
+    async fn a_knock_tells_who_is_there() {
+        let knock = |choice: &'static str, reply: Reply| async move {
+            let server = Server::play(vec![reply]).await;
+            let come = super::super::knock(&server.endpoint(choice, "sk-secret-0123456789")).await;
+            let line = server.requests()[0].head.lines().next().unwrap().to_owned();
+            (come, line)
+        };
+        let (come, asked) = knock("anthropic/x", Reply::stream("{}")).await;
+        assert_eq!((come.is_ok(), asked.as_str()), (true, "get /v1/models http/1.1"));
+        let (come, asked) = knock("chat/x", Reply::error("404 Not Found", "", "")).await;
+        assert_eq!((come.is_ok(), asked.as_str()), (true, "get /v1/models http/1.1"));
+        let (come, asked) = knock("openai/x", Reply::error("401 Unauthorized", "", "no")).await;
+        assert!(matches!(come, Err(ModelError::KeyRefused { message, .. }) if message == "no"));
+        assert_eq!(asked, "get /v1/models http/1.1");
+        let server = Server::play(Vec::new()).await;
+        server.leave().await;
+        let come = super::super::knock(&server.endpoint("chat/x", "k")).await;
+        assert!(matches!(come, Err(ModelError::NotThere { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_has_answered_is_waited_for() {
+        let server = Server::play(vec![Reply::stream(HI)]).await;
+        let patience = Duration::from_millis(300);
+        let mut model = server.open("anthropic/claude-x", |setup| setup.patience = patience);
+        model.answer(&mut |_| {}).await.unwrap();
+        server.leave().await;
+        let started = Instant::now();
+        let error = model.answer(&mut |_| {}).await.unwrap_err();
+        assert!(matches!(error, ModelError::NotThere { .. }), "{error}");
+        assert!(started.elapsed() > patience - pace().cap, "{:?}", started.elapsed());
     }
 
     #[tokio::test]

@@ -68,7 +68,8 @@ pub(super) struct Request {
 /// A running server.
 pub(super) struct Server {
     pub(super) address: String,
-    pub(super) requests: Arc<Mutex<Vec<Request>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
+    accepting: tokio::task::AbortHandle,
 }
 
 impl Server {
@@ -78,7 +79,7 @@ impl Server {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&requests);
         let script = Arc::new(Mutex::new(script.into_iter()));
-        tokio::spawn(async move {
+        let accepting = tokio::spawn(async move {
             for connection in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
@@ -86,7 +87,15 @@ impl Server {
                 tokio::spawn(async move { serve(stream, connection, &kept, &script).await });
             }
         });
-        Self { address, requests }
+        Self { address, requests, accepting: accepting.abort_handle() }
+    }
+
+    /// Takes no further connection, as if it were gone.
+    pub(super) async fn leave(&self) {
+        self.accepting.abort();
+        while !self.accepting.is_finished() {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(super) fn requests(&self) -> Vec<Request> {
@@ -198,7 +207,8 @@ async fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let head = head.to_lowercase();
-            let length = head.split("content-length: ").nth(1)?.lines().next()?.parse().ok()?;
+            let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+            let length = length.map_or(0, |length| length.parse().unwrap());
             if body.len() >= length {
                 return Some((head, body.to_owned()));
             }

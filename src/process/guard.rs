@@ -99,7 +99,8 @@ pub fn watch(input: impl BufRead) {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::io::BufReader;
     use std::path::{Path, PathBuf};

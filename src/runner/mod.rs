@@ -99,11 +99,13 @@ async fn work(
     }
     let events = read_journal(&session.journal_path())?;
     let mut conversation = Conversation::replay(&events);
+    let mut state = caught_up(state, &conversation, &events, &price);
+    checkpoints.catch_up(&mut state);
     let mut world = SessionWorld {
         session,
         tools: &tools,
         journal,
-        state: caught_up(state, &conversation, &events, &price),
+        state,
         checkpoints,
         notes: Notes::left(&events),
         price: Box::new(price),

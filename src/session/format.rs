@@ -41,6 +41,9 @@ pub enum FormatError {
 }
 
 /// Reads a TOML file that begins with `format`.
+///
+/// # Errors
+/// It cannot be read, is damaged, or too new to be understood.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, FormatError> {
     parse(&fs::read_to_string(path)?, path)
 }

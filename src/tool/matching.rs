@@ -16,6 +16,9 @@ use super::write::with_crlf;
 /// Which bytes go, in ascending order, and what comes instead of each.
 type Places = Vec<(Range<usize>, Vec<u8>)>;
 
+/// One way to look for a text: the file, the text, what comes instead.
+type Stage = fn(&[u8], &str, &str) -> Places;
+
 /// What is to be done to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Edit {
@@ -35,7 +38,7 @@ pub(super) enum NoEdit {
 
 /// Finds `old` in `file`, to be replaced by `new`: at its only place, or everywhere with `all`.
 pub(super) fn find(file: &[u8], old: &str, new: &str, all: bool) -> Result<Edit, NoEdit> {
-    let stages: [fn(&[u8], &str, &str) -> Places; 6] =
+    let stages: [Stage; 6] =
         [exact, line_ends, line_numbers, trailing_blanks, typography, indentation];
     for (index, stage) in stages.iter().enumerate() {
         let mut places = stage(file, old, new);

@@ -13,6 +13,8 @@ use std::path::{Component, Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
+use super::output::neutral;
+
 /// The folders that tools may reach.
 #[derive(Debug)]
 pub(super) struct Reach {
@@ -146,24 +148,28 @@ impl Folder {
             path.push(".");
         }
         let shown = if absolute { &full } else { &path };
-        Ok(Place {
-            dir: &self.dir,
-            base: &self.names[0],
-            shown: shown.display().to_string(),
-            path,
-            absolute: full,
-        })
+        let shown = shown.to_string_lossy().chars().map(neutral).collect();
+        Ok(Place { dir: &self.dir, base: &self.names[0], shown, path, absolute: full })
     }
 }
 
 /// Git's own files are not written by a tool: a planted hook or a changed pointer would run or
-/// redirect what others do. Names are compared without case, as some file systems do.
+/// redirect what others do.
 fn refuse_git(path: &Path, shown: &str) -> Result<(), String> {
-    let is_git = |part: Component<'_>| part.as_os_str().eq_ignore_ascii_case(".git");
-    if path.components().any(is_git) {
+    if path.components().any(|part| is_git(&part.as_os_str().to_string_lossy())) {
         return Err(format!("{shown} belongs to git and is not written."));
     }
     Ok(())
+}
+
+/// Whether some file system takes the name for `.git`: NTFS drops blanks and dots at the end and
+/// has a short name for it, HFS+ does not see certain characters, and neither sees case. Git
+/// refuses the same names (`core.protectNTFS`, `core.protectHFS`).
+fn is_git(name: &str) -> bool {
+    let invisible = |letter: char| matches!(letter, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}');
+    let seen: String = name.chars().filter(|letter| !invisible(*letter)).collect();
+    let seen = seen.split(':').next().unwrap_or_default().trim_end_matches([' ', '.']);
+    [".git", "git~1"].iter().any(|git| seen.eq_ignore_ascii_case(git))
 }
 
 /// What went wrong with a file, as a model should hear it.
@@ -246,9 +252,17 @@ mod tests {
     #[test]
     fn gits_own_files_are_not_written_by_whatever_name() {
         let (_folder, reach) = reach();
-        for raw in
-            [".git", ".GIT/config", "src/nested/.git/hooks/pre-commit", "plain/config", "pointer"]
-        {
+        for raw in [
+            ".git",
+            ".GIT/config",
+            "src/nested/.git/hooks/pre-commit",
+            "plain/config",
+            "pointer",
+            ".git./config",
+            "GIT~1/config",
+            ".g\u{200c}it/config",
+            ".git::$INDEX_ALLOCATION/config",
+        ] {
             assert_eq!(
                 reach.to_write(raw).unwrap_err(),
                 format!("{raw} belongs to git and is not written.")

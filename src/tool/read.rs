@@ -325,14 +325,8 @@ mod tests {
         assert_eq!(bad("a.png").await, "a.png is a PNG image, 8 bytes.\n");
         assert_eq!(bad("b").await, "b is a binary file, 4 KB.\n");
         assert_eq!(bad("nothing").await, "nothing does not exist.\n");
-        let made = rustix::fs::mknodat(
-            rustix::fs::CWD,
-            fixture.path("pipe"),
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
-            0,
-        );
-        made.unwrap();
+        let made = crate::process::Cmd::new("mkfifo").arg(fixture.path("pipe")).run().unwrap();
+        assert_eq!(made.exit, 0);
         assert_eq!(bad("pipe").await, "pipe is neither a file nor a folder.\n");
     }
 
