@@ -248,7 +248,7 @@ mod tests {
         expected.sort();
         assert_eq!(below(&home), expected);
 
-        uninstall(&ui, &folders, clap::Command::new("git-agent")).unwrap();
+        uninstall(&ui, &folders).unwrap();
         assert_eq!(below(&home), [foreign]);
         assert!(!home.join(".config").exists() && !home.join(".local/share/zsh").exists());
     }
