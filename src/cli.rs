@@ -42,7 +42,8 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 struct Global {
     /// Run as if started in this folder
-    #[arg(short = 'C', value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
+    // Not `dir`: an argument of a verb with the same id would be taken for this one.
+    #[arg(short = 'C', id = "run_in", value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
     dir: Option<PathBuf>,
     /// When to use colour
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
@@ -255,6 +256,24 @@ mod tests {
             "invalid value 'pink' for '--color <WHEN>' [possible values: auto, always, never]"
         );
         assert_eq!(error.kind, Kind::Usage);
+    }
+
+    #[test]
+    fn no_verb_has_an_argument_that_is_a_global_one() {
+        fn ids(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+            for verb in command.get_subcommands() {
+                let path = format!("{path} {}", verb.get_name());
+                let own = verb.get_arguments().map(|arg| (path.clone(), arg.get_id().to_string()));
+                found.extend(own);
+                ids(verb, &path, found);
+            }
+        }
+        let tree = command();
+        let global: Vec<_> = tree.get_arguments().map(|arg| arg.get_id().to_string()).collect();
+        let mut found = Vec::new();
+        ids(&tree, "git agent", &mut found);
+        found.retain(|(_, id)| global.contains(id));
+        assert_eq!(found, []);
     }
 
     #[test]

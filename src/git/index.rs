@@ -20,7 +20,7 @@ use crate::git::repo::Repo;
 
 /// How long before the moment it was looked at a file must have changed last, in nanoseconds, to
 /// be known by its stat data. The coarsest clock tick of Linux is 10 ms.
-const TICK: i64 = 20_000_000;
+const TICK: i64 = 12_000_000;
 /// The same on a file system that keeps whole seconds (two on FAT).
 const COARSE_TICK: i64 = 2_000_000_000;
 /// A folder that nothing is remembered about.
@@ -286,6 +286,21 @@ impl Folder {
             match node {
                 Node::File(file) => visit(path.as_bstr(), file),
                 Node::Folder(inner) => inner.each_file(path.as_bstr(), visit),
+            }
+        }
+    }
+
+    /// Every file below, with its path; this folder's is `prefix`.
+    pub(super) fn files_mut<'a>(
+        &'a mut self,
+        prefix: BString,
+        into: &mut Vec<(BString, &'a mut File)>,
+    ) {
+        for (name, node) in &mut self.nodes {
+            let path = join(prefix.as_bstr(), name.as_bstr());
+            match node {
+                Node::File(file) => into.push((path, file)),
+                Node::Folder(inner) => inner.files_mut(path, into),
             }
         }
     }

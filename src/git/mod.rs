@@ -3,9 +3,11 @@
 //! Invariant: every ref write compares the old value; no git call of ours obeys config that an
 //! agent could have written; no type of gix but [`ObjectId`] and [`BString`] shows outside.
 
+mod add_worktree;
 mod attributes;
 mod branch;
 mod cause;
+mod checkout;
 mod command;
 mod config;
 mod diff;
@@ -22,15 +24,19 @@ mod refs;
 mod repo;
 mod revision;
 mod scan;
+mod smudge;
 mod snapshot;
 mod take;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trailer;
+mod update_checkout;
+mod worktree;
 
 pub use gix::ObjectId;
 pub use gix::bstr::BString;
 
+pub use add_worktree::AddWorktree;
 pub use cause::Cause;
 pub use command::GitError;
 pub use config::{ConfigEntry, Scope};
@@ -44,3 +50,4 @@ pub use repo::{Head, OpenError, Repo};
 pub use revision::RevisionError;
 pub use snapshot::{Change, ChangeKind, LeftOut, Snapshot, SnapshotError, Taken, Why};
 pub use trailer::{append, parse};
+pub use worktree::{RemoveWorktree, Trash, WorktreeEntry, WorktreeError};

@@ -250,7 +250,7 @@ impl Repo {
     }
 
     /// Who a reflog names: the user, or the program where git does not know the user either.
-    fn reflog_identity(&self) -> Identity {
+    pub(super) fn reflog_identity(&self) -> Identity {
         match self.gix().committer() {
             Some(Ok(who)) => Identity { name: who.name.to_string(), email: who.email.to_string() },
             _ => Identity { name: "git-agent".into(), email: "git-agent@localhost".into() },

@@ -20,7 +20,8 @@ use crate::git::snapshot::{LeftOut, SnapshotError, Why};
 
 /// A thread takes so many folders at a time.
 const BATCH: usize = 16;
-const FOLDER: OFlags =
+/// How a folder is opened: never through a link.
+pub(super) const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// More threads do not make `lstat` faster on the disks it was tried on.
 const THREADS: usize = 2;

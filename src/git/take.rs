@@ -78,6 +78,14 @@ impl Snapshot {
         self.update(path.as_bstr(), pass)
     }
 
+    /// What a take would look into.
+    #[cfg(test)]
+    pub(super) fn suspects(&self) -> Result<Vec<BString>, SnapshotError> {
+        let rules = Rules::open(self.repo.gix(), self.disk.path(), &[]);
+        let rules = rules.map_err(SnapshotError::repository)?;
+        Ok(self.scan(BStr::new(""), &rules)?.suspects)
+    }
+
     fn scan(&self, at: &BStr, rules: &Rules) -> Result<Findings, SnapshotError> {
         scan(&self.disk, rules, &self.root, at)
     }
@@ -300,6 +308,9 @@ impl Snapshot {
             Found::Folder(folder) => folder.each_file(path, &mut collect),
             Found::Nothing | Found::Below(..) => return,
         }
+        // A folder that it leaves on disk is not known any more, so the one around it has to be read
+        // again for what may come into it.
+        self.root.forget_above(path);
         self.root.remove(path);
         for path in gone {
             self.note(path.as_bstr(), ChangeKind::Deleted);

@@ -8,8 +8,10 @@ use std::collections::HashMap;
 use jiff::tz::TimeZone;
 
 use super::text::{neutral, truncate, wrap};
-use super::{Look, Tone, card, units};
-use crate::event::{Checkpoint, Event, Origin, Question, ToolEnd, Update, VerifyRecord, Waiting};
+use super::{Look, Tone, card, table, units};
+use crate::event::{
+    Checkpoint, Event, Origin, Question, StateChange, ToolEnd, Update, VerifyRecord, Waiting,
+};
 use crate::message::{Answer, PlanItem, PlanStatus, ToolCall};
 
 /// Columns of the kind of an event: `message`, `commit`, `verify` …
@@ -60,34 +62,30 @@ impl Narrator {
     fn said(&mut self, update: &Update) -> Vec<Said> {
         match update {
             Update::UserMessage(message) => {
-                let (kind, tone) = match message.from {
-                    Origin::Task => ("task", Tone::Strong),
-                    Origin::Person => ("you", Tone::Strong),
-                    Origin::Loop => ("loop", Tone::Faint),
-                };
-                vec![Said::new(kind, tone, self.shortened(&message.text))]
+                let text = message.text.as_str();
+                vec![match message.from {
+                    Origin::Task => {
+                        let task = if self.all { text } else { task_alone(text) };
+                        Said::new("task", Tone::Strong, self.shortened(task, MESSAGE_LINES))
+                    }
+                    Origin::Person => {
+                        Said::new("you", Tone::Strong, self.shortened(text, MESSAGE_LINES))
+                    }
+                    // It mostly repeats what the lines before have told.
+                    Origin::Loop => Said::new("loop", Tone::Faint, self.shortened(text, 1)),
+                }]
             }
             Update::AgentMessage(answer) => self.answer(answer),
             Update::ToolCall(call) => {
                 self.running.insert(call.id.clone(), call.clone());
                 Vec::new()
             }
-            Update::ToolCallUpdate(end) => vec![self.tool_end(end)],
+            Update::ToolCallUpdate(end) => self.tool_end(end).into_iter().collect(),
             Update::Plan(plan) => self.plan(plan),
             Update::Checkpoint(checkpoint) => checkpoint_said(checkpoint, &self.look),
             Update::Verify(record) => vec![self.verify(record)],
             Update::Question(question) => vec![asked(question)],
-            Update::State(change) => {
-                let reason = if change.reason.is_empty() {
-                    String::new()
-                } else {
-                    format!(": {}", change.reason)
-                };
-                let arrow = self.look.glyph("→", "->");
-                let tone = super::table::standing(&change.to).tone;
-                let text = format!("{} {arrow} {}{reason}", change.from, change.to);
-                vec![Said::new("state", tone, text)]
-            }
+            Update::State(change) => self.state(change).into_iter().collect(),
             Update::Waiting(waiting) => vec![self.waiting(waiting)],
             Update::Notice(text) => vec![Said::new("note", Tone::Ask, text.clone())],
             Update::Unknown => Vec::new(),
@@ -103,15 +101,35 @@ impl Narrator {
         thought.into_iter().chain(text).collect()
     }
 
-    fn tool_end(&mut self, end: &ToolEnd) -> Said {
+    /// Nothing for a plan: the plan itself tells what became of it.
+    fn tool_end(&mut self, end: &ToolEnd) -> Option<Said> {
         let call = self.running.remove(&end.result.call_id);
-        let name = call.map_or_else(|| "tool".to_owned(), |call| call.name);
-        let tone = if end.result.is_error { Tone::Bad } else { Tone::Plain };
+        let kind = tool_kind(call.as_ref().map_or("", |call| call.name.as_str()));
+        let is_error = end.result.is_error;
+        if kind == "plan" && !is_error {
+            return None;
+        }
+        let tone = if is_error { Tone::Bad } else { Tone::Plain };
         let below = match self.all {
             true => end.result.output.lines().map(str::to_owned).collect(),
             false => Vec::new(),
         };
-        Said { kind: tool_kind(&name), tone, text: end.title.clone(), below }
+        // The tool's name stands before the title already.
+        let title = end.title.strip_prefix(kind).unwrap_or(&end.title);
+        let title = title.trim_start_matches([':', ' ']).to_owned();
+        Some(Said { kind, tone, text: title, below })
+    }
+
+    /// Nothing for the way to a verify and back: the verify itself tells.
+    fn state(&self, change: &StateChange) -> Option<Said> {
+        let StateChange { from, to, reason, .. } = change;
+        if to == "verifying" || (from == "verifying" && to == "running") {
+            return None;
+        }
+        let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        let arrow = self.look.glyph("→", "->");
+        let tone = table::standing(to).tone;
+        Some(Said::new("state", tone, format!("{from} {arrow} {to}{reason}")))
     }
 
     /// What became of the plan: how far it is, and the item that moved.
@@ -162,17 +180,13 @@ impl Narrator {
     }
 
     /// A message to the model can be as long as a whole output: people get its beginning.
-    fn shortened(&self, text: &str) -> String {
+    fn shortened(&self, text: &str, limit: usize) -> String {
         let lines: Vec<_> = text.trim().lines().collect();
-        if self.all || lines.len() <= MESSAGE_LINES {
+        if self.all || lines.len() <= limit {
             return lines.join("\n");
         }
-        let kept = &lines[..MESSAGE_LINES - 1];
-        format!(
-            "{}\n(and {})",
-            kept.join("\n"),
-            units::counted((lines.len() - kept.len()) as u64, "line")
-        )
+        let more = units::counted((lines.len() - limit) as u64, "more line");
+        format!("{}\n({more})", lines[..limit].join("\n"))
     }
 
     /// `14:23:15  step 3  bash     cargo test · exit 1 · 3.2 s`, further lines set in under the text.
@@ -219,6 +233,12 @@ impl Said {
     }
 }
 
+/// The task as the person gave it, without the facts that the model gets with it.
+fn task_alone(text: &str) -> &str {
+    let task = text.strip_prefix("<task>").and_then(|rest| rest.split_once("</task>"));
+    task.map_or(text, |(task, _)| task)
+}
+
 /// Our own tools by name; any other, of which there may be any number, in one word.
 fn tool_kind(name: &str) -> &'static str {
     let ours = ["bash", "read", "edit", "write", "search", "plan", "ask", "finish"];
@@ -231,11 +251,9 @@ fn checkpoint_said(checkpoint: &Checkpoint, look: &Look) -> Vec<Said> {
         Some(commit) => ("commit", commit),
         None => ("tree", tree),
     };
-    let (dot, minus) =
-        (look.glyph("·", "-"), if look.terminal { look.glyph("−", "-") } else { "-" });
-    let files = units::counted(paths.len() as u64, "file");
-    let text =
-        format!("{}  {subject} {dot} {files} +{insertions} {minus}{deletions}", card::short(id));
+    let (dot, files) = (look.glyph("·", "-"), units::counted(paths.len() as u64, "file"));
+    let lines = table::lines(*insertions, *deletions, look);
+    let text = format!("{}  {subject} {dot} {files}{lines}", card::short(id));
     let mut said = vec![Said::new(kind, Tone::Good, text)];
     if !left_out.is_empty() {
         let text = format!("left out of the commit:\n{}", left_out.join("\n"));
@@ -255,7 +273,7 @@ fn asked(question: &Question) -> Said {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{StateChange, UserMessage};
+    use crate::event::UserMessage;
     use crate::message::{StopReason, ToolResult, Usage};
 
     const TERMINAL: Look = Look { terminal: true, colour: false, unicode: true, width: 80 };
@@ -413,9 +431,13 @@ mod tests {
     #[test]
     fn long_messages_to_the_model_are_shortened() {
         let text = (1..=40).map(|n| format!("line {n}\n")).collect();
-        let message = UserMessage { from: Origin::Loop, text, inbox_id: None };
+        let message = UserMessage { from: Origin::Person, text, inbox_id: None };
         let said = told(Look::PLAIN, false, vec![(1, Update::UserMessage(message))]);
-        assert_eq!(said.lines().count(), 12);
-        assert!(said.ends_with("(and 29 lines)"), "{said}");
+        assert_eq!(
+            said,
+            "14:23:15  step 1   you      line 1\n".to_owned()
+                + &(2..=12).map(|n| format!("{:28}line {n}\n", "")).collect::<String>()
+                + &format!("{:28}(28 more lines)", "")
+        );
     }
 }

@@ -280,16 +280,21 @@ pub(crate) fn changes(session: &SessionView, is_short: bool, look: &Look) -> Str
     if files == 0 {
         return String::new();
     }
-    let minus = if look.terminal { look.glyph("−", "-") } else { "-" };
     let files = if is_short {
         format!("{files}f")
     } else {
         // One file is padded to the width of many, so that the counts of lines stand in line.
         pad(&units::counted(files, "file"), "0 files".len())
     };
+    format!("{files}{}", lines(insertions, deletions, look)).trim_end().to_owned()
+}
+
+/// ` +182 −12`, without what is nought.
+pub(crate) fn lines(insertions: u64, deletions: u64, look: &Look) -> String {
+    let minus = if look.terminal { look.glyph("−", "-") } else { "-" };
     let added = if insertions > 0 { format!(" +{insertions}") } else { String::new() };
     let removed = if deletions > 0 { format!(" {minus}{deletions}") } else { String::new() };
-    format!("{files}{added}{removed}").trim_end().to_owned()
+    added + &removed
 }
 
 fn verify(session: &SessionView, begun: bool, look: &Look) -> Cell {

@@ -182,7 +182,7 @@ fn apply(place: &Place, op: &Op) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn a_take_is_what_git_add_would_make(ops in prop::collection::vec(op(), 1..30)) {
         let place = Place::new();
@@ -446,4 +446,33 @@ fn a_link_in_place_of_a_folder_is_a_link_and_not_followed() {
     let taken = snapshot.take(&Changed::Paths(vec!["in/x".into()])).unwrap();
     let expected = vec![change("in", ChangeKind::Added), change("in/x", ChangeKind::Deleted)];
     assert_eq!((taken.changes, taken.tree), (expected, place.expected(taken.tree)));
+}
+
+#[test]
+fn a_folder_left_empty_is_watched_for_what_comes_into_it() {
+    let place = Place::new();
+    for path in ["file", "folder/x", "deep/er/x", "other/x"] {
+        place.write(path, "1\n");
+    }
+    place.commit();
+    let mut snapshot = place.snapshot();
+    let mut take = || {
+        std::thread::sleep(std::time::Duration::from_millis(25));
+        snapshot.take(&Changed::Anything).unwrap().tree
+    };
+    take();
+    fs::remove_file(place.root.join("file")).unwrap();
+    fs::create_dir(place.root.join("file")).unwrap();
+    fs::create_dir_all(place.root.join("new/empty")).unwrap();
+    fs::remove_file(place.root.join("folder/x")).unwrap();
+    fs::remove_file(place.root.join("deep/er/x")).unwrap();
+    for _ in 0..2 {
+        let tree = take();
+        assert_eq!(place.git(&["ls-tree", "--name-only", &tree.to_string()]), "other");
+    }
+    for path in ["file/y", "folder/y", "deep/er/y", "new/empty/y"] {
+        place.write(path, "2\n");
+    }
+    let tree = take();
+    assert_eq!(tree, place.expected(tree));
 }

@@ -1,0 +1,122 @@
+//! Bringing a person's checkout along when its branch moves: a landing.
+//!
+//! Invariant: a file that holds anything but the old version stops the whole update before the
+//! first write; files and staged changes outside the update stay as they are.
+
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use fs_err as fs;
+use gix::bstr::{BStr, BString, ByteSlice};
+
+use crate::git::ObjectId;
+use crate::git::command::{self, GitError};
+use crate::git::index::as_path;
+use crate::git::repo::Repo;
+use crate::git::worktree::WorktreeError;
+use crate::process::Cmd;
+
+impl Repo {
+    /// Changes the files and the index of this repository's own checkout from `old` to `new`, two
+    /// trees, touching only what differs between them. `HEAD` is left to the caller.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Dirty`] names the files of the update that are changed, staged, unmerged,
+    /// missing or in its way; nothing was touched then.
+    pub fn update_checkout(&self, old: ObjectId, new: ObjectId) -> Result<(), WorktreeError> {
+        let Some(worktree) = self.work_dir() else {
+            return Err(WorktreeError::BadPath(self.git_dir().to_owned()));
+        };
+        let (old, new) = (old.to_string(), new.to_string());
+        // Times that changed without the content would else count as changes. Its exit code only
+        // says that there are some.
+        self.checkout_git().args(["update-index", "-q", "--refresh"]).run()?;
+        let mut dirty = self.dirty(worktree, &old, &new)?;
+        if !dirty.is_empty() {
+            dirty.sort();
+            return Err(WorktreeError::Dirty { worktree: worktree.to_owned(), paths: dirty });
+        }
+        let read_tree = self.checkout_git().args(["read-tree", "-m", "-u"]);
+        command::succeed(&read_tree.clone().args(["--dry-run", &old, &new]))?;
+        command::succeed(&read_tree.args([&old, &new]))?;
+        Ok(())
+    }
+
+    fn dirty(&self, worktree: &Path, old: &str, new: &str) -> Result<Vec<BString>, WorktreeError> {
+        let tree = ["--no-renames", "--no-ext-diff", "-z"];
+        let mut updated = BTreeSet::new();
+        let mut added = Vec::new();
+        let diff = self.git().args(["diff-tree", "-r", "--name-status"]).args(tree);
+        for (status, path) in pairs(&command::succeed(&diff.args([old, new]))?) {
+            if status == "A" {
+                added.push(path.clone());
+            }
+            updated.insert(path);
+        }
+        let differs = |cmd: Cmd| -> Result<Vec<BString>, GitError> {
+            let diff = cmd.args(["--name-only", "--ignore-submodules=dirty"]).args(tree).arg(old);
+            Ok(names(&command::succeed(&diff)?).collect())
+        };
+        let on_disk = differs(self.git().arg("diff-index"))?;
+        let staged = differs(self.git().args(["diff-index", "--cached"]))?;
+        let mut dirty: BTreeSet<BString> =
+            on_disk.into_iter().chain(staged).filter(|path| updated.contains(path)).collect();
+        for path in added {
+            dirty.extend(in_the_way(worktree, path.as_bstr(), &updated));
+        }
+        Ok(dirty.into_iter().collect())
+    }
+
+    /// git with the user's filters, but none of the hooks that writing an index or files can run.
+    fn checkout_git(&self) -> Cmd {
+        self.user_git().args(["-c", "core.hooksPath=/dev/null", "-c", "submodule.recurse=false"])
+    }
+}
+
+/// What stands where a new file is to go, or on the way to it, unless the update takes it away.
+fn in_the_way(worktree: &Path, path: &BStr, updated: &BTreeSet<BString>) -> Vec<BString> {
+    let folders = path.find_iter("/").map(|at| path[..at].as_bstr());
+    for folder in folders {
+        match fs::symlink_metadata(worktree.join(as_path(folder))) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) if updated.contains(folder) => return Vec::new(),
+            Ok(_) => return vec![folder.to_owned()],
+            Err(_) => return Vec::new(),
+        }
+    }
+    match fs::symlink_metadata(worktree.join(as_path(path))) {
+        Ok(meta) if meta.is_dir() => {
+            let mut below = Vec::new();
+            files_below(worktree, path, &mut below);
+            below.retain(|file| !updated.contains(file));
+            below
+        }
+        Ok(_) => vec![path.to_owned()],
+        Err(_) => Vec::new(),
+    }
+}
+
+fn files_below(worktree: &Path, folder: &BStr, into: &mut Vec<BString>) {
+    let Ok(listing) = fs::read_dir(worktree.join(as_path(folder))) else {
+        into.push(folder.to_owned());
+        return;
+    };
+    for entry in listing.flatten() {
+        let path = crate::git::index::join(folder, entry.file_name().as_bytes().as_bstr());
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            files_below(worktree, path.as_bstr(), into);
+        } else {
+            into.push(path);
+        }
+    }
+}
+
+fn names(output: &[u8]) -> impl Iterator<Item = BString> {
+    output.split_str("\0").filter(|name| !name.is_empty()).map(BString::from)
+}
+
+fn pairs(output: &[u8]) -> Vec<(BString, BString)> {
+    let mut fields = names(output);
+    std::iter::from_fn(|| Some((fields.next()?, fields.next()?))).collect()
+}
