@@ -17,15 +17,15 @@ use super::intent::Intent;
 use super::message::Words;
 use super::plan::{Plan, Way, Wish};
 use super::target::{self, Target};
+use super::work;
 use crate::event::{Event, Update};
 use crate::git::{Expected, ObjectId, RefError, RefUpdate, Repo};
 use crate::session::checkpoint::trailers;
 use crate::session::journal::Journal;
-use crate::session::lock::LockError;
 use crate::session::note::{NOTES_REF, Note};
 use crate::session::record::Recorder;
 use crate::session::state::{Phase, State};
-use crate::session::store::{Session, SessionError};
+use crate::session::store::Session;
 
 /// A landing that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub fn rehearse(repo: &Repo, session: &Session, wish: &Wish<'_>) -> Result<Plan,
 /// # Errors
 /// Every reason not to land: nothing has moved then. [`LandError::Unsealed`] is the exception.
 pub fn land(repo: &Repo, session: &Session, wish: &Wish<'_>) -> Result<Landed, LandError> {
-    let (_lock, mut state) = session.lock().map_err(|error| at_work(error, session))?;
+    let (_lock, mut state) = work::hold(session)?;
     if let Some(landed) = finish(repo, session, &mut state)? {
         return Ok(landed);
     }
@@ -131,8 +131,10 @@ fn write_commit(
     match ObjectId::from_hex(done.stdout.trim_ascii()) {
         Ok(id) if done.exit == 0 => Ok(repo.written(id)),
         _ => {
-            let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-            Err(LandError::Commit { said })
+            let text = String::from_utf8_lossy(&done.stderr);
+            let told = |line: &&str| line.starts_with("error: ") || line.starts_with("fatal: ");
+            let said = text.lines().find(told).unwrap_or(text.trim());
+            Err(LandError::Commit { said: said.to_owned() })
         }
     }
 }
@@ -218,16 +220,6 @@ fn seal(
         commit,
         source: Box::new(error),
     })
-}
-
-/// Somebody who holds the session's lock is at work on it.
-pub(super) fn at_work(error: SessionError, session: &Session) -> LandError {
-    match (&error, session.state()) {
-        (SessionError::Lock { source: LockError::Held { .. }, .. }, Ok(state)) => {
-            LandError::NotAtRest { id: session.id.clone(), phase: state.phase }
-        }
-        _ => error.into(),
-    }
 }
 
 /// Enough of an id for people.

@@ -35,7 +35,7 @@ pub struct Restored {
 /// # Errors
 /// It is there, or something else is in its place, or it cannot be made.
 pub fn restore(repo: &Repo, session: &Session) -> Result<Restored, LandError> {
-    let (_lock, _state) = session.lock().map_err(|error| super::apply::at_work(error, session))?;
+    let (_lock, _state) = work::hold(session)?;
     let spec = &session.spec;
     if let Some(entry) = work::entry(repo, &spec.worktree)? {
         if !entry.missing {
@@ -139,6 +139,7 @@ mod tests {
     use crate::git::WorktreeError;
     use crate::process::Cmd;
     use crate::session::record;
+    use crate::session::state::Phase;
 
     const PLAIN: Removal = Removal { force: false, branch: false, max_file_size: 10_000 };
     const FORCE: Removal = Removal { force: true, ..PLAIN };
@@ -264,9 +265,13 @@ mod tests {
     fn r02_nobody_loses_the_ground_under_their_feet() {
         let bench = Bench::new();
         let session = bench.finished("add", &[("a", "better\n")]);
-        let lock = session.lock().unwrap();
+        let (lock, mut state) = session.lock().unwrap();
+        state.phase = Phase::Running;
+        state.write(&session.state_path()).unwrap();
         let refused = remove(&bench.repo(), &session, &FORCE).unwrap_err();
         assert!(matches!(refused, LandError::NotAtRest { .. }), "{refused}");
+        state.phase = Phase::Done;
+        state.write(&session.state_path()).unwrap();
         drop(lock);
         if cfg!(target_os = "linux") {
             let sleep = Cmd::new("sleep").arg("30").dir(session.spec.worktree.join("dir"));
