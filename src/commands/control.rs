@@ -4,6 +4,8 @@
 //! Invariant: a process is signalled only while it holds the session's lock, so a process id that
 //! was given to somebody else is never hit.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::context::Context;
@@ -11,6 +13,9 @@ use crate::error::Result;
 use crate::session::inbox::Kind;
 use crate::session::store::Session;
 use crate::supervise;
+
+/// How long a new supervisor may take to have its session.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Sends a message, and wakes who runs the session.
 ///
@@ -46,7 +51,13 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
     if session.holder()?.is_some() {
         return Ok(false);
     }
+    let before = session.state()?;
     supervise::spawn(&context.repo, session)?;
+    // Until it has the session, a look would still find the old state.
+    let deadline = Instant::now() + PATIENCE;
+    while session.holder()?.is_none() && session.state()? == before && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     Ok(true)
 }
 
