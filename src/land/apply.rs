@@ -23,7 +23,7 @@ use crate::git::{Expected, ObjectId, RefError, RefUpdate, Repo};
 use crate::session::checkpoint::trailers;
 use crate::session::journal::Journal;
 use crate::session::note::{NOTES_REF, Note};
-use crate::session::record::Recorder;
+use crate::session::record::{Record, Recorder};
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
 
@@ -194,9 +194,18 @@ fn seal(
             journal.append(&[Event::now(state.step, Update::State(change))])?;
         }
         let who = repo.identity()?;
+        // A worktree that is away left a snapshot on top of the work: it stays the last word.
+        let code = match repo.ref_id(&session.ref_name())? {
+            Some(record) => {
+                let code = Record::read(repo, record)?.code;
+                let on_top = repo.read_commit(code)?.parents.first() == Some(&work);
+                if on_top { code } else { work }
+            }
+            None => work,
+        };
         let recorder = Recorder::open(repo, &session.id)?;
         let journal = session.journal_path();
-        let written = recorder.write(repo, &session.spec, state, &journal, work, &who)?;
+        let written = recorder.write(repo, &session.spec, state, &journal, code, &who)?;
         repo.update_refs(&[written.update])?;
         state.write(&session.state_path())?;
         // A commit of the session's own has its step's note.

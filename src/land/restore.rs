@@ -328,10 +328,15 @@ mod tests {
         assert!(matches!(bench.stays(&session, &with_branch), LandError::NotLanded(_)));
         land(&bench.repo(), &session, &Wish::default()).unwrap();
         let tip = bench.tip("agent/add");
+        write(&session.spec.worktree, &[("new", "n\n")]);
         let removed = remove(&bench.repo(), &session, &with_branch).unwrap();
         assert!(removed.branch_deleted);
         assert_eq!(bench.repo().ref_id("refs/heads/agent/add").unwrap(), None);
-        bench.restore(&session);
+        // Landing the work elsewhere meanwhile does not bury what the worktree held.
+        bench.git.git(&["branch", "other", "main~1"]);
+        let elsewhere = Wish { into: Some("other"), ..Wish::default() };
+        land(&bench.repo(), &session, &elsewhere).unwrap();
+        assert_eq!(bench.restore(&session).uncommitted, ["new"]);
         assert_eq!(bench.tip("agent/add"), tip);
     }
 
