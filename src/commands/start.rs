@@ -176,8 +176,8 @@ fn no_model(around: &Surroundings<'_>) -> CommandError {
         }
     }
     if error.hints.is_empty() {
-        error.causes.push(format!(
-            "no key in {}, agent.<provider>.keyCommand or git's credentials",
+        error.message.push_str(&format!(
+            "; no key in {}, agent.<provider>.keyCommand or git's credentials",
             missing.join(", ")
         ));
         error = error.hint("git agent start \"…\" --model ollama/<model> asks a local server");
