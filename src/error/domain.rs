@@ -297,6 +297,10 @@ impl From<WorktreeError> for CommandError {
                 let hint = format!("git worktree unlock {}", path.display());
                 no(&error).hint(hint)
             }
+            WorktreeError::HasSubmodules(ref path) => {
+                let hint = format!("git -C {} submodule status", path.display());
+                no(&error).hint(hint)
+            }
             WorktreeError::PathThroughLink(_) => {
                 no(&error).hint("git config agent.worktreePath names a place outside the checkout")
             }
