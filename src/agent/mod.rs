@@ -93,6 +93,7 @@ impl<W: World> Agent<'_, W> {
     /// Delivers what people have said since the last look; a pause or a stop ends the run.
     fn steer(&mut self) -> Result<(), Rest> {
         self.signals.hush.lower();
+        let mut rest = None;
         for message in self.world.inbox()? {
             match message {
                 // Journalled by a run that died before it could take the message away.
@@ -103,11 +104,17 @@ impl<W: World> Agent<'_, W> {
                     self.hear(Origin::Person, text, Some(id.clone()))?;
                     self.world.delivered(&id)?;
                 }
-                Steer::Pause => return Err(Rest::Paused { reason: "paused by hand".to_owned() }),
-                Steer::Stop => return Err(Rest::Stopped),
+                // A stop outranks a pause, whichever was said first.
+                Steer::Pause => {
+                    rest.get_or_insert(Rest::Paused { reason: "paused by hand".to_owned() });
+                }
+                Steer::Stop => rest = Some(Rest::Stopped),
             }
         }
-        if self.signals.stop.is_raised() { Err(Rest::Stopped) } else { Ok(()) }
+        if self.signals.stop.is_raised() {
+            rest = Some(Rest::Stopped);
+        }
+        rest.map_or(Ok(()), Err)
     }
 
     /// One answer of the model; none, when somebody interrupts it.
