@@ -43,8 +43,8 @@ pub enum Kind {
     Blocked,
     /// Exit code [`exit::SIGNAL`] plus the number.
     Signal(u8),
-    /// A child on the user's own terminal has failed and said why: its exit code, and no word more.
-    Child(u8),
+    /// Why has been told already: this exit code, and no word more.
+    Told(u8),
     /// Exit code [`exit::BUG`].
     Bug,
     /// The reader of our output has gone: no failure of ours, and nobody is left to tell.
@@ -60,14 +60,14 @@ impl Kind {
             Self::NeedsPerson => exit::NEEDS_PERSON,
             Self::Blocked => exit::BLOCKED,
             Self::Signal(number) => exit::SIGNAL.saturating_add(number),
-            Self::Child(code) => code,
+            Self::Told(code) => code,
             Self::Bug => exit::BUG,
             Self::BrokenPipe => exit::DONE,
         }
     }
 
     fn is_silent(self) -> bool {
-        matches!(self, Self::BrokenPipe | Self::Child(_))
+        matches!(self, Self::BrokenPipe | Self::Told(_))
     }
 }
 
@@ -208,7 +208,7 @@ mod tests {
             Kind::NeedsPerson,
             Kind::Blocked,
             Kind::Signal(2),
-            Kind::Child(7),
+            Kind::Told(7),
             Kind::Bug,
             Kind::BrokenPipe,
         ];

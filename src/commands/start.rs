@@ -113,7 +113,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         _ => return Ok(()),
     };
     let state = follow::until_it_rests(ui, &created.session, 0, &mut form)?;
-    follow::outcome(&created.session, &state)
+    follow::outcome(ui, &created.session, &state)
 }
 
 fn block_on<F: Future>(future: F) -> Result<F::Output> {

@@ -3,7 +3,6 @@
 //! Invariant: each refusal says what to do next; none suggests what could lose work.
 
 use super::{CommandError, Kind};
-use crate::git::WorktreeError;
 use crate::land::{LandError, Unverified};
 use crate::session::record::{FindRecordError, RecordError};
 use crate::session::state::Phase;
@@ -97,21 +96,6 @@ fn unverified(said: CommandError, id: &str, why: &Unverified) -> CommandError {
         }
     };
     said.hint(format!("git agent worktree merge {id} --no-verify lands it as it is"))
-}
-
-impl From<WorktreeError> for CommandError {
-    fn from(error: WorktreeError) -> Self {
-        let said = Self::from_error(Kind::No, &error);
-        match error {
-            WorktreeError::Locked { path, .. } => {
-                said.hint(format!("git worktree unlock {}", path.display()))
-            }
-            WorktreeError::HasSubmodules(path) => {
-                said.hint(format!("git -C {} submodule status", path.display()))
-            }
-            _ => said,
-        }
-    }
 }
 
 impl From<RecordError> for CommandError {
