@@ -31,5 +31,5 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         follow::past(ui, &session, &mut form)?
     };
     let state = follow::until_it_rests(ui, &session, from, &mut form)?;
-    follow::outcome(&session, &state)
+    follow::outcome(ui, &session, &state)
 }

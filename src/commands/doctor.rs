@@ -69,7 +69,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     }
     match checks.iter().filter(|check| check.verdict == Verdict::Bad).count() {
         0 => Ok(()),
-        _ => Err(CommandError::new(Kind::Child(exit::NO), "")),
+        _ => Err(CommandError::new(Kind::Told(exit::NO), "")),
     }
 }
 

@@ -8,13 +8,15 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::error::{CommandError, Kind, Result};
+use super::control;
+use crate::error::{CommandError, Kind, Result, exit};
 use crate::event::Event;
 use crate::session::journal::{Entry, Reader};
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
 use crate::ui::Ui;
 use crate::ui::human::Narrator;
+use crate::ui::live::Line;
 
 /// How often the journal and the state are looked at: below what a person notices.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -62,7 +64,7 @@ pub fn past(ui: &Ui, session: &Session, form: &mut Form) -> Result<u64> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(error.into()),
     };
-    drain(ui, &mut reader, form)?;
+    drain(ui, &mut reader, form, &mut Line::new(ui))?;
     Ok(reader.offset())
 }
 
@@ -70,72 +72,80 @@ pub fn past(ui: &Ui, session: &Session, form: &mut Form) -> Result<u64> {
 /// last state.
 ///
 /// # Errors
-/// [`Kind::Signal`] when a person leaves the view by Ctrl-C; else as [`past`].
+/// Told, when a person leaves the view by Ctrl-C; else as [`past`].
 pub fn until_it_rests(ui: &Ui, session: &Session, from: u64, form: &mut Form) -> Result<State> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut reader = Reader::open(&session.journal_path(), from)?;
+        let mut line = Line::new(ui);
         loop {
-            // The state first: what it rests after is then in the journal already.
+            // Both before the journal, which then holds all that it rests after. And the holder
+            // before the state: one that takes the session up has not changed its state yet.
+            let is_held = session.holder()?.is_some();
             let state = session.state()?;
-            drain(ui, &mut reader, form)?;
-            if rests(state.phase) {
+            drain(ui, &mut reader, form, &mut line)?;
+            if !is_held && !state.phase.needs_supervisor() {
                 return Ok(state);
+            }
+            if !matches!(form, Form::Json) {
+                line.show(&state.activity);
             }
             tokio::select! {
                 () = tokio::time::sleep(PERIOD) => {}
-                _ = interrupt.recv() => return Err(left(session)),
+                _ = interrupt.recv() => {
+                    line.clear();
+                    return Err(left(ui, session));
+                }
             }
         }
     })
 }
 
-/// Whether nothing more will happen by itself.
-pub fn rests(phase: Phase) -> bool {
-    !phase.needs_supervisor()
-}
-
-/// The end of a command that has waited for a session.
+/// Says what a session that was waited for has come to, and what to do next.
 ///
 /// # Errors
-/// It is not done: [`Kind::NeedsPerson`] where a person can help it on, else [`Kind::No`].
-pub fn outcome(session: &Session, state: &State) -> Result {
+/// It is not done: [`exit::NEEDS_PERSON`] where a person can help it on, else [`exit::NO`]; told.
+pub fn outcome(ui: &Ui, session: &Session, state: &State) -> Result {
     let id = &session.id;
     let reason = match (&state.question, state.reason.as_str()) {
         (Some(question), _) => format!(": {}", question.text),
         (None, "") => String::new(),
         (None, reason) => format!(": {reason}"),
     };
-    let message = format!("{id} is {}{reason}", state.phase.as_str().replace('-', " "));
-    match state.phase {
-        Phase::Done | Phase::Landed | Phase::Archived => Ok(()),
-        Phase::NeedsInput => {
-            Err(CommandError::new(Kind::NeedsPerson, message)
-                .hint(format!("git agent say {id} \"…\"")))
-        }
+    ui.narrate(&format!("{id} {}{reason}", control::standing(state.phase)));
+    let (code, hint) = match state.phase {
+        Phase::Done | Phase::Landed | Phase::Archived => return Ok(()),
+        Phase::NeedsInput => (exit::NEEDS_PERSON, format!("git agent say {id} \"…\"")),
         Phase::Paused | Phase::Interrupted => {
-            Err(CommandError::new(Kind::NeedsPerson, message)
-                .hint(format!("git agent resume {id}")))
+            (exit::NEEDS_PERSON, format!("git agent resume {id}"))
         }
-        _ => Err(CommandError::no(message).hint(format!("git agent log {id}"))),
-    }
+        _ => (exit::NO, format!("git agent log {id}")),
+    };
+    ui.hint(&hint);
+    Err(CommandError::new(Kind::Told(code), ""))
 }
 
-fn drain(ui: &Ui, reader: &mut Reader, form: &mut Form) -> Result {
+fn drain(ui: &Ui, reader: &mut Reader, form: &mut Form, line: &mut Line<'_>) -> Result {
     for entry in reader {
+        line.clear();
         match entry? {
             Entry::Event(event) => form.print(ui, &event)?,
-            Entry::Damaged { line, why } => {
-                ui.warning(&format!("line {line} of the journal is damaged and left out: {why}"));
+            Entry::Damaged { line: number, why } => {
+                ui.warning(&format!("line {number} of the journal is damaged and left out: {why}"));
             }
         }
     }
     Ok(())
 }
 
-fn left(session: &Session) -> CommandError {
+fn left(ui: &Ui, session: &Session) -> CommandError {
+    // The terminal has shown `^C` where the cursor was.
+    if ui.narration_look().terminal {
+        ui.narrate_styled("");
+    }
+    ui.narrate(&format!("Left the view; {} goes on", session.id));
+    ui.hint(&format!("git agent attach {}    git agent pause {0}", session.id));
     // SIGINT is 2 everywhere.
-    CommandError::new(Kind::Signal(2), format!("left the view; {} goes on", session.id))
-        .hint(format!("git agent attach {}    git agent pause {0}", session.id))
+    CommandError::new(Kind::Told(exit::SIGNAL + 2), "")
 }

@@ -8,7 +8,9 @@ use std::io;
 
 use super::{CommandError, Kind};
 use crate::config::ConfigError;
-use crate::git::{BadOverride, GitError, ObjectError, OpenError, RefError, RevisionError};
+use crate::git::{
+    BadOverride, GitError, ObjectError, OpenError, RefError, RevisionError, WorktreeError,
+};
 use crate::model::{ChoiceError, EndpointError, ModelError};
 use crate::process::ProcessError;
 use crate::runner::RunError;
@@ -238,7 +240,7 @@ impl From<ModelError> for CommandError {
                 no(&error).hint("git agent doctor shows where the key comes from")
             }
             ModelError::Transcript(_) => {
-                usage(&error).hint("git agent log --record FILE writes a transcript")
+                usage(&error).hint("git agent log SESSION --record FILE writes one")
             }
             _ => no(&error),
         }
@@ -275,8 +277,35 @@ impl From<CreateError> for CommandError {
                 failed.causes.extend(said.lines().last().map(str::to_owned));
                 failed.hint("git config --show-origin --get agent.setup; nothing was kept")
             }
-            CreateError::Worktree { .. } => no(&error).hint("Nothing was kept; git worktree list"),
+            CreateError::Worktree(error) => error.into(),
             error => no(&error),
+        }
+    }
+}
+
+impl From<WorktreeError> for CommandError {
+    fn from(error: WorktreeError) -> Self {
+        match error {
+            WorktreeError::Git(error) => error.into(),
+            WorktreeError::Ref(error) => error.into(),
+            WorktreeError::Open(error) => error.into(),
+            WorktreeError::Io(error) => error.into(),
+            WorktreeError::Filter { .. } => no(&error).hint(
+                "Install what the filter runs (git lfs install?), or unset it; nothing was kept",
+            ),
+            WorktreeError::Locked { ref path, .. } => {
+                let hint = format!("git worktree unlock {}", path.display());
+                no(&error).hint(hint)
+            }
+            WorktreeError::HasSubmodules(ref path) => {
+                let hint = format!("git -C {} submodule status", path.display());
+                no(&error).hint(hint)
+            }
+            WorktreeError::PathThroughLink(_) => {
+                no(&error).hint("git config agent.worktreePath names a place outside the checkout")
+            }
+            WorktreeError::Dirty { .. } => no(&error).hint("Commit or stash them first"),
+            _ => no(&error).hint("git worktree list shows what there is"),
         }
     }
 }

@@ -101,6 +101,19 @@ impl Repo {
         Self::open_in(git_dir, None, Environment::of_process())
     }
 
+    /// The repository with another git dir, most often that of another worktree of this one, under
+    /// the same settings.
+    ///
+    /// # Errors
+    /// As [`Repo::open`].
+    pub fn view_of(&self, git_dir: &Path) -> Result<Self, OpenError> {
+        // What the environment says of the checkout holds for the git dir it was said of.
+        if git_dir == self.git_dir {
+            return Ok(self.clone());
+        }
+        Self::open_in(git_dir, None, (*self.environment).clone())
+    }
+
     /// As [`Repo::open`], in a given environment. `found` is where the repository was found from:
     /// its checkout if nothing in it says otherwise.
     pub(super) fn open_in(
@@ -242,6 +255,14 @@ impl Repo {
     /// The null id of the repository's hash: 40 or 64 zeros.
     pub fn null_id(&self) -> ObjectId {
         ObjectId::null(self.gix.object_hash())
+    }
+
+    /// The same repository, but objects written through it stay in memory and go with it: for
+    /// finding out what would be.
+    #[must_use]
+    pub fn in_memory(&self) -> Self {
+        let gix = self.gix.clone().with_object_memory();
+        Self { gix, unsynced: Unsynced::default(), ..self.clone() }
     }
 
     /// gix's view, for the files of this room.

@@ -1,3 +1,29 @@
-//! From a session's commits to the branch they are for.
+//! From a session's commits to the branch they are for, and what becomes of its worktree.
 //!
-//! Invariant: the target moves by compare-and-swap or not at all.
+//! A landing is decided first, with nothing written but objects: [`work`] says what there is to
+//! land and whether it was verified, [`target`] where to, [`plan`] what comes of the two. Then
+//! [`apply`] makes it so: the branch, the files of its checkout, the session's state, a note.
+//! [`remove`] and [`restore`] take a worktree away and bring it back with all it held.
+//!
+//! Invariant: the target moves by compare-and-swap from the very commit that was merged, or not at
+//! all; a landing that was cut off is finished by the next one.
+
+pub mod apply;
+pub mod checkout;
+pub mod error;
+pub mod ignored;
+pub mod intent;
+pub mod message;
+pub mod occupied;
+pub mod operation;
+pub mod plan;
+pub mod remove;
+pub mod restore;
+pub mod target;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+pub mod work;
+
+pub use error::{LandError, Unverified};

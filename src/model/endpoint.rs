@@ -345,7 +345,7 @@ mod tests {
         let around = Surroundings {
             env: &|name| env.get(name).cloned(),
             config: &|name| config.get(name).cloned(),
-            cwd: Path::new("/work dir"),
+            cwd: Path::new("/some dir"),
         };
         let endpoint = Endpoint::resolve(&choice.parse().unwrap(), &around)
             .map_err(|error| error.to_string())?;
@@ -441,7 +441,7 @@ mod tests {
         }
         assert_eq!(
             resolve("replay/a.jsonl", &[], &[]),
-            found("/work dir/a.jsonl", None, &["/work dir/a.jsonl"])
+            found("/some dir/a.jsonl", None, &["/some dir/a.jsonl"])
         );
     }
 

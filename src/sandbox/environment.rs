@@ -169,14 +169,14 @@ mod tests {
             ("https_proxy", "http://proxy:3128"),
         ];
         let caller = caller.map(|(key, value)| (key.into(), value.into()));
-        let mut env = of_tools(&caller, Path::new("/work/tree"), Path::new("/tmp/session"));
+        let mut env = of_tools(&caller, Path::new("/repo/tree"), Path::new("/tmp/session"));
         env.retain(|(key, _)| !SET.iter().any(|(set, _)| key == set));
         let expected = [
             ("PATH", "/bin"),
             ("LC_ALL", "C.UTF-8"),
             ("https_proxy", "http://proxy:3128"),
             ("TMPDIR", "/tmp/session"),
-            ("GIT_CEILING_DIRECTORIES", "/work"),
+            ("GIT_CEILING_DIRECTORIES", "/repo"),
         ];
         assert_eq!(env, expected.map(|(key, value)| (key.into(), value.into())));
     }

@@ -6,7 +6,6 @@
 //! Invariant: until the last act, a rename, nobody sees the session; whatever fails or dies before
 //! is undone, here or by the next creation.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use fs_err as fs;
@@ -21,7 +20,10 @@ use super::state::State;
 use super::store::{Session, Store};
 use super::submodule::{self, SubmoduleError};
 use super::worktree::{self, Layout, Place, PlaceError, Wish};
-use crate::git::{Expected, GitError, ObjectError, ObjectId, OpenError, RefError, RefUpdate, Repo};
+use crate::git::{
+    AddWorktree, Expected, GitError, ObjectError, ObjectId, OpenError, RefError, RefUpdate,
+    RemoveWorktree, Repo, WorktreeEntry, WorktreeError,
+};
 use crate::process::{Cmd, ProcessError};
 
 /// How long a start waits for others to get their names.
@@ -73,14 +75,9 @@ pub enum CreateError {
     /// The folder of the session cannot be made.
     #[error(transparent)]
     Format(#[from] FormatError),
-    /// git could not make the worktree.
-    #[error("cannot make the worktree {}: {said}", path.display())]
-    Worktree {
-        /// Its path.
-        path: PathBuf,
-        /// What git said.
-        said: String,
-    },
+    /// The worktree cannot be made.
+    #[error(transparent)]
+    Worktree(#[from] WorktreeError),
     /// The new worktree cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -132,7 +129,12 @@ pub fn create(
     let place = worktree::place(repo, request.layout, &request.wish)?;
     let draft = store.begin(spec(&place))?;
     let mut undo = Undo { repo, spec: draft.spec().clone(), base: request.base, armed: true };
-    add_worktree(repo, &place, request.base)?;
+    repo.add_worktree(&AddWorktree {
+        path: &place.path,
+        branch: &place.branch,
+        commit: request.base,
+        create_branch: true,
+    })?;
     drop(lock);
     let view = worktree::open(&place.path)?;
     let submodules = submodule::init(repo, &view, &submodules)?;
@@ -213,40 +215,15 @@ fn undo(repo: &Repo, spec: &Spec, base: ObjectId) {
     }
 }
 
-fn add_worktree(repo: &Repo, place: &Place, base: ObjectId) -> Result<(), CreateError> {
-    let branch = place.branch.trim_start_matches("refs/heads/");
-    let added = repo
-        .user_git()
-        .args(["-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "-b", branch, "--"])
-        .arg(&place.path)
-        .arg(base.to_string())
-        .run()?;
-    if added.exit == 0 {
-        return Ok(());
-    }
-    Err(CreateError::Worktree { path: place.path.clone(), said: end(&added.stderr) })
-}
-
 /// Removes the worktree at the session's path, if it is the session's.
-fn remove_worktree(repo: &Repo, spec: &Spec) -> Result<(), CreateError> {
-    let listed = repo.git().args(["worktree", "list", "--porcelain", "-z"]).run()?;
-    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let path = format!("worktree {}", spec.worktree.display());
-    let branch = format!("branch {}", spec.branch);
-    let ours = |entry: &str| {
-        let lines: Vec<_> = entry.split('\0').collect();
-        lines.contains(&path.as_str()) && lines.contains(&branch.as_str())
+fn remove_worktree(repo: &Repo, spec: &Spec) -> Result<(), WorktreeError> {
+    let worktrees = repo.worktrees()?;
+    let is_ours = |entry: &&WorktreeEntry| {
+        entry.path == spec.worktree && entry.branch.as_ref() == Some(&spec.branch)
     };
-    if text.split("\0\0").any(ours) {
-        // Twice: a worktree with submodules wants to be asked twice, and so does a locked one.
-        let remove = repo.git().args(["worktree", "remove", "--force", "--force", "--"]);
-        let removed = remove.arg(&spec.worktree).run()?;
-        if removed.exit != 0 {
-            let said = end(&removed.stderr);
-            return Err(CreateError::Worktree { path: spec.worktree.clone(), said });
-        }
-    }
-    Ok(())
+    let Some(ours) = worktrees.iter().find(is_ours) else { return Ok(()) };
+    let remove = RemoveWorktree { path: &ours.path, id: &ours.id, with_submodules: true };
+    Ok(repo.remove_worktree(&remove)?.purge()?)
 }
 
 fn set_up(command: &str, repo: &Repo, place: &Place) -> Result<(), CreateError> {
@@ -271,6 +248,8 @@ fn end(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::git::testing::Fixture;
     use crate::session::spec::tests::sample;

@@ -1,4 +1,6 @@
 //! The tools together, on real files and processes.
+//!
+//! Invariant: every file and process is of the test that made it.
 
 use std::os::unix::fs::symlink;
 use std::time::Instant;

@@ -79,13 +79,14 @@ fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, Str
     let told = |text: &Option<String>| {
         look.paint(standing.tone, text.as_deref().map(fit).unwrap_or_default())
     };
-    let changes = table::changes(session, false, look);
+    let lines = table::lines(session.insertions, session.deletions, look);
+    let changes = format!("{}{lines}", units::counted(session.files, "file"));
     [
         ("asks", if session.question.is_some() { told(&session.question) } else { String::new() }),
         ("note", if session.note.is_some() { told(&session.note) } else { String::new() }),
         ("now", fit(&card.activity)),
         ("progress", progress(session, look)),
-        ("changes", if changes.is_empty() { "none".to_owned() } else { changes }),
+        ("changes", if session.files == 0 { "none".to_owned() } else { changes }),
         ("verify", verify(session, look)),
         ("usage", usage(session)),
         ("model", fit(&session.model)),
@@ -194,4 +195,88 @@ fn dot(look: &Look) -> &'static str {
 /// An object id as people see it.
 pub(crate) fn short(id: &str) -> &str {
     id.get(..7).unwrap_or(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::table::tests::{now, session as view, worked};
+    use crate::ui::view::VerifyView;
+
+    const TERMINAL: Look = Look { terminal: true, colour: false, unicode: true, width: 60 };
+
+    fn card() -> SessionCard {
+        let view = view("add-jwt-7f3k", "needs-input", 12);
+        let mut session = worked(view, (1, 3), (4, 182), VerifyStatus::Failed, None);
+        session.verify = VerifyView {
+            command: Some("cargo test".to_owned()),
+            exit: Some(101),
+            tree: Some("abcdef0123".to_owned()),
+            ..session.verify
+        };
+        session.question = Some("which store?".to_owned());
+        let item = |text: &str, status| PlanItem { text: text.to_owned(), status };
+        let commit = |at: usize| CommitView {
+            id: format!("{at:07}aaaa"),
+            subject: format!("step {at}"),
+            time: now(),
+        };
+        SessionCard {
+            session,
+            plan: vec![
+                item("look", PlanStatus::Done),
+                item("write the limiter \x1b[31m", PlanStatus::Doing),
+                item("docs", PlanStatus::Pending),
+                item("fax it", PlanStatus::Dropped),
+            ],
+            commits: (1..=13).map(commit).collect(),
+            activity: "cargo test".to_owned(),
+            summary: String::new(),
+            notices: vec!["left out of the commits: big.bin".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_card_on_a_terminal() {
+        let commits: String =
+            (2..=13).rev().map(|at| format!("    {at:07}  step {at}  0s\n")).collect();
+        let expected = format!(
+            "\
+◐ add-jwt-7f3k  needs input
+  Add rate limiting to the login endpoint
+
+  asks      which store?
+  now       cargo test
+  progress  ████░░░░░░░░ 1/3 of the plan, 14 steps
+  changes   4 files +182
+  verify    ✗ failed  cargo test · exit 101 · tree abcdef0
+  usage     ?  120k tokens in, 90 % of them cached, 4.1k out
+  model     anthropic/claude
+  sandbox   none
+  branch    agent/add-jwt from 1111111
+  worktree  /home/ada/shop.worktrees/add-jwt
+  started   12m ago, last change 0s ago
+
+  notices
+    left out of the commits: big.bin
+
+  plan
+    ✓ look
+    ▸ write the limiter ^[[31m
+    · docs
+    ✗ fax it
+
+  13 commits
+{commits}    … 1 more"
+        );
+        assert_eq!(session(&card(), now(), &TERMINAL), expected);
+    }
+
+    #[test]
+    fn a_piped_card_has_words_for_marks_and_every_commit() {
+        let card = session(&card(), now(), &Look::PLAIN);
+        assert!(card.starts_with("add-jwt-7f3k  needs input\n"), "{card}");
+        assert!(card.contains("    doing   write the limiter"), "{card}");
+        assert!(card.ends_with("    0000001  step 1  0s"), "{card}");
+    }
 }

@@ -54,11 +54,6 @@ impl Narrator {
         said.into_iter().flat_map(|said| self.layout(event, &said)).collect()
     }
 
-    /// The calls that have begun and not ended, as one line each: for a live view.
-    pub fn running(&self) -> impl Iterator<Item = &ToolCall> {
-        self.running.values()
-    }
-
     fn said(&mut self, update: &Update) -> Vec<Said> {
         match update {
             Update::UserMessage(message) => {

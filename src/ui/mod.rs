@@ -6,6 +6,7 @@
 pub mod card;
 pub mod human;
 pub mod json;
+pub mod live;
 pub mod table;
 pub mod text;
 pub mod trace;

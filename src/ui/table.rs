@@ -100,6 +100,7 @@ pub fn plain(header: &[&str], rows: &[Vec<String>], look: &Look) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Layout {
     session: usize,
+    state: usize,
     bar: usize,
     short_changes: bool,
     short_verify: bool,
@@ -116,6 +117,7 @@ type Cell = (String, Tone);
 impl Layout {
     const FULL: Self = Self {
         session: usize::MAX,
+        state: usize::MAX,
         bar: BAR,
         short_changes: false,
         short_verify: false,
@@ -164,6 +166,8 @@ impl Layout {
         if over > 0 {
             let longest = sessions.iter().map(|session| width(&session.id)).max().unwrap_or(0);
             layout.session = longest.saturating_sub(over).max(LEAST_SESSION);
+            let longest = sessions.iter().map(|session| width(&session.state)).max().unwrap_or(0);
+            layout.state = longest.saturating_sub(taken(&layout).saturating_sub(look.width));
         }
         layout
     }
@@ -199,7 +203,7 @@ impl Layout {
         };
         let columns = [
             (true, cell(truncate(&id, self.session, look).into_owned(), Tone::Strong)),
-            (true, cell(neutral(&state).into_owned(), standing.tone)),
+            (true, cell(truncate(&neutral(&state), self.state, look).into_owned(), standing.tone)),
             (self.progress, cell(progress(session.progress, self.bar, look), standing.tone)),
             (self.changes, cell(changes(session, self.short_changes, look), Tone::Plain)),
             (self.verify, verify(session, begun, look)),
@@ -275,7 +279,7 @@ pub(crate) fn progress(Progress { done, total }: Progress, bar: usize, look: &Lo
 }
 
 /// `4 files +182 −12`, or `4f +182 −12` where room is short; empty when nothing has changed.
-pub(crate) fn changes(session: &SessionView, is_short: bool, look: &Look) -> String {
+fn changes(session: &SessionView, is_short: bool, look: &Look) -> String {
     let SessionView { files, insertions, deletions, .. } = *session;
     if files == 0 {
         return String::new();
@@ -447,7 +451,7 @@ pub(crate) mod tests {
             "
   SESSION  STATE
 * add..    running
-? fix..    needs input
+? fix..    needs i..
   ` which Postgres..
 + doc..    done
   ` conflicts with..

@@ -3,6 +3,9 @@
 //! Invariant: they are ordinary worktrees; git shows and knows them too.
 
 pub mod list;
+pub mod merge;
+pub mod remove;
+pub mod restore;
 pub mod switch;
 
 use clap::Subcommand;
@@ -22,6 +25,10 @@ enum Verb {
     #[command(visible_alias = "ls")]
     List(list::Args),
     Switch(switch::Args),
+    Merge(merge::Args),
+    #[command(visible_alias = "rm")]
+    Remove(remove::Args),
+    Restore(restore::Args),
 }
 
 /// Runs the verb.
@@ -32,5 +39,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     match &args.verb {
         Verb::List(args) => list::run(ui, args),
         Verb::Switch(args) => switch::run(ui, args),
+        Verb::Merge(args) => merge::run(ui, args),
+        Verb::Remove(args) => remove::run(ui, args),
+        Verb::Restore(args) => restore::run(ui, args),
     }
 }

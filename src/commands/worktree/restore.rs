@@ -1,0 +1,100 @@
+//! `git agent worktree restore`: a worktree comes back with all it held.
+//!
+//! Invariant: the session's ref is enough; nothing that exists is written over.
+
+use serde::Serialize;
+
+use crate::commands::context::{Context, SessionArg};
+use crate::error::Result;
+use crate::land::apply::short_id;
+use crate::land::restore::{self, Restored};
+use crate::session::record;
+use crate::session::store::{FindError, Session};
+use crate::ui::{Ui, json, text, units};
+
+/// Bring a session's worktree back: branch, files, and changes in no commit
+///
+/// Works from the session's ref alone, also where its state was deleted or the ref was fetched from
+/// another machine.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    session: SessionArg,
+    /// Print JSON: {"format":1,"restored":{…}}
+    #[arg(long)]
+    json: bool,
+}
+
+/// A restored worktree, in format 1 of the JSON.
+#[derive(Debug, Serialize)]
+struct View<'a> {
+    session: &'a str,
+    path: String,
+    branch: &'a str,
+    branch_created: bool,
+    uncommitted: &'a [String],
+    set_apart: Option<String>,
+    ignored_files: usize,
+}
+
+/// Brings the worktree back.
+///
+/// # Errors
+/// It is there, or something is in its place.
+pub fn run(ui: &Ui, args: &Args) -> Result {
+    let context = Context::open(ui)?;
+    let session = find(&context, &args.session.session)?;
+    let restored = restore::restore(&context.repo, &session)?;
+    if args.json {
+        return print(ui, &session, &restored);
+    }
+    let path = restored.path.to_string_lossy();
+    let branch = session.spec.branch_name();
+    let again = if restored.branch_created { ", made again" } else { "" };
+    let path = text::neutral(&path);
+    ui.answer(&format!("Restored {} at {path}  (branch {branch}{again})", session.id))?;
+    if !restored.uncommitted.is_empty() {
+        let files = units::counted(restored.uncommitted.len() as u64, "file");
+        ui.narrate(&format!("  {files} in no commit: {}", restored.uncommitted.join(", ")));
+    }
+    if restored.ignored.files > 0 {
+        let files = units::counted(restored.ignored.files as u64, "ignored file");
+        ui.narrate(&format!("  {files} put back"));
+    }
+    for (path, why) in &restored.ignored.left_out {
+        ui.warning(&format!("{} was not put back: {why}", path.display()));
+    }
+    if let Some(commit) = restored.set_apart {
+        let commit = short_id(commit);
+        ui.warning(&format!("{branch} has moved since: changes in no commit are in {commit}"));
+        ui.hint(&format!("git show {commit}"));
+    }
+    Ok(())
+}
+
+/// The session on this machine, or made again from its ref.
+fn find(context: &Context<'_>, given: &str) -> Result<Session> {
+    match context.store.find(given) {
+        Err(FindError::NotFound { near, .. }) => match record::find(&context.repo, given) {
+            Ok(record) => Ok(record.restore(&context.repo, &context.store)?),
+            Err(record::FindRecordError::Find(FindError::NotFound { given, .. })) => {
+                Err(FindError::NotFound { given, near }.into())
+            }
+            Err(error) => Err(error.into()),
+        },
+        found => Ok(found?),
+    }
+}
+
+fn print(ui: &Ui, session: &Session, restored: &Restored) -> Result {
+    let view = View {
+        session: &session.id,
+        path: restored.path.to_string_lossy().into_owned(),
+        branch: session.spec.branch_name(),
+        branch_created: restored.branch_created,
+        uncommitted: &restored.uncommitted,
+        set_apart: restored.set_apart.map(|commit| commit.to_string()),
+        ignored_files: restored.ignored.files,
+    };
+    Ok(ui.answer(&json::named("restored", &view)?)?)
+}

@@ -1,0 +1,118 @@
+//! What keeps work from landing and worktrees from going or coming, for a person.
+//!
+//! Invariant: each refusal says what to do next; none suggests what could lose work.
+
+use super::{CommandError, Kind};
+use crate::land::{LandError, Unverified};
+use crate::session::record::{FindRecordError, RecordError};
+use crate::session::state::Phase;
+
+impl From<LandError> for CommandError {
+    fn from(error: LandError) -> Self {
+        let said = Self::from_error(kind(&error), &error);
+        match error {
+            LandError::NotAtRest { id, phase: Phase::Queued } => {
+                said.hint(format!("git agent stop {id}"))
+            }
+            LandError::NotAtRest { id, .. } => {
+                said.hint(format!("git agent pause {id}    git agent status {id}"))
+            }
+            LandError::NoTarget => said.hint("Name it: --into BRANCH"),
+            LandError::NotABranch(name) => said.hint(format!("git branch {name} makes one")),
+            LandError::OwnBranch(_) => said.hint("Name another: --into BRANCH"),
+            LandError::Busy { path, .. } => said.hint(format!("git -C {} status", path.display())),
+            LandError::Nothing(id) => said.hint(format!("git agent log {id}")),
+            LandError::AlreadyLanded { commit: Some(commit), .. } => {
+                said.hint(format!("git show {commit}"))
+            }
+            LandError::Unverified { id, why } => unverified(said, &id, &why),
+            LandError::Uncommitted { worktree, .. } => said
+                .hint(format!("git -C {} commit -a", worktree.display()))
+                .hint(format!("git -C {} restore .", worktree.display())),
+            LandError::Conflicts { branch, id, .. } => {
+                said.hint(format!("git agent say {id} \"Bring in what is new on {branch}\""))
+            }
+            LandError::NotFastForward { .. } | LandError::NoCommits(_) => {
+                said.hint("Land it with --squash or --merge")
+            }
+            LandError::InTheWay { path, .. } => {
+                said.hint(format!("Commit or stash them in {}", path.display()))
+            }
+            LandError::TargetMoved { .. }
+            | LandError::RolledBack { .. }
+            | LandError::Changing(_)
+            | LandError::Unsealed { .. } => said.hint("Try again"),
+            LandError::Commit { .. } => {
+                said.hint("git config --show-origin --get-regexp 'gpg|sign'")
+            }
+            LandError::Identity(_) => {
+                said.hint("git config --global user.name \"…\"; git config --global user.email …")
+            }
+            LandError::NoWorktree(id) => said.hint(format!("git agent worktree restore {id}")),
+            LandError::NotLanded(id) => said.hint(format!("git agent worktree merge {id}")),
+            LandError::Elsewhere { path, .. } => {
+                said.hint(format!("git worktree remove {}", path.display()))
+            }
+            LandError::Occupied { .. } => {
+                said.hint("Leave it in each shell, or remove it all the same with --force")
+            }
+            LandError::CannotKeep { .. } => {
+                said.hint("Move them away, or give them up with --force")
+            }
+            LandError::Session(error) => error.into(),
+            LandError::Format(error) => error.into(),
+            LandError::Ref(error) => error.into(),
+            LandError::Revision(error) => error.into(),
+            LandError::Object(error) => error.into(),
+            LandError::Worktree(error) => error.into(),
+            LandError::Open(error) => error.into(),
+            LandError::Git(error) => error.into(),
+            LandError::Process(error) => error.into(),
+            LandError::Io(error) => error.into(),
+            LandError::AlreadyLanded { .. }
+            | LandError::WorktreeExists { .. }
+            | LandError::NoRecord(_)
+            | LandError::Move(_)
+            | LandError::Record(_)
+            | LandError::Merge(_)
+            | LandError::Diff(_)
+            | LandError::Notes(_)
+            | LandError::Snapshot(_) => said,
+        }
+    }
+}
+
+fn kind(error: &LandError) -> Kind {
+    match error {
+        LandError::NoTarget | LandError::NotABranch(_) | LandError::OwnBranch(_) => Kind::Usage,
+        _ => Kind::No,
+    }
+}
+
+fn unverified(said: CommandError, id: &str, why: &Unverified) -> CommandError {
+    let said = match why {
+        Unverified::TargetMoved { branch, .. } => said.hint(format!(
+            "git agent say {id} \"Bring in what is new on {branch}\" verifies them together"
+        )),
+        Unverified::NotRun(_) | Unverified::Changed(_) | Unverified::Failed { .. } => {
+            said.hint(format!("git agent resume {id} verifies it again"))
+        }
+    };
+    said.hint(format!("git agent worktree merge {id} --no-verify lands it as it is"))
+}
+
+impl From<RecordError> for CommandError {
+    fn from(error: RecordError) -> Self {
+        Self::from_error(Kind::No, &error)
+    }
+}
+
+impl From<FindRecordError> for CommandError {
+    fn from(error: FindRecordError) -> Self {
+        match error {
+            FindRecordError::Find(error) => error.into(),
+            FindRecordError::Ref(error) => error.into(),
+            FindRecordError::Record(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The files of a checkout, brought along when its branch moves.
+//!
+//! [`Repo::update_checkout`] does it; here is what a landing needs around it: to know beforehand,
+//! without a write and of trees that are in memory only, and to go back where it stopped half way.
+//!
+//! Invariant: nothing is overwritten that is in no commit; either all paths change or none.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::LandError;
+use crate::git::{BString, ObjectId, Repo, Status};
+use crate::process::{Cmd, Finished};
+
+/// A folder with files of a branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkout {
+    /// The folder.
+    pub path: PathBuf,
+    /// Its git dir.
+    pub git_dir: PathBuf,
+}
+
+impl Checkout {
+    /// Whether the files could follow from one tree to another; nothing is written. The trees are
+    /// in `view`, maybe there alone.
+    ///
+    /// # Errors
+    /// [`LandError::InTheWay`] with the files that are in the way.
+    pub fn rehearse(&self, view: &Repo, old: ObjectId, new: ObjectId) -> Result<(), LandError> {
+        let repo = view.view_of(&self.git_dir)?;
+        let changed = Changed::between(view, old, new)?;
+        let mut paths = self.untracked(&repo, view, old, &changed.added)?;
+        paths.extend(dirty(&repo, &changed.all)?);
+        paths.sort();
+        paths.dedup();
+        match paths.is_empty() {
+            true => Ok(()),
+            false => Err(LandError::InTheWay { path: self.path.clone(), paths }),
+        }
+    }
+
+    /// Brings the index and the files from one tree to another. [`Checkout::rehearse`] comes
+    /// before; what changed since is refused here.
+    ///
+    /// # Errors
+    /// Something is in the way by now, the index is locked, or the disk is full. Files may have
+    /// changed then; [`Checkout::put_back`] puts them right.
+    pub fn update(&self, view: &Repo, old: ObjectId, new: ObjectId) -> Result<(), LandError> {
+        Ok(view.view_of(&self.git_dir)?.update_checkout(old, new)?)
+    }
+
+    /// Puts right what an [`Checkout::update`] from `old` to `new` left that was cut off or failed:
+    /// files that are at `new`, while the index is still at `old`, go back. A file that is at
+    /// neither is somebody's work and stays.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn put_back(&self, view: &Repo, old: ObjectId, new: ObjectId) -> Result<(), LandError> {
+        let repo = view.view_of(&self.git_dir)?;
+        let changed = Changed::between(view, old, new)?.all;
+        if !self.is_at(view, old, new)? {
+            return self.restore(&repo, view, old, new, &changed);
+        }
+        // It has come as far as the index, which is written last.
+        self.update(view, new, old)
+    }
+
+    /// Whether the index has come from tree `old` to `new`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn is_at(&self, view: &Repo, old: ObjectId, new: ObjectId) -> Result<bool, LandError> {
+        let repo = view.view_of(&self.git_dir)?;
+        let changed = Changed::between(view, old, new)?.all;
+        let new = new.to_string();
+        let staged = ["diff-index", "-z", "--name-only", "--no-renames", "--cached", &new];
+        Ok(list(&repo, &staged, &changed)?.is_empty())
+    }
+
+    fn restore(
+        &self,
+        repo: &Repo,
+        view: &Repo,
+        old: ObjectId,
+        new: ObjectId,
+        changed: &[BString],
+    ) -> Result<(), LandError> {
+        // Indexes without stat data, so that git compares the content of each file.
+        let scratch = tempfile::tempdir()?;
+        let [was, would_be] = [old, new].map(|tree| scratch.path().join(tree.to_string()));
+        let with = |index: &Path, args: &[&str]| repo.git().env("GIT_INDEX_FILE", index).args(args);
+        for (index, tree) in [(&was, old), (&would_be, new)] {
+            said(&with(index, &["read-tree", &tree.to_string()]).run()?)?;
+        }
+        for path in changed {
+            let full = self.path.join(os_path(path));
+            let (before, after) = (view.entry(old, path)?, view.entry(new, path)?);
+            let there = fs::symlink_metadata(&full).is_ok();
+            let moved = match (there, &after) {
+                (false, _) => before.is_some(),
+                (true, None) => false,
+                (true, Some(_)) => {
+                    let diff = ["diff", "-z", "--name-only", "--no-ext-diff", "--no-textconv"];
+                    list_by(&with(&would_be, &diff), std::slice::from_ref(path))?.is_empty()
+                }
+            };
+            if moved && before.is_some() {
+                let git = with(&was, &["checkout-index", "-q", "-f", "--"]);
+                said(&git.arg(os_path(path)).run()?)?;
+            } else if moved {
+                fs::remove_file(&full)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Files at these paths that git does not track, ignored ones too, and files where these paths
+    /// need a folder.
+    fn untracked(
+        &self,
+        repo: &Repo,
+        view: &Repo,
+        old: ObjectId,
+        added: &[BString],
+    ) -> Result<Vec<String>, LandError> {
+        let mut there = Vec::new();
+        for path in added {
+            if let Some(obstacle) = obstacle(&self.path, path)
+                && !there.contains(&obstacle)
+            {
+                // What the old tree has there goes away by itself, or is refused if it is dirty.
+                let tracked = view.entry(old, &obstacle)?;
+                if tracked.is_none_or(|entry| entry.mode == crate::git::Mode::Tree) {
+                    there.push(obstacle);
+                }
+            }
+        }
+        list(repo, &["ls-files", "-z", "--others"], &there)
+    }
+}
+
+/// The paths that differ between two trees.
+struct Changed {
+    all: Vec<BString>,
+    added: Vec<BString>,
+}
+
+impl Changed {
+    fn between(view: &Repo, old: ObjectId, new: ObjectId) -> Result<Self, LandError> {
+        let mut changed = Self { all: Vec::new(), added: Vec::new() };
+        for file in view.diff_stat(old, new)?.paths {
+            if let Status::Renamed(from) = &file.status {
+                changed.all.push(from.clone());
+            }
+            if matches!(file.status, Status::Added | Status::Renamed(_)) {
+                changed.added.push(file.path.clone());
+            }
+            changed.all.push(file.path);
+        }
+        Ok(changed)
+    }
+}
+
+/// What is on disk at this path, or where a folder above it would have to be.
+fn obstacle(root: &Path, path: &BString) -> Option<BString> {
+    let mut end = 0;
+    loop {
+        let next = path[end..].iter().position(|byte| *byte == b'/').map(|at| end + at);
+        let part = &path[..next.unwrap_or(path.len())];
+        let meta = fs::symlink_metadata(root.join(os_path(part))).ok()?;
+        if next.is_none() || !meta.is_dir() {
+            return Some(part.into());
+        }
+        end = next? + 1;
+    }
+}
+
+fn os_path(bytes: &[u8]) -> &Path {
+    use std::os::unix::ffi::OsStrExt;
+
+    Path::new(std::ffi::OsStr::from_bytes(bytes))
+}
+
+/// Which of these paths the user has changed, in the index or on disk.
+fn dirty(repo: &Repo, paths: &[BString]) -> Result<Vec<String>, LandError> {
+    let mut dirty = list(repo, &["diff-files", "-z", "--name-only", "--ignore-submodules"], paths)?;
+    if !dirty.is_empty() {
+        // A file that was merely touched is told from a changed one by its content, with the clean
+        // filters of the user.
+        dirty = list(
+            repo,
+            &["diff", "-z", "--name-only", "--no-ext-diff", "--no-textconv", "--ignore-submodules"],
+            paths,
+        )?;
+    }
+    let staged = ["diff-index", "-z", "--name-only", "--cached", "--ignore-submodules", "HEAD"];
+    dirty.extend(list(repo, &staged, paths)?);
+    Ok(dirty)
+}
+
+/// Runs a git command that lists paths, for these paths only; for none it lists none.
+fn list(repo: &Repo, command: &[&str], paths: &[BString]) -> Result<Vec<String>, LandError> {
+    list_by(&repo.git().args(command), paths)
+}
+
+fn list_by(command: &Cmd, paths: &[BString]) -> Result<Vec<String>, LandError> {
+    // So many that a command line can hold them.
+    const AT_ONCE: usize = 500;
+    let mut listed = Vec::new();
+    for some in paths.chunks(AT_ONCE) {
+        let cmd = command.clone().env("GIT_LITERAL_PATHSPECS", "1").arg("--");
+        let cmd = cmd.args(some.iter().map(|path| os_path(path)));
+        let done = cmd.run()?;
+        let lines = said(&done)?.split(|byte| *byte == 0).filter(|line| !line.is_empty());
+        listed.extend(lines.map(|line| String::from_utf8_lossy(line).into_owned()));
+    }
+    Ok(listed)
+}
+
+fn said(done: &Finished) -> Result<&[u8], LandError> {
+    if done.exit == 0 {
+        return Ok(&done.stdout);
+    }
+    Err(io::Error::other(String::from_utf8_lossy(&done.stderr).trim().to_owned()).into())
+}

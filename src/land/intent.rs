@@ -1,0 +1,114 @@
+//! What a landing is about to do, written down before it begins.
+//!
+//! Invariant: while the file is there, the landing it tells of may be half done; whoever holds the
+//! session's lock finishes it or finds that it never began.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use super::LandError;
+use crate::file;
+use crate::git::ObjectId;
+use crate::session::format::{FORMAT, FormatError};
+use crate::session::store::Session;
+
+/// A landing that has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    format: u32,
+    /// The target, whole: `refs/heads/main`.
+    pub branch: String,
+    /// The commit it moves from, in hex.
+    old: String,
+    /// The commit it moves to, in hex.
+    new: String,
+    /// The session's commit that is landed, in hex.
+    work: String,
+}
+
+impl Intent {
+    /// A landing that moves `branch` from `old` to `new`, with the work at `work`.
+    pub fn new(branch: &str, old: ObjectId, new: ObjectId, work: ObjectId) -> Self {
+        let [old, new, work] = [old, new, work].map(|id| id.to_string());
+        Self { format: FORMAT, branch: branch.to_owned(), old, new, work }
+    }
+
+    /// The commit it moves from.
+    ///
+    /// # Errors
+    /// The file was damaged.
+    pub fn old(&self) -> Result<ObjectId, LandError> {
+        parse(&self.old)
+    }
+
+    /// The commit it moves to.
+    ///
+    /// # Errors
+    /// The file was damaged.
+    pub fn new_tip(&self) -> Result<ObjectId, LandError> {
+        parse(&self.new)
+    }
+
+    /// The session's commit that is landed.
+    ///
+    /// # Errors
+    /// The file was damaged.
+    pub fn work(&self) -> Result<ObjectId, LandError> {
+        parse(&self.work)
+    }
+
+    /// Writes it down.
+    ///
+    /// # Errors
+    /// The file system says no.
+    pub fn write(&self, session: &Session) -> Result<(), LandError> {
+        let text = toml::to_string(self).map_err(io::Error::other)?;
+        Ok(file::replace(&path(session), text.as_bytes())?)
+    }
+
+    /// The landing of this session that has begun, if one has.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a newer program wrote it.
+    pub fn read(session: &Session) -> Result<Option<Self>, LandError> {
+        let path = path(session);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let malformed = |source: toml::de::Error| FormatError::Malformed {
+            path: path.clone(),
+            source: source.into(),
+        };
+        let intent: Self = toml::from_str(&text).map_err(malformed)?;
+        if intent.format > FORMAT {
+            let found = intent.format;
+            return Err(FormatError::Newer { path, found, known: FORMAT }.into());
+        }
+        Ok(Some(intent))
+    }
+
+    /// Takes it away: the landing is done, or never began.
+    ///
+    /// # Errors
+    /// The file system says no.
+    pub fn clear(session: &Session) -> Result<(), LandError> {
+        match fs::remove_file(path(session)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn path(session: &Session) -> PathBuf {
+    session.dir.join(Path::new("landing.toml"))
+}
+
+fn parse(hex: &str) -> Result<ObjectId, LandError> {
+    ObjectId::from_hex(hex.as_bytes())
+        .map_err(|_| io::Error::other(format!("landing.toml: '{hex}' is not a commit")).into())
+}

@@ -1,0 +1,167 @@
+//! Sessions for tests, made through the session room with real git and no model.
+//!
+//! Invariant: a bench that is dropped has left a repository that git finds nothing wrong with.
+
+use std::path::Path;
+
+use fs_err as fs;
+use jiff::Timestamp;
+
+use crate::config::CommitStrategy;
+use crate::event::{Event, Update, VerifyRecord};
+use crate::file::Changed;
+use crate::git::testing::Fixture;
+use crate::git::{ObjectId, Repo};
+use crate::session::checkpoint::{Checkpoints, Ends, Step};
+use crate::session::journal::Journal;
+use crate::session::spec::{Base, Limits, Spec};
+use crate::session::state::{Phase, State};
+use crate::session::store::{Session, Store};
+use crate::session::subject::Words;
+
+/// A repository with sessions.
+pub(super) struct Bench {
+    pub(super) git: Fixture,
+    pub(super) store: Store,
+    /// Files of the main checkout that a test has dirtied on purpose, as `git status` shows them.
+    pub(super) dirt: String,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With these options of `git init`.
+    pub(super) fn with(options: &[&str]) -> Self {
+        let git = Fixture::with_commit(options);
+        let store = Store::open(&git.root.join(".git"));
+        Self { git, store, dirt: String::new() }
+    }
+
+    pub(super) fn repo(&self) -> Repo {
+        self.git.repo()
+    }
+
+    /// A session called `<name>-7f3k` at its beginning, in a worktree on a branch of its own.
+    pub(super) fn session(&self, name: &str, set: impl FnOnce(&mut Spec)) -> Session {
+        let worktree = self.git.beside(&format!("worktrees/{name}"));
+        let branch = format!("agent/{name}");
+        self.git.git(&["worktree", "add", "-q", "-b", &branch, worktree.to_str().unwrap()]);
+        let mut spec = Spec {
+            format: 1,
+            id: format!("{name}-7f3k"),
+            name: name.to_owned(),
+            task: format!("Do {name}"),
+            created: Timestamp::now(),
+            branch: format!("refs/heads/{branch}"),
+            worktree,
+            folder: String::new(),
+            model: "replay/x".to_owned(),
+            verify: Vec::new(),
+            commit_prefix: String::new(),
+            commit_strategy: CommitStrategy::Incremental,
+            trailers: true,
+            unattended: false,
+            sandbox: "none".to_owned(),
+            base: Base { commit: self.git.id("HEAD").to_string(), name: "main".to_owned() },
+            limits: Limits::default(),
+        };
+        set(&mut spec);
+        self.store.create(spec).unwrap()
+    }
+
+    /// One step that writes these files, or deletes those without content.
+    pub(super) fn step(&self, session: &Session, files: &[(&str, &str)]) {
+        let root = &session.spec.worktree;
+        write(root, files);
+        let (lock, mut state) = session.lock().unwrap();
+        if state.phase != Phase::Running {
+            state.move_to(Phase::Running, "", Timestamp::now()).unwrap();
+        }
+        let mut checkpoints = self.checkpoints(session);
+        let number = state.step + 1;
+        let words = Words { text: "Change files", titles: &[] };
+        let step = Step { number, ends: Ends::Step, words, changed: &Changed::Anything };
+        checkpoints.take(&step, &mut state, &session.journal_path()).unwrap();
+        state.write(&session.state_path()).unwrap();
+        drop(lock);
+    }
+
+    /// Ends the session, its verify command, if it has one, with this exit code.
+    pub(super) fn done(&self, session: &Session, exit: i32) {
+        let (lock, mut state) = session.lock().unwrap();
+        state.phase = Phase::Running;
+        "All done.".clone_into(&mut state.summary);
+        state.verify = session.spec.verify.last().map(|command| VerifyRecord {
+            command: command.clone(),
+            exit,
+            millis: 5,
+            tree: state.tree.clone().unwrap(),
+            output: String::new(),
+        });
+        let change = state.move_to(Phase::Done, "", Timestamp::now()).unwrap();
+        let (mut journal, _) = Journal::open(&session.journal_path()).unwrap();
+        journal.append(&[Event::now(state.step, Update::State(change))]).unwrap();
+        self.checkpoints(session).record(&mut state, &session.journal_path()).unwrap();
+        state.write(&session.state_path()).unwrap();
+        drop(lock);
+    }
+
+    /// A session that is done: one step with these files.
+    pub(super) fn finished(&self, name: &str, files: &[(&str, &str)]) -> Session {
+        let session = self.session(name, |_| {});
+        self.step(&session, files);
+        self.done(&session, 0);
+        session
+    }
+
+    /// Every ref with what it points to.
+    pub(super) fn refs(&self) -> String {
+        self.git.git(&["for-each-ref", "--format=%(refname) %(objectname)"])
+    }
+
+    pub(super) fn show(&self, what: &str) -> String {
+        self.git.git(&["show", what])
+    }
+
+    pub(super) fn tip(&self, branch: &str) -> ObjectId {
+        self.git.id(&format!("refs/heads/{branch}"))
+    }
+
+    pub(super) fn state(&self, session: &Session) -> State {
+        session.state().unwrap()
+    }
+
+    pub(super) fn status(&self, dir: &Path) -> String {
+        self.git.git_in(dir, &["status", "--porcelain", "--untracked-files=all"])
+    }
+
+    fn checkpoints(&self, session: &Session) -> Checkpoints {
+        let repo = self.git.repo_at(&session.spec.worktree, &[]);
+        Checkpoints::open(repo, session.spec.clone(), 1 << 20).unwrap()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.git.fsck();
+            if self.git.root.join(".git").is_dir() {
+                assert_eq!(self.status(&self.git.root), self.dirt);
+            }
+        }
+    }
+}
+
+pub(super) fn write(root: &Path, files: &[(&str, &str)]) {
+    for (path, content) in files {
+        let path = root.join(path);
+        if content.is_empty() {
+            fs::remove_file(&path).unwrap();
+            continue;
+        }
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+    }
+}
