@@ -1,8 +1,12 @@
-//! Whole sessions, from `start` to the end, in all that they leave behind.
+//! Whole sessions, from `start` to landing, through the built program.
 //!
-//! Invariant: after each, `git fsck --strict` finds nothing and the main checkout is as it was.
+//! Invariant: what is asserted is what a person sees: output, refs, files.
 
+mod journey;
+mod places;
 pub(crate) mod play;
 mod session;
+mod snapshot;
 mod start;
 mod strategy;
+mod worktree;
