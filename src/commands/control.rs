@@ -15,7 +15,7 @@ use crate::session::state::Phase;
 use crate::session::store::Session;
 use crate::supervise;
 
-/// How long a new supervisor may take to have its session.
+/// How long a supervisor may take to have its session, or to let go of it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Sends a message, and wakes who runs the session.
@@ -49,8 +49,13 @@ pub fn signal(session: &Session, signal: Signal) -> Result<bool> {
 /// # Errors
 /// The lock cannot be asked, or no process be started.
 pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
-    if session.holder()?.is_some() {
-        return Ok(false);
+    // One that is said to rest may still be putting things in order.
+    let deadline = Instant::now() + PATIENCE;
+    while session.holder()?.is_some() {
+        if session.state()?.phase.needs_supervisor() || Instant::now() > deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
     check_worktree(session)?;
     let before = session.state()?;

@@ -35,7 +35,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
     for session in control::chosen(&context, &args.sessions, args.all)? {
         let id = &session.id;
-        let phase = session.state()?.phase;
+        let state = session.state()?;
+        let phase = state.phase;
         let is_meant = matches!(phase, Phase::Paused | Phase::Interrupted);
         match phase {
             _ if args.all && !is_meant => {}
@@ -46,7 +47,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
                 return Err(CommandError::no(format!("{id} is done"))
                     .hint(format!("git agent say {id} \"…\" gives it more to do")));
             }
-            Phase::NeedsInput => {
+            Phase::NeedsInput if state.question.is_some_and(|it| it.call_id.is_some()) => {
                 return Err(CommandError::no(format!("{id} waits for an answer"))
                     .hint(format!("git agent say {id} \"…\"")));
             }
@@ -54,7 +55,12 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
                 return Err(CommandError::no(format!("{id} is {phase} and can't go on"))
                     .hint("git agent start \"…\" begins another"));
             }
-            Phase::Paused | Phase::Interrupted | Phase::Failed | Phase::Stopped => {
+            // Here it is not the model that asks: a refused key, say, which is mended by now.
+            Phase::NeedsInput
+            | Phase::Paused
+            | Phase::Interrupted
+            | Phase::Failed
+            | Phase::Stopped => {
                 control::wake(&context, &session)?;
                 ui.narrate(&format!("Resumed {id}, which was {phase}"));
                 ui.hint(&format!("git agent attach {id}"));
