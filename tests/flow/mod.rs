@@ -4,3 +4,4 @@
 
 mod journey;
 mod places;
+mod real_project;
