@@ -4,13 +4,19 @@
 //! Invariant: a process is signalled only while it holds the session's lock, so a process id that
 //! was given to somebody else is never hit.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::context::Context;
-use crate::error::Result;
+use crate::error::{CommandError, Result};
 use crate::session::inbox::Kind;
+use crate::session::state::Phase;
 use crate::session::store::Session;
 use crate::supervise;
+
+/// How long a new supervisor may take to have its session.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Sends a message, and wakes who runs the session.
 ///
@@ -46,8 +52,36 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
     if session.holder()?.is_some() {
         return Ok(false);
     }
+    check_worktree(session)?;
+    let before = session.state()?;
     supervise::spawn(&context.repo, session)?;
+    // Until it has the session, a look would still find the old state.
+    let deadline = Instant::now() + PATIENCE;
+    while session.holder()?.is_none() && session.state()? == before && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     Ok(true)
+}
+
+/// Refuses where nobody could go on with a session.
+///
+/// # Errors
+/// Its worktree is gone.
+pub fn check_worktree(session: &Session) -> Result {
+    let Session { id, spec, .. } = session;
+    if spec.worktree.exists() {
+        return Ok(());
+    }
+    Err(CommandError::no(format!("the worktree of {id} is gone: {}", spec.worktree.display()))
+        .hint(format!("git agent worktree restore {id}")))
+}
+
+/// The phase as it is said of a session: `is done`, `needs input`.
+pub fn standing(phase: Phase) -> String {
+    match phase {
+        Phase::NeedsInput => "needs input".to_owned(),
+        phase => format!("is {phase}"),
+    }
 }
 
 /// The sessions that a verb is for: the ones that were named, or with `--all` each one.

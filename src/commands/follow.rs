@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::control;
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::event::Event;
 use crate::session::journal::{Entry, Reader};
@@ -79,10 +80,12 @@ pub fn until_it_rests(ui: &Ui, session: &Session, from: u64, form: &mut Form) ->
         let mut reader = Reader::open(&session.journal_path(), from)?;
         let mut line = Line::new(ui);
         loop {
-            // The state first: what it rests after is then in the journal already.
+            // Both before the journal, which then holds all that it rests after. And the holder
+            // before the state: one that takes the session up has not changed its state yet.
+            let is_held = session.holder()?.is_some();
             let state = session.state()?;
             drain(ui, &mut reader, form, &mut line)?;
-            if rests(state.phase) {
+            if !is_held && !state.phase.needs_supervisor() {
                 return Ok(state);
             }
             if !matches!(form, Form::Json) {
@@ -99,11 +102,6 @@ pub fn until_it_rests(ui: &Ui, session: &Session, from: u64, form: &mut Form) ->
     })
 }
 
-/// Whether nothing more will happen by itself.
-pub fn rests(phase: Phase) -> bool {
-    !phase.needs_supervisor()
-}
-
 /// Says what a session that was waited for has come to, and what to do next.
 ///
 /// # Errors
@@ -115,7 +113,7 @@ pub fn outcome(ui: &Ui, session: &Session, state: &State) -> Result {
         (None, "") => String::new(),
         (None, reason) => format!(": {reason}"),
     };
-    ui.narrate(&format!("{id} is {}{reason}", state.phase.as_str().replace('-', " ")));
+    ui.narrate(&format!("{id} {}{reason}", control::standing(state.phase)));
     let (code, hint) = match state.phase {
         Phase::Done | Phase::Landed | Phase::Archived => return Ok(()),
         Phase::NeedsInput => (exit::NEEDS_PERSON, format!("git agent say {id} \"…\"")),

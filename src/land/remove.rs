@@ -59,8 +59,7 @@ pub struct Removed {
 /// The session runs, somebody is in the worktree, it is locked, or it holds what cannot be kept.
 /// It is then as it was.
 pub fn remove(repo: &Repo, session: &Session, removal: &Removal) -> Result<Removed, LandError> {
-    let (_lock, mut state) =
-        session.lock().map_err(|error| super::apply::at_work(error, session))?;
+    let (_lock, mut state) = work::hold(session)?;
     let path = &session.spec.worktree;
     let entry =
         work::entry(repo, path)?.ok_or_else(|| LandError::NoWorktree(session.id.clone()))?;
@@ -179,7 +178,7 @@ impl Keeper<'_> {
                 return Ok(());
             }
         }
-        let who = view.identity()?;
+        let who = view.identity().map_err(LandError::Identity)?;
         let code = match is_clean {
             true => tip,
             false => view.write_commit(&Draft {
@@ -208,7 +207,7 @@ pub(super) fn ignored_folder(session: &Session) -> PathBuf {
 pub(super) fn head_of(repo: &Repo, record: &Record) -> Result<ObjectId, LandError> {
     let head = record.state.head.as_deref().unwrap_or(&record.spec.base.commit);
     let CommitInfo { parents, message, .. } = repo.read_commit(record.code)?;
-    let is_head = |id: &ObjectId| id.to_string() == head;
+    let is_head = |id: &ObjectId| *id == *head;
     if is_head(&record.code) {
         return Ok(record.code);
     }

@@ -4,14 +4,16 @@
 //! worktree.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::{LandError, Unverified};
 use crate::file::Changed;
 use crate::git::{Draft, ObjectId, Repo, Snapshot, WorktreeEntry};
+use crate::session::lock::{Lock, LockError};
 use crate::session::record::Record;
 use crate::session::spec::Spec;
 use crate::session::state::State;
-use crate::session::store::Session;
+use crate::session::store::{Session, SessionError};
 
 /// The work of one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +44,7 @@ impl Work {
         let head = state.head.as_deref().unwrap_or(&spec.base.commit);
         let taken = state.tree.as_deref().and_then(|hex| ObjectId::from_hex(hex.as_bytes()).ok());
         // A branch that somebody else moved is taken as it is.
-        let as_left = branch.is_none_or(|tip| tip.to_string() == head);
+        let as_left = branch.is_none_or(|tip| tip == *head);
         if let (true, Some(taken)) = (as_left, taken) {
             let held_back = match branch {
                 Some(tip) => repo.tree_of(tip)? != taken,
@@ -72,7 +74,7 @@ impl Work {
             Some(tip) => tip,
             None => repo.resolve_commit(&spec.base.commit)?,
         };
-        let who = repo.identity()?;
+        let who = repo.identity().map_err(LandError::Identity)?;
         Ok(repo.write_commit(&Draft {
             tree,
             parents: vec![parent],
@@ -95,7 +97,7 @@ impl Work {
         };
         let command = record.command.clone();
         match record.exit {
-            0 if record.tree == self.tree.to_string() => Ok(true),
+            0 if self.tree == record.tree => Ok(true),
             0 => Err(Unverified::Changed(command)),
             exit => Err(Unverified::Failed { command, exit }),
         }
@@ -133,6 +135,27 @@ impl Leftover {
             }
         }
         Ok(leftover)
+    }
+}
+
+/// Makes sure that nobody else works on the session, as long as the lock lives. A supervisor that
+/// has just come to rest is waited for: it says so a moment before it ends.
+///
+/// # Errors
+/// Somebody is at work on it, or a newer program wrote it.
+pub fn hold(session: &Session) -> Result<(Lock, State), LandError> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match session.lock() {
+            Err(SessionError::Lock { source: LockError::Held { .. }, .. }) => {
+                let phase = session.state()?.phase;
+                if phase.needs_supervisor() || Instant::now() > deadline {
+                    return Err(LandError::NotAtRest { id: session.id.clone(), phase });
+                }
+            }
+            held => return Ok(held?),
+        }
     }
 }
 

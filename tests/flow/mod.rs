@@ -4,5 +4,3 @@
 
 mod journey;
 mod places;
-mod snapshot;
-mod worktree;
