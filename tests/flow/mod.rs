@@ -4,3 +4,9 @@
 
 mod journey;
 mod places;
+pub(crate) mod play;
+mod session;
+mod snapshot;
+mod start;
+mod strategy;
+mod worktree;
