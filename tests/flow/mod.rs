@@ -5,3 +5,9 @@
 mod journey;
 mod places;
 mod real_project;
+pub(crate) mod play;
+mod session;
+mod snapshot;
+mod start;
+mod strategy;
+mod worktree;
