@@ -52,6 +52,7 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
     if session.holder()?.is_some() {
         return Ok(false);
     }
+    session.check_writable()?;
     check_worktree(session)?;
     let before = session.state()?;
     supervise::spawn(&context.repo, session)?;
