@@ -96,7 +96,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     });
     let Cli { global, verb } = match parse(&args, &ui) {
         Ok(cli) => cli,
-        Err(error) => return said_by_clap(&error, &ui).into(),
+        Err(error) => return said_by_clap(&error, &args, &ui).into(),
     };
     let ui = Ui::new(&ui::Setup {
         color: global.color,
@@ -181,7 +181,7 @@ fn early_color(args: &[OsString]) -> ColorChoice {
 }
 
 /// Help and version are answers; all else that clap says is wrong use, in our own form.
-fn said_by_clap(error: &clap::Error, ui: &Ui) -> u8 {
+fn said_by_clap(error: &clap::Error, args: &[OsString], ui: &Ui) -> u8 {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let text = styled(error, ui.look().colour);
@@ -192,7 +192,7 @@ fn said_by_clap(error: &clap::Error, ui: &Ui) -> u8 {
             ui.narrate_styled(styled(error, ui.narration_look().colour).trim_end());
             exit::USAGE
         }
-        _ => in_our_form(&styled(error, false)).report(ui),
+        _ => in_our_form(&styled(error, false), args).report(ui),
     }
 }
 
@@ -202,13 +202,12 @@ fn styled(error: &clap::Error, colour: bool) -> String {
 }
 
 /// clap's paragraphs: what is wrong, tips, the usage. Ours: one line, and a hint for each.
-fn in_our_form(rendered: &str) -> CommandError {
+fn in_our_form(rendered: &str, args: &[OsString]) -> CommandError {
     let mut paragraphs = rendered.split("\n\n");
     let message = paragraphs.next().unwrap_or_default();
     let message = message.strip_prefix("error: ").unwrap_or(message);
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut error = CommandError::new(Kind::Usage, message);
-    let mut verb = "git agent".to_owned();
     for line in rendered.lines().skip(1).map(str::trim) {
         if let Some(tip) = line.strip_prefix("tip: ") {
             error = error.hint(match tip.split_once(" exist") {
@@ -218,12 +217,24 @@ fn in_our_form(rendered: &str) -> CommandError {
                 }
                 None => tip.to_owned(),
             });
-        } else if let Some(usage) = line.strip_prefix("Usage: ") {
-            let words = usage.split(' ').take_while(|word| !word.starts_with(['[', '<', '-']));
-            verb = words.collect::<Vec<_>>().join(" ");
         }
     }
-    error.hint(format!("{verb} -h"))
+    error.hint(format!("{} -h", verb_of(args)))
+}
+
+/// The verb that was typed, as far as there is such a one: `git agent worktree list`.
+fn verb_of(args: &[OsString]) -> String {
+    let tree = command();
+    let mut verb = &tree;
+    let mut typed = "git agent".to_owned();
+    for word in args.iter().skip(1) {
+        if let Some(next) = verb.find_subcommand(word) {
+            verb = next;
+            typed.push(' ');
+            typed.push_str(next.get_name());
+        }
+    }
+    typed
 }
 
 #[cfg(test)]
@@ -232,7 +243,8 @@ mod tests {
 
     fn refused(args: &[&str]) -> CommandError {
         let args: Vec<_> = args.iter().map(OsString::from).collect();
-        in_our_form(&styled(&parse(&args, &Ui::new(&ui::Setup::default())).unwrap_err(), false))
+        let error = parse(&args, &Ui::new(&ui::Setup::default())).unwrap_err();
+        in_our_form(&styled(&error, false), &args)
     }
 
     #[test]
@@ -249,6 +261,7 @@ mod tests {
         let error = refused(&["git-agent", "say"]);
         assert_eq!(error.message, "the following required arguments were not provided: <SESSION>");
         assert_eq!(error.hints, ["git agent say -h"]);
+        assert_eq!(refused(&["git-agent", "start", "--base", ""]).hints, ["git agent start -h"]);
 
         let error = refused(&["git-agent", "list", "--color", "pink"]);
         assert_eq!(

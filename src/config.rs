@@ -353,6 +353,9 @@ fn one_of<T: clap::ValueEnum>(entry: &Entry) -> Result<T, ConfigError> {
 
 fn bad(entry: &Entry, expected: &str) -> ConfigError {
     let Entry { key, value, origin } = entry.clone();
+    // git hands keys over in lower case; people know them as they are documented.
+    let known = KEYS.iter().map(|known| known.name).find(|name| name.eq_ignore_ascii_case(&key));
+    let key = known.map_or(key, str::to_owned);
     ConfigError { key, value, origin, expected: expected.to_owned() }
 }
 

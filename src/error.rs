@@ -133,9 +133,13 @@ impl CommandError {
     /// Tells the person and returns the exit code.
     pub fn report(&self, ui: &Ui) -> u8 {
         if !self.kind.is_silent() {
-            ui.labelled("error", Tone::Bad, &self.message);
-            for cause in self.telling_causes(ui.is_verbose()) {
-                ui.narrate(&format!("  caused by: {cause}"));
+            if ui.is_verbose() {
+                ui.labelled("error", Tone::Bad, &self.message);
+                for cause in &self.causes {
+                    ui.narrate(&format!("  caused by: {cause}"));
+                }
+            } else {
+                ui.labelled("error", Tone::Bad, &self.line());
             }
             for hint in &self.hints {
                 ui.hint(hint);
@@ -144,15 +148,30 @@ impl CommandError {
         self.kind.exit_code()
     }
 
-    /// The causes that say what the message does not; all of them when everything is wanted.
-    fn telling_causes(&self, all: bool) -> impl Iterator<Item = &str> {
-        let mut told = self.message.clone();
-        self.causes.iter().map(String::as_str).filter(move |cause| {
-            let tells = all || !told.contains(cause);
-            told.push_str(cause);
-            tells
-        })
+    /// All of it in one line: the message, and each cause that says what is not said before it.
+    pub fn line(&self) -> String {
+        let mut line = without_number(&self.message);
+        for cause in self.causes.iter().map(|cause| without_number(cause)) {
+            if !line.contains(&cause) {
+                line.push_str(": ");
+                line.push_str(&cause);
+            }
+        }
+        line
     }
+}
+
+/// The words without ` (os error 2)`: what the system calls an error is told in words already.
+fn without_number(words: &str) -> String {
+    let mut parts = words.split(" (os error ");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.parse::<i32>().is_ok() => kept.push_str(rest),
+            _ => kept.extend([" (os error ", part]),
+        }
+    }
+    kept
 }
 
 /// Hints for what a call returned.
@@ -194,10 +213,15 @@ mod tests {
     fn a_cause_is_told_only_when_it_says_more() {
         let error = Outer(io::Error::other("disk on fire"));
         let said = CommandError::from_error(Kind::No, &error);
-        assert_eq!(said.telling_causes(false).collect::<Vec<_>>(), ["disk on fire"]);
+        assert_eq!(said.line(), "cannot write man page: disk on fire");
         let said = CommandError { message: "cannot write: disk on fire".to_owned(), ..said };
-        assert_eq!(said.telling_causes(false).collect::<Vec<_>>(), Vec::<&str>::new());
-        assert_eq!(said.telling_causes(true).collect::<Vec<_>>(), ["disk on fire"]);
+        assert_eq!(said.line(), "cannot write: disk on fire");
+    }
+
+    #[test]
+    fn numbers_of_the_system_are_not_told() {
+        let words = "a (os error 2), b (os error 13): c (os error x) d (os error ";
+        assert_eq!(without_number(words), "a, b: c (os error x) d (os error ");
     }
 
     #[test]

@@ -57,13 +57,20 @@ fn write_beside(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let folder = target.parent().ok_or_else(|| io::Error::other("a file has no parent folder"))?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| unnamed(&error))?;
+    file.as_file_mut().write_all(bytes)?;
     if durable {
         file.as_file().sync_data()?;
     }
     file.persist(&target).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// What the system said, without the name of a temporary file that nobody has heard of.
+fn unnamed(error: &io::Error) -> io::Error {
+    let named = error.get_ref().and_then(std::error::Error::source);
+    let system = named.and_then(|error| error.downcast_ref::<io::Error>()?.raw_os_error());
+    system.map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// Reads at most `limit` bytes of `path`; `None` if there is no such file.
@@ -94,6 +101,12 @@ mod tests {
         replace(&link, b"new").unwrap();
         assert_eq!(fs::read(&real).unwrap(), b"new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_told_in_the_systems_words() {
+        let error = replace(Path::new("/nowhere/file"), b"new").unwrap_err();
+        assert_eq!(error.to_string(), "No such file or directory (os error 2)");
     }
 
     #[test]

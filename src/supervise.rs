@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fs_err as fs;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cancel::Signals;
 use crate::git::Repo;
@@ -70,27 +70,45 @@ async fn supervise(common_dir: &Path, id: &str) -> Result<(), RunError> {
     let session = Store::open(common_dir).session(id)?;
     let signals = Signals::default();
     let inbox = session.inbox();
+    // Before the lock is taken: whoever holds it is signalled, and a signal that nobody waits for
+    // ends a process.
+    let bell = Bell::hang().map_err(RunError::Runtime)?;
     tokio::select! {
         ended = runner::run(&repo, &session, &signals) => ended,
-        Err(error) = watch(&inbox, &signals) => Err(RunError::Runtime(error)),
+        Err(error) = watch(bell, &inbox, &signals) => Err(RunError::Runtime(error)),
+    }
+}
+
+/// The system's signals that are heeded.
+struct Bell {
+    wake: Signal,
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Bell {
+    fn hang() -> io::Result<Self> {
+        Ok(Self {
+            wake: signal(SignalKind::user_defined1())?,
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 }
 
 /// Turns the system's signals and what is in the inbox into [`Signals`].
-async fn watch(inbox: &Inbox, signals: &Signals) -> io::Result<Infallible> {
-    let mut wake = signal(SignalKind::user_defined1())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+async fn watch(mut bell: Bell, inbox: &Inbox, signals: &Signals) -> io::Result<Infallible> {
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
-            _ = wake.recv() => listen(inbox, signals)?,
+            _ = bell.wake.recv() => listen(inbox, signals)?,
             _ = look.tick() => listen(inbox, signals)?,
             // The terminal that it was started from has gone; that is what it is for.
-            _ = hangup.recv() => {}
-            _ = interrupt.recv() => shut_down(signals),
-            _ = terminate.recv() => shut_down(signals),
+            _ = bell.hangup.recv() => {}
+            _ = bell.interrupt.recv() => shut_down(signals),
+            _ = bell.terminate.recv() => shut_down(signals),
         }
     }
 }

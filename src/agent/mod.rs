@@ -7,6 +7,8 @@
 mod conversation;
 mod limits;
 pub mod prompt;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::time::Instant;
@@ -91,6 +93,7 @@ impl<W: World> Agent<'_, W> {
     /// Delivers what people have said since the last look; a pause or a stop ends the run.
     fn steer(&mut self) -> Result<(), Rest> {
         self.signals.hush.lower();
+        let mut rest = None;
         for message in self.world.inbox()? {
             match message {
                 // Journalled by a run that died before it could take the message away.
@@ -101,11 +104,17 @@ impl<W: World> Agent<'_, W> {
                     self.hear(Origin::Person, text, Some(id.clone()))?;
                     self.world.delivered(&id)?;
                 }
-                Steer::Pause => return Err(Rest::Paused { reason: "paused by hand".to_owned() }),
-                Steer::Stop => return Err(Rest::Stopped),
+                // A stop outranks a pause, whichever was said first.
+                Steer::Pause => {
+                    rest.get_or_insert(Rest::Paused { reason: "paused by hand".to_owned() });
+                }
+                Steer::Stop => rest = Some(Rest::Stopped),
             }
         }
-        if self.signals.stop.is_raised() { Err(Rest::Stopped) } else { Ok(()) }
+        if self.signals.stop.is_raised() {
+            rest = Some(Rest::Stopped);
+        }
+        rest.map_or(Ok(()), Err)
     }
 
     /// One answer of the model; none, when somebody interrupts it.
@@ -181,15 +190,16 @@ impl<W: World> Agent<'_, W> {
     /// Closes what an earlier run of this session left open.
     ///
     /// A call that had begun is told to the model as interrupted, never run again in silence; one
-    /// that had not begun is run as if nothing had been. Whatever was changed is committed.
+    /// that had not begun, or leaves no trace, is run as if nothing had been. Whatever was changed
+    /// is committed.
     fn catch_up(&mut self) -> Result<(), Rest> {
         self.push_messages();
-        let lost = self.conversation.begun_calls().into_iter().map(|call| {
+        let lost = self.conversation.lost_calls(|call| self.tools.is_repeatable(call));
+        let ends = lost.into_iter().flat_map(|call| {
             let called = self.tools.not_run(&call, prompt::INTERRUPTED);
             updates_of(call, called, 0)
         });
-        let lost = lost.flatten().collect();
-        self.tell(lost)?;
+        self.tell(ends.collect())?;
         if self.conversation.step() == 0 {
             return Ok(());
         }

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::context::Context;
-use crate::error::Result;
+use crate::error::{CommandError, Result};
 use crate::session::inbox::Kind;
+use crate::session::state::Phase;
 use crate::session::store::Session;
 use crate::supervise;
 
@@ -51,6 +52,7 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
     if session.holder()?.is_some() {
         return Ok(false);
     }
+    check_worktree(session)?;
     let before = session.state()?;
     supervise::spawn(&context.repo, session)?;
     // Until it has the session, a look would still find the old state.
@@ -59,6 +61,27 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(true)
+}
+
+/// Refuses where nobody could go on with a session.
+///
+/// # Errors
+/// Its worktree is gone.
+pub fn check_worktree(session: &Session) -> Result {
+    let Session { id, spec, .. } = session;
+    if spec.worktree.exists() {
+        return Ok(());
+    }
+    Err(CommandError::no(format!("the worktree of {id} is gone: {}", spec.worktree.display()))
+        .hint(format!("git agent worktree restore {id}")))
+}
+
+/// The phase as it is said of a session: `is done`, `needs input`.
+pub fn standing(phase: Phase) -> String {
+    match phase {
+        Phase::NeedsInput => "needs input".to_owned(),
+        phase => format!("is {phase}"),
+    }
 }
 
 /// The sessions that a verb is for: the ones that were named, or with `--all` each one.

@@ -3,7 +3,8 @@
 //! Invariant: pager, colours and diff settings are the user's; nothing is written.
 
 use super::context::{Context, SessionArg};
-use crate::error::{CommandError, Kind, Result};
+use super::control;
+use crate::error::Result;
 use crate::git::Repo;
 use crate::ui::Ui;
 
@@ -39,7 +40,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let flags = [(args.stat, "--stat"), (args.name_only, "--name-only")];
     let flags = flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag);
     let (repo, range) = if args.uncommitted {
-        (worktree(&spec.worktree, &session.id)?, vec![spec.base.commit.clone()])
+        control::check_worktree(&session)?;
+        (Repo::discover(&spec.worktree)?, vec![spec.base.commit.clone()])
     } else {
         let head = session.state()?.head.unwrap_or_else(|| spec.base.commit.clone());
         (context.repo, vec![spec.base.commit.clone(), head])
@@ -47,13 +49,4 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let cmd = repo.user_git().arg("diff").args(flags).args(range).args(&args.rest);
     // Replaced by git, so that a Ctrl-C in the pager is the pager's alone.
     Err(cmd.exec().into())
-}
-
-fn worktree(path: &std::path::Path, id: &str) -> Result<Repo> {
-    if !path.exists() {
-        let message = format!("the worktree of {id} is gone: {}", path.display());
-        return Err(CommandError::new(Kind::No, message)
-            .hint(format!("git agent diff {id}    git agent worktree restore {id}")));
-    }
-    Ok(Repo::discover(path)?)
 }

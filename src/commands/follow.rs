@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::control;
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::event::Event;
 use crate::session::journal::{Entry, Reader};
@@ -112,7 +113,7 @@ pub fn outcome(ui: &Ui, session: &Session, state: &State) -> Result {
         (None, "") => String::new(),
         (None, reason) => format!(": {reason}"),
     };
-    ui.narrate(&format!("{id} is {}{reason}", state.phase.as_str().replace('-', " ")));
+    ui.narrate(&format!("{id} {}{reason}", control::standing(state.phase)));
     let (code, hint) = match state.phase {
         Phase::Done | Phase::Landed | Phase::Archived => return Ok(()),
         Phase::NeedsInput => (exit::NEEDS_PERSON, format!("git agent say {id} \"…\"")),

@@ -63,8 +63,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
 fn sessions(context: &Context<'_>) -> Result<Vec<SessionView>> {
     let listing = context.store.list()?;
     let warn = |error: CommandError| {
-        let causes = error.causes.iter().map(|cause| format!(": {cause}"));
-        context.ui.warning(&format!("{}{}", error.message, causes.collect::<String>()));
+        context.ui.warning(&error.line());
+        error.hints.iter().for_each(|hint| context.ui.hint(hint));
     };
     listing.broken.into_iter().map(CommandError::from).for_each(warn);
     let view = |session: &Session| match session.state() {

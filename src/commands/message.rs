@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use crate::error::{CommandError, Result, ResultExt};
+use crate::error::{CommandError, Kind, Result, ResultExt};
 use crate::git::Repo;
 use crate::process::Cmd;
 
 /// More text than this is no message, in bytes.
 const LIMIT: u64 = 1 << 20;
+
+const HOW: &str = "Give it as an argument, with -F FILE, or with - on standard input";
 
 /// Where the text is to come from.
 #[derive(Clone, Debug, Default)]
@@ -33,16 +35,23 @@ pub fn read(repo: &Repo, source: &Source<'_>) -> Result<String> {
     let from_stdin = |path: &Path| path.as_os_str() == "-";
     let text = match (source.words, source.file) {
         (_, Some(file)) if from_stdin(file) => stdin()?,
-        (_, Some(file)) => in_limit(&mut fs::File::open(file)?)?,
+        (_, Some(file)) => file_text(file)?,
         ([dash], None) if dash == "-" => stdin()?,
         ([], None) => edited(repo, source.help)?,
         (words, None) => words.join(" "),
     };
     let text = text.trim();
     if text.is_empty() {
-        return Err(CommandError::usage("there is no text, so nothing was done"));
+        return Err(CommandError::usage("the text is empty, so nothing was done").hint(HOW));
     }
     Ok(text.to_owned())
+}
+
+fn file_text(path: &Path) -> Result<String> {
+    let mut file = fs::File::open(path).map_err(|error| {
+        CommandError::from_error(Kind::Usage, &error).hint("-F - reads standard input")
+    })?;
+    in_limit(&mut file)
 }
 
 fn stdin() -> Result<String> {
@@ -57,14 +66,17 @@ fn in_limit(from: &mut dyn Read) -> Result<String> {
         return Err(CommandError::usage(format!("the text is longer than {limit}"))
             .hint("Name the file in a short text instead: the agent can read it"));
     }
-    String::from_utf8(bytes).map_err(|_| CommandError::usage("the text is not UTF-8"))
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        CommandError::usage(format!("the text is not UTF-8, from byte {} on", at + 1))
+            .hint("iconv -f LATIN1 -t UTF-8 FILE converts it; name what it is in, if not Latin-1")
+    })
 }
 
 /// The text that a person writes in their editor, as `git commit` asks for it.
 fn edited(repo: &Repo, help: &str) -> Result<String> {
     if !std::io::stdin().is_terminal() {
-        return Err(CommandError::usage("there is no text")
-            .hint("Give it as an argument, with -F FILE, or with - on standard input"));
+        return Err(CommandError::usage("there is no text").hint(HOW));
     }
     let editor = repo.user_git().args(["var", "GIT_EDITOR"]).run()?;
     let editor = String::from_utf8_lossy(&editor.stdout).trim().to_owned();

@@ -38,7 +38,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             ui.narrate(&format!("Pausing {id} after its step"));
             ui.hint(&format!("git agent resume {id}"));
         } else if !args.all {
-            ui.narrate(&format!("Nothing to pause: {id} ({phase})"));
+            ui.narrate(&format!("Nothing to pause: {id} {}", control::standing(phase)));
         }
     }
     Ok(())

@@ -40,7 +40,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         match phase {
             _ if args.all && !is_meant => {}
             Phase::Queued | Phase::Running | Phase::Verifying => {
-                ui.narrate(&format!("Nothing to resume: {id} ({phase})"));
+                ui.narrate(&format!("Nothing to resume: {id} {}", control::standing(phase)));
             }
             Phase::Done => {
                 return Err(CommandError::no(format!("{id} is done"))

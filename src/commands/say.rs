@@ -54,6 +54,10 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     if phase.is_final() {
         return Err(SessionError::Over { id: session.id, phase }.into());
     }
+    let rests = matches!(phase, Phase::Paused | Phase::Stopped);
+    if !rests && session.holder()?.is_none() {
+        control::check_worktree(&session)?;
+    }
     let text = message::read(&context.repo, &source)?;
     let when = match (args.now, args.after_turn) {
         (true, _) => When::Now,

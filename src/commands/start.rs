@@ -40,7 +40,7 @@ pub struct Args {
     /// Read the task from this file
     #[arg(short = 'F', long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The model, as provider/name (default: agent.model, else what keys and servers there are)
+    /// The model, as provider/name (default: agent.model)
     #[arg(long, value_name = "PROVIDER/NAME", value_parser = filled())]
     model: Option<String>,
     /// Command that must exit 0 on the committed tree before the session is done (may be repeated)
@@ -168,14 +168,21 @@ fn no_model(around: &Surroundings<'_>) -> CommandError {
                     "git config --global agent.model {provider}/<model> uses {sources}"
                 ));
             }
-            Looked::Missing(looked_for) => missing.extend(looked_for),
+            Looked::Missing(looked_for) => {
+                // The variables; settings and git's credentials are the same for all providers.
+                missing.extend(looked_for.into_iter().filter(|place| !place.contains(['.', ' '])));
+            }
             Looked::Wrong(reason) => error.causes.push(reason),
         }
     }
-    if !missing.is_empty() {
-        error.causes.push(format!("looked for keys in {}", missing.join(", ")));
+    if error.hints.is_empty() {
+        error.message.push_str(&format!(
+            "; no key in {}, agent.<provider>.keyCommand or git's credentials",
+            missing.join(", ")
+        ));
+        error = error.hint("git agent start \"…\" --model ollama/<model> asks a local server");
     }
-    error.hint("git agent doctor shows the keys, servers and agents of this machine")
+    error.hint("git agent doctor shows what this machine has; git agent demo needs no model")
 }
 
 fn create(context: &Context<'_>, args: &Args, plan: &Plan) -> Result<Created> {
@@ -240,7 +247,7 @@ fn tell(context: &Context<'_>, plan: &Plan, created: &Created) -> Result {
     let branch = spec.branch_name();
     context.ui.answer(&format!("Started {id}  (branch {branch}, worktree {worktree})"))?;
     let base = &spec.base.commit[..plan.base.to_string().len().min(10)];
-    let Spec { model, sandbox, .. } = spec;
+    let (model, sandbox) = (plan.choice.label(), &spec.sandbox);
     context.ui.narrate(&format!(
         "  base {} ({base}) · model {model} · sandbox {sandbox} · at most {} steps",
         spec.base.name,
@@ -272,7 +279,7 @@ fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
     let lines = [
         format!("Would start a session on branch {branch}, in {worktree}"),
         format!("  base     {} ({})", spec.base.name, spec.base.commit),
-        format!("  model    {} at {}", spec.model, plan.endpoint.address()),
+        format!("  model    {} at {}", plan.choice.label(), plan.endpoint.address()),
         format!("  verify   {verify}"),
         format!("  sandbox  {}", spec.sandbox),
     ];

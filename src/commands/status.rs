@@ -53,6 +53,10 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
 /// What a person would most likely do next.
 fn next(session: &Session, phase: Phase) -> Option<String> {
     let id = &session.id;
+    let goes_on = matches!(phase, Phase::Paused | Phase::Interrupted | Phase::Failed);
+    if goes_on && !session.spec.worktree.exists() {
+        return Some(format!("git agent worktree restore {id}"));
+    }
     match phase {
         Phase::NeedsInput => Some(format!("git agent say {id} \"…\"")),
         Phase::Paused | Phase::Interrupted | Phase::Failed => {

@@ -50,7 +50,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         let phase = session.state()?.phase;
         if !phase.may_become(Phase::Stopped) {
             if !args.all {
-                ui.narrate(&format!("Nothing to stop: {id} ({phase})"));
+                ui.narrate(&format!("Nothing to stop: {id} {}", control::standing(phase)));
             }
         } else if args.kill {
             kill(&session)?;

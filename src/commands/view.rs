@@ -42,7 +42,7 @@ pub fn session(session: &Session, state: &State) -> SessionView {
         updated: state.updated,
         question: state.question.as_ref().map(|question| question.text.clone()),
         note: note(state),
-        model: spec.model.clone(),
+        model: spec.model_label(),
     }
 }
 

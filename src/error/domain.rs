@@ -240,7 +240,7 @@ impl From<ModelError> for CommandError {
                 no(&error).hint("git agent doctor shows where the key comes from")
             }
             ModelError::Transcript(_) => {
-                usage(&error).hint("git agent log --record FILE writes a transcript")
+                usage(&error).hint("git agent log SESSION --record FILE writes one")
             }
             _ => no(&error),
         }

@@ -139,6 +139,13 @@ impl Choice {
         &self.model
     }
 
+    /// The choice as people read it: of a transcript its file's name, not where it lies here.
+    pub fn label(&self) -> String {
+        let file = Path::new(&self.model).file_name().filter(|_| self.provider.wire.is_none());
+        let model = file.map_or_else(|| self.model.as_str().into(), |file| file.to_string_lossy());
+        format!("{}/{model}", self.provider.name)
+    }
+
     /// The same choice seen from any folder: the path of a transcript is made absolute.
     #[must_use]
     pub fn anchored(mut self, cwd: &Path) -> Self {

@@ -280,9 +280,21 @@ fn silent(time: Duration) -> Failure {
 }
 
 fn transport(error: reqwest::Error) -> Failure {
-    let cause = if error.is_connect() { Cause::Absent } else { Cause::Broken };
     // The address is said elsewhere, and without what a user may have put into it.
-    Failure::new(cause, chain(&error.without_url()))
+    let error = error.without_url();
+    if error.is_connect() {
+        return Failure::new(Cause::Absent, root(&error));
+    }
+    Failure::new(Cause::Broken, chain(&error))
+}
+
+/// What the system said; the layers above it all say that there is no connection.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut root = error;
+    while let Some(deeper) = root.source() {
+        root = deeper;
+    }
+    root.to_string()
 }
 
 /// An error with what is behind it: reqwest's own words alone say little.

@@ -183,7 +183,7 @@ impl Model {
     /// # Errors
     /// The transcript cannot be opened, or the key cannot be sent.
     pub fn open(mut setup: Setup) -> Result<Self, ModelError> {
-        let label = setup.choice.to_string();
+        let label = setup.choice.label();
         let vendor = setup.choice.provider.prices;
         let known = vendor.and_then(|vendor| Known::find(vendor, setup.choice.model()));
         let way = match &setup.endpoint.place {

@@ -137,6 +137,9 @@ async fn work(
 
 /// The session's worktree, if it is the one that the session was made with.
 fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
+    if !path.exists() {
+        return Err(Fault(format!("its worktree is gone: {}", path.display())));
+    }
     // Not by the environment: it may name the repository of whoever started us.
     let none = Environment::new([]);
     let worktree = Repo::discover_in(path, none);

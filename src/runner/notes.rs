@@ -87,7 +87,7 @@ impl Notes {
             let note = Note {
                 session: &spec.id,
                 agent: "builtin",
-                model: &spec.model,
+                model: &spec.model_label(),
                 step: Some(pending.step),
                 usage: pending.usage,
                 cost_usd: pending.cost_usd,

@@ -154,10 +154,14 @@ impl World for SessionWorld<'_> {
 impl SessionWorld<'_> {
     /// Moves to another phase, in journal and state.
     pub(super) fn enter(&mut self, phase: Phase, reason: &str) -> Result<(), Fault> {
+        self.move_to(phase, reason)?;
+        self.write_state()
+    }
+
+    fn move_to(&mut self, phase: Phase, reason: &str) -> Result<(), Fault> {
         let change = self.state.move_to(phase, reason, Timestamp::now());
         let change = change.map_err(fault("the session cannot go on"))?;
-        self.record(self.state.step, vec![Update::State(change)])?;
-        self.write_state()
+        self.record(self.state.step, vec![Update::State(change)])
     }
 
     /// Brings everything to rest: the last commit, phase, notes, record, index.
@@ -188,10 +192,11 @@ impl SessionWorld<'_> {
     }
 
     fn rest(&mut self, phase: Phase, reason: &str, rest: &Rest) -> Result<(), Fault> {
-        self.enter(phase, reason)?;
+        self.move_to(phase, reason)?;
         if let Rest::NeedsInput(question) = rest {
             self.state.question = Some(question.clone());
         }
+        self.write_state()?;
         // What follows makes a person's look at the session pleasant; the session is safe without.
         let notes = self.notes.write(&self.session.spec, &self.state, &self.checkpoints);
         let index = self.checkpoints.rest();

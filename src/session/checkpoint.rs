@@ -366,7 +366,10 @@ impl Checkpoints {
 /// The trailers of a commit of this session: what tells it apart, and the form that the kernel's
 /// `Documentation/process/coding-assistants.rst` asks for.
 pub fn trailers(spec: &Spec) -> [(&'static str, String); 2] {
-    [("Agent-Session", spec.id.clone()), ("Assisted-by", format!("git-agent:{}", spec.model))]
+    [
+        ("Agent-Session", spec.id.clone()),
+        ("Assisted-by", format!("git-agent:{}", spec.model_label())),
+    ]
 }
 
 fn note_left_out(state: &mut State, left_out: &[LeftOut], changed: &Changed) {

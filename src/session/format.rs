@@ -56,7 +56,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, F
     }
     let malformed = |source: toml::de::Error| FormatError::Malformed {
         path: path.to_owned(),
-        source: source.into(),
+        source: in_one_line(&source, text).into(),
     };
     let Frame { format } = toml::from_str(text).map_err(malformed)?;
     match toml::from_str(text) {
@@ -64,6 +64,13 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, F
         Err(_) if format > FORMAT => Err(newer(path, format)),
         Err(error) => Err(malformed(error)),
     }
+}
+
+/// `line 3: key with no value`: toml's own words draw a picture of the line.
+fn in_one_line(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+    format!("line {line}: {}", error.message())
 }
 
 /// Refuses to go on where a newer program wrote.

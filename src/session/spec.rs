@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::{self, FormatError};
 use crate::config::CommitStrategy;
+use crate::model::Choice;
 
 /// What was asked of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,6 +88,11 @@ impl Spec {
     /// The branch as people say it: without `refs/heads/`.
     pub fn branch_name(&self) -> &str {
         self.branch.strip_prefix("refs/heads/").unwrap_or(&self.branch)
+    }
+
+    /// The model as people read it: of a transcript its file's name, not where it lies here.
+    pub fn model_label(&self) -> String {
+        self.model.parse::<Choice>().map_or_else(|_| self.model.clone(), |choice| choice.label())
     }
 
     /// Reads a spec; `path` names it in errors.

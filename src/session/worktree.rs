@@ -56,10 +56,12 @@ pub enum PlaceError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// There is such a branch.
-    #[error("branch '{branch}' exists")]
+    #[error("branch '{branch}' exists{}", at.as_ref().map(|at| format!(", checked out at {}", at.display())).unwrap_or_default())]
     BranchExists {
         /// The branch, without `refs/heads/`.
         branch: String,
+        /// The worktree in which it is checked out, if it is in one.
+        at: Option<PathBuf>,
     },
     /// There is a branch in whose way it would be: git cannot hold both.
     #[error("branch '{branch}' cannot be made beside branch '{other}'")]
@@ -176,8 +178,9 @@ fn branch_of(repo: &Repo, prefix: &str, name: &str) -> Result<String, PlaceError
 fn check_free(repo: &Repo, branch: &str) -> Result<(), PlaceError> {
     id::check_branch(branch)?;
     let branch = branch.to_owned();
-    if repo.ref_id(&format!("refs/heads/{branch}"))?.is_some() {
-        return Err(PlaceError::BranchExists { branch });
+    let whole = format!("refs/heads/{branch}");
+    if repo.ref_id(&whole)?.is_some() {
+        return Err(PlaceError::BranchExists { branch, at: repo.checked_out_at(&whole)? });
     }
     let below = repo.refs(&format!("refs/heads/{branch}/"))?.into_iter().next();
     let other = match above(repo, &branch)? {

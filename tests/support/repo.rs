@@ -106,6 +106,14 @@ impl Repo {
         repo
     }
 
+    /// A repository that a test made itself: its main checkout, or the bare repository, and where
+    /// one stands.
+    pub fn made(home: Arc<Home>, main: &Path, dir: &Path) -> Self {
+        let mut repo = Self { home, main: main.to_owned(), dir: dir.to_owned(), status: None };
+        repo.mark();
+        repo
+    }
+
     fn reshape(&mut self, shape: Shape) {
         match shape {
             Shape::Plain | Shape::OddPath | Shape::Sha256 | Shape::Reftable => {}

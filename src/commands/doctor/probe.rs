@@ -100,9 +100,7 @@ fn repository(context: std::result::Result<&Context<'_>, &CommandError>) -> Vec<
     match context.store.list() {
         Ok(listing) => checks.extend(listing.broken.into_iter().map(|broken| {
             let error = CommandError::from(broken);
-            let causes: String = error.causes.iter().map(|cause| format!(": {cause}")).collect();
-            let check =
-                Check::new("sessions", Verdict::Warning, format!("{}{causes}", error.message));
+            let check = Check::new("sessions", Verdict::Warning, error.line());
             error.hints.into_iter().fold(check, Check::hint)
         })),
         Err(error) => checks.push(Check::new("sessions", Verdict::Bad, error.to_string())),
