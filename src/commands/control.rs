@@ -57,6 +57,7 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+    session.check_writable()?;
     check_worktree(session)?;
     let before = session.state()?;
     supervise::spawn(&context.repo, session)?;

@@ -45,10 +45,13 @@ pub struct Args {
 /// One that was named is not found, or does not end.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
+    let mut ended = false;
     for session in control::chosen(&context, &args.sessions, args.all)? {
         let id = &session.id;
         let phase = session.state()?.phase;
-        if !phase.may_become(Phase::Stopped) {
+        let may_stop = phase.may_become(Phase::Stopped);
+        ended |= may_stop;
+        if !may_stop {
             if !args.all {
                 ui.narrate(&format!("Nothing to stop: {id} {}", control::standing(phase)));
             }
@@ -64,6 +67,9 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             settle(&session, "")?;
             ui.narrate(&format!("Stopped {id}; its branch and worktree stay"));
         }
+    }
+    if args.all && !ended {
+        ui.narrate("Nothing to stop: every session has ended");
     }
     Ok(())
 }

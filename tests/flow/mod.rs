@@ -4,6 +4,7 @@
 
 mod journey;
 mod places;
+mod real_project;
 pub(crate) mod play;
 mod session;
 mod snapshot;
