@@ -94,7 +94,7 @@ impl<W: World> Agent<'_, W> {
     /// pause or a stop ends the run.
     fn steer(&mut self, at: Moment) -> Result<bool, Rest> {
         self.signals.hush.lower();
-        let (mut rest, mut heard) = (None, false);
+        let (mut is_paused, mut is_stopped, mut heard) = (false, false, false);
         for message in self.world.inbox(at)? {
             match message {
                 // Journalled by a run that died before it could take the message away.
@@ -106,17 +106,19 @@ impl<W: World> Agent<'_, W> {
                     self.world.delivered(&id)?;
                     heard = true;
                 }
-                // A stop outranks a pause, whichever was said first.
-                Steer::Pause => {
-                    rest.get_or_insert(Rest::Paused { reason: "paused by hand".to_owned() });
-                }
-                Steer::Stop => rest = Some(Rest::Stopped),
+                Steer::Pause => is_paused = true,
+                Steer::Stop => is_stopped = true,
             }
         }
-        if self.signals.stop.is_raised() {
-            rest = Some(Rest::Stopped);
+        // A stop outranks a pause, whichever was said first.
+        if is_stopped || self.signals.stop.is_raised() {
+            return Err(Rest::Stopped);
         }
-        rest.map_or(Ok(heard), Err)
+        // What has nothing left to do rests by itself.
+        if is_paused && (heard || at == Moment::Step) {
+            return Err(Rest::Paused { reason: "paused by hand".to_owned() });
+        }
+        Ok(heard)
     }
 
     /// One answer of the model; none, when somebody interrupts it.

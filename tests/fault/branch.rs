@@ -16,7 +16,9 @@ fn bash(command: &str) -> Turn {
 fn script() -> Script {
     Script::new([
         bash("echo one > one.txt"),
-        bash("echo begun > ../begun; while [ ! -e ../go ]; do sleep 0.02; done; echo two > two.txt"),
+        bash(
+            "cd ..; touch begun; while [ ! -e go ]; do sleep 0.02; done; cd -; echo two > two.txt",
+        ),
         bash("echo three > three.txt"),
         Turn::text("Done."),
     ])
@@ -25,12 +27,12 @@ fn script() -> Script {
 /// A session in the middle of its second step.
 fn held() -> Play {
     let play = Play::start(Dialect::Anthropic, script(), &[]);
-    until("the command runs", || play.worktree().join("../begun").exists());
+    until("the command runs", || play.worktree().with_file_name("begun").exists());
     play
 }
 
 fn let_go(play: &Play) {
-    fs::write(play.worktree().join("../go"), "").unwrap();
+    fs::write(play.worktree().with_file_name("go"), "").unwrap();
 }
 
 /// What the session's ref holds of the code.
@@ -133,7 +135,7 @@ fn what_a_user_edits_in_the_worktree_survives() {
 #[test]
 fn a_branch_that_is_moved_before_the_only_commit_pauses_too() {
     let play = Play::start(Dialect::Chat, script(), &["--commit-strategy", "single"]);
-    until("the command runs", || play.worktree().join("../begun").exists());
+    until("the command runs", || play.worktree().with_file_name("begun").exists());
     let tree = play.repo.git(&["rev-parse", "main^{tree}"]);
     let theirs = play.repo.git(&["commit-tree", "-p", "main", "-m", "Theirs", &tree]);
     play.repo.git(&["update-ref", "refs/heads/agent/mend-the-shop", &theirs]);

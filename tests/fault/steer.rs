@@ -51,7 +51,8 @@ fn a_pause_waits_for_the_tool_and_keeps_its_work() {
 #[test]
 fn a_pause_does_not_wait_for_an_answer() {
     in_each_dialect(|dialect| {
-        let script = Script::new([bash("echo one > one.txt").delay(Duration::from_secs(3)), done()]);
+        let script =
+            Script::new([bash("echo one > one.txt").delay(Duration::from_secs(3)), done()]);
         let play = Play::start(dialect, script, &[]);
         play.wait_for_request(1);
         play.run("pause", &[]).success();
@@ -66,10 +67,8 @@ fn a_pause_does_not_wait_for_an_answer() {
 
 #[test]
 fn a_stop_ends_the_tool_and_what_was_done_is_kept() {
-    let script = Script::new([
-        bash("echo half > half.txt; echo begun > ../begun; sleep 300"),
-        done(),
-    ]);
+    let script =
+        Script::new([bash("echo half > half.txt; echo begun > ../begun; sleep 300"), done()]);
     let play = Play::start(Dialect::Responses, script, &[]);
     wait_until_held(&play);
     play.run("stop", &[]).success();
@@ -116,20 +115,20 @@ fn what_is_said_is_heard_once_and_in_order() {
         let script = Script::new([held(), done(), done()]);
         let play = Play::start(dialect, script, &[]);
         wait_until_held(&play);
-        for text in ["first", "second", "third"] {
+        for text in ["saying-one", "saying-two", "saying-three"] {
             play.run("say", &[text]).success();
         }
         let_go(&play);
         play.rests("done");
-        assert_eq!(play.heard(), ["first", "second", "third"]);
+        assert_eq!(play.heard(), ["saying-one", "saying-two", "saying-three"]);
         // To one that is done it is said as well, and is heard.
-        play.run("say", &["fourth"]).success();
+        play.run("say", &["saying-four"]).success();
         until("it is heard", || play.heard().len() == 4);
         play.rests("done");
         assert_eq!(play.server.served(), [0, 1, 2]);
         let last = String::from_utf8(play.server.bodies().pop().unwrap()).unwrap();
-        for text in ["first", "second", "third", "fourth"] {
-            assert_eq!(last.matches(&format!("\"{text}\"")).count(), 1, "{last}");
+        for text in ["saying-one", "saying-two", "saying-three", "saying-four"] {
+            assert_eq!(last.matches(text).count(), 1, "{last}");
         }
         play.close();
     });
