@@ -3,6 +3,7 @@
 //! Invariant: what a person did is never undone, and the session's own work is kept by its ref.
 
 use std::fs;
+use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -82,23 +83,40 @@ fn a_branch_that_is_deleted_is_missed_and_its_work_is_not_lost() {
 }
 
 #[test]
-fn a_worktree_that_is_deleted_is_missed_and_its_work_is_not_lost() {
-    let play = held();
-    fs::remove_dir_all(play.worktree()).unwrap();
-    let_go(&play);
-    play.rests("paused");
-    assert!(!play.line().is_empty());
-    assert_eq!(kept(&play), "one.txt", "what had been done is kept");
-    assert!(!play.worktree().exists(), "and it is not made anew in silence");
-    let refused = play.run("resume", &[]);
-    assert_eq!(refused.code, 1, "{refused:?}");
-    let wanted = format!(
-        "error: the worktree of {id} is gone: {}\nhint: git agent worktree restore {id}\n",
-        play.worktree().display(),
-        id = play.id
-    );
-    assert_eq!(refused.stderr, wanted);
-    play.close();
+fn a_worktree_that_is_removed_is_missed_and_its_work_is_not_lost() {
+    let ways: [&dyn Fn(&Play); 3] = [
+        &|play| fs::remove_dir_all(play.worktree()).unwrap(),
+        &|play| {
+            fs::remove_dir_all(play.worktree()).unwrap();
+            fs::create_dir(play.worktree()).unwrap();
+        },
+        &|play| {
+            let worktree = play.worktree();
+            play.repo.git(&["worktree", "remove", "--force", worktree.to_str().unwrap()]);
+        },
+    ];
+    for remove in ways {
+        let play = held();
+        remove(&play);
+        let_go(&play);
+        play.rests("paused");
+        assert!(play.line().contains("gone"), "{}", play.line());
+        assert_eq!(kept(&play), "one.txt", "what had been done is kept");
+        let is_empty = |path: PathBuf| fs::read_dir(path).map_or(0, Iterator::count) == 0;
+        assert!(is_empty(play.worktree()), "and it is not made anew in silence");
+        let refused = play.run("resume", &[]);
+        if !play.worktree().exists() {
+            let wanted = format!(
+                "error: the worktree of {id} is gone: {}\nhint: git agent worktree restore {id}\n",
+                play.worktree().display(),
+                id = play.id
+            );
+            assert_eq!((refused.code, refused.stderr), (1, wanted));
+        }
+        play.rests("paused");
+        assert_eq!(play.subjects(), ["echo one > one.txt"]);
+        play.close();
+    }
 }
 
 #[test]
