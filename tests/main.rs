@@ -5,6 +5,10 @@
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod fault;
+#[cfg(test)]
+mod flow;
+#[cfg(test)]
 mod guard;
 #[cfg(test)]
 mod support;

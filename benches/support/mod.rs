@@ -66,9 +66,41 @@ pub(crate) fn sh(dir: &Path, script: &str) -> Duration {
 }
 
 /// The median of the times, in milliseconds.
-pub(crate) fn median(mut times: Vec<Duration>) -> f64 {
+pub(crate) fn median(times: Vec<Duration>) -> f64 {
+    quantile(times, 0.5)
+}
+
+/// The time that this share of the times does not exceed, in milliseconds.
+pub(crate) fn quantile(mut times: Vec<Duration>, share: f64) -> f64 {
     times.sort();
-    times[times.len() / 2].as_secs_f64() * 1000.0
+    let at = (times.len() as f64 * share) as usize;
+    times[at.min(times.len() - 1)].as_secs_f64() * 1000.0
+}
+
+/// Milliseconds as a cell of a table.
+pub(crate) fn millis(millis: f64) -> String {
+    format!("{millis:.1}")
+}
+
+/// What the machine gives at best: one append of a line and its way to the disk, in milliseconds.
+pub(crate) fn synced_append(dir: &Path) -> f64 {
+    let path = dir.join(".git/synced-append");
+    let mut file = File::create(&path).unwrap();
+    let times = (0..50).map(|_| {
+        let started = Instant::now();
+        file.write_all(&[b'x'; 500]).and_then(|()| file.sync_data()).unwrap();
+        started.elapsed()
+    });
+    let times = times.collect();
+    std::fs::remove_file(&path).unwrap();
+    median(times)
+}
+
+/// One line on the machine: processors, memory, system, git.
+pub(crate) fn machine() -> String {
+    let ask = |script: &str| run(&isolated("sh").args(["-c", script])).1;
+    ask("echo \"$(nproc 2>/dev/null || sysctl -n hw.ncpu) processors, $(uname -sr), \
+         $(git --version), load $(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null), $(date +%Y-%m-%d)\"")
 }
 
 fn isolated(program: &str) -> Cmd {

@@ -128,11 +128,21 @@ impl Conversation {
         group
     }
 
-    /// Calls that have begun and have no result, other than one that a person is to answer.
-    pub fn begun_calls(&self) -> Vec<ToolCall> {
+    /// The calls that had begun when the session was interrupted and that nobody can say the end
+    /// of. Those that may be run again are as if they had not begun.
+    pub fn lost_calls(&mut self, is_repeatable: impl Fn(&ToolCall) -> bool) -> Vec<ToolCall> {
         let asked = self.question.as_ref().and_then(|question| question.call_id.as_deref());
-        let lost = self.open.iter().filter(|open| open.begun && open.result.is_none());
-        lost.map(|open| open.call.clone()).filter(|call| Some(call.id.as_str()) != asked).collect()
+        let mut lost = Vec::new();
+        for open in self.open.iter_mut().filter(|open| open.begun && open.result.is_none()) {
+            if Some(open.call.id.as_str()) == asked {
+                // A person is to give its result.
+            } else if is_repeatable(&open.call) {
+                open.begun = false;
+            } else {
+                lost.push(open.call.clone());
+            }
+        }
+        lost
     }
 
     /// Whether nothing has happened yet: the task is still to be said.

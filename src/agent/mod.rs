@@ -7,6 +7,8 @@
 mod conversation;
 mod limits;
 pub mod prompt;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::time::Instant;
@@ -188,15 +190,16 @@ impl<W: World> Agent<'_, W> {
     /// Closes what an earlier run of this session left open.
     ///
     /// A call that had begun is told to the model as interrupted, never run again in silence; one
-    /// that had not begun is run as if nothing had been. Whatever was changed is committed.
+    /// that had not begun, or leaves no trace, is run as if nothing had been. Whatever was changed
+    /// is committed.
     fn catch_up(&mut self) -> Result<(), Rest> {
         self.push_messages();
-        let lost = self.conversation.begun_calls().into_iter().map(|call| {
+        let lost = self.conversation.lost_calls(|call| self.tools.is_repeatable(call));
+        let ends = lost.into_iter().flat_map(|call| {
             let called = self.tools.not_run(&call, prompt::INTERRUPTED);
             updates_of(call, called, 0)
         });
-        let lost = lost.flatten().collect();
-        self.tell(lost)?;
+        self.tell(ends.collect())?;
         if self.conversation.step() == 0 {
             return Ok(());
         }

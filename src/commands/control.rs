@@ -4,6 +4,8 @@
 //! Invariant: a process is signalled only while it holds the session's lock, so a process id that
 //! was given to somebody else is never hit.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::context::Context;
@@ -12,6 +14,9 @@ use crate::session::inbox::Kind;
 use crate::session::state::Phase;
 use crate::session::store::Session;
 use crate::supervise;
+
+/// How long a new supervisor may take to have its session.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Sends a message, and wakes who runs the session.
 ///
@@ -49,7 +54,13 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
     }
     session.check_writable()?;
     check_worktree(session)?;
+    let before = session.state()?;
     supervise::spawn(&context.repo, session)?;
+    // Until it has the session, a look would still find the old state.
+    let deadline = Instant::now() + PATIENCE;
+    while session.holder()?.is_none() && session.state()? == before && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     Ok(true)
 }
 

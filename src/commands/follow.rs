@@ -80,10 +80,12 @@ pub fn until_it_rests(ui: &Ui, session: &Session, from: u64, form: &mut Form) ->
         let mut reader = Reader::open(&session.journal_path(), from)?;
         let mut line = Line::new(ui);
         loop {
-            // The state first: what it rests after is then in the journal already.
+            // Both before the journal, which then holds all that it rests after. And the holder
+            // before the state: one that takes the session up has not changed its state yet.
+            let is_held = session.holder()?.is_some();
             let state = session.state()?;
             drain(ui, &mut reader, form, &mut line)?;
-            if rests(state.phase) {
+            if !is_held && !state.phase.needs_supervisor() {
                 return Ok(state);
             }
             if !matches!(form, Form::Json) {
@@ -98,11 +100,6 @@ pub fn until_it_rests(ui: &Ui, session: &Session, from: u64, form: &mut Form) ->
             }
         }
     })
-}
-
-/// Whether nothing more will happen by itself.
-pub fn rests(phase: Phase) -> bool {
-    !phase.needs_supervisor()
 }
 
 /// Says what a session that was waited for has come to, and what to do next.

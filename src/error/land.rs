@@ -43,7 +43,10 @@ impl From<LandError> for CommandError {
             | LandError::Changing(_)
             | LandError::Unsealed { .. } => said.hint("Try again"),
             LandError::Commit { .. } => {
-                said.hint("git config user.signingKey    git var GIT_AUTHOR_IDENT")
+                said.hint("git config --show-origin --get-regexp 'gpg|sign'")
+            }
+            LandError::Identity(_) => {
+                said.hint("git config --global user.name \"…\"; git config --global user.email …")
             }
             LandError::NoWorktree(id) => said.hint(format!("git agent worktree restore {id}")),
             LandError::NotLanded(id) => said.hint(format!("git agent worktree merge {id}")),

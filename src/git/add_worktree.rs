@@ -63,8 +63,9 @@ impl Repo {
         let mut made =
             Made { repo: self, folders: Vec::new(), worktree: None, git_dir: None, branch: None };
         made.parents_of(&path)?;
-        let tree = self.gix().find_commit(add.commit).and_then(|commit| Ok(commit.tree_id()?));
-        let tree = tree.map_err(io::Error::other)?.detach();
+        let tree =
+            self.gix().find_commit(add.commit).and_then(|commit| Ok(commit.tree_id()?.detach()));
+        let tree = tree.map_err(io::Error::other)?;
         let mut root = Folder::read(self, tree)?;
         let attributes = Attributes::of(self, &root)?;
         let git_dir = if self.needs_git() || attributes.want_git(self)? {

@@ -71,7 +71,7 @@ pub(super) fn fill(
     }
     drop(folders);
     let mut files = Vec::new();
-    root.files_mut(BString::default(), &mut files);
+    root.files_mut(BStr::new(""), &mut files);
     let batches = &Mutex::new(files.chunks_mut(BATCH));
     let place = &place;
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);

@@ -293,14 +293,14 @@ impl Folder {
     /// Every file below, with its path; this folder's is `prefix`.
     pub(super) fn files_mut<'a>(
         &'a mut self,
-        prefix: BString,
+        prefix: &BStr,
         into: &mut Vec<(BString, &'a mut File)>,
     ) {
         for (name, node) in &mut self.nodes {
-            let path = join(prefix.as_bstr(), name.as_bstr());
+            let path = join(prefix, name.as_bstr());
             match node {
                 Node::File(file) => into.push((path, file)),
-                Node::Folder(inner) => inner.files_mut(path, into),
+                Node::Folder(inner) => inner.files_mut(path.as_bstr(), into),
             }
         }
     }

@@ -139,7 +139,7 @@ fn write_tree(out: &mut Vec<u8>, name: &BStr, folder: &Folder) -> io::Result<Opt
         }
     }
     out.extend_from_slice(name);
-    write!(out, "\0{files} {folders}\n")?;
+    writeln!(out, "\0{files} {folders}")?;
     out.extend_from_slice(id.as_slice());
     out.extend_from_slice(&inner_trees);
     Ok(Some(files))

@@ -258,18 +258,30 @@ impl Snapshot {
         let size = file.metadata().map_err(|error| SnapshotError::unreadable(path, error))?.len();
         let filter = |error| SnapshotError::filter(path, error);
         // A filter such as git-lfs's stores a few bytes in place of a large file.
-        let has_driver = !is_link && pass.filter.has_driver(path).map_err(filter)?;
-        if size > self.max_file_size && !has_driver {
+        let driver = if is_link { Ok(false) } else { pass.filter.has_driver(path) };
+        if size > self.max_file_size && !matches!(driver, Ok(true)) {
+            driver.map_err(filter)?;
             return Ok(Content::TooLarge(size));
         }
         let old = known.filter(|known| is_blob(known.kind)).map(|known| known.id);
-        let stored = if is_link {
-            let mut bytes = Vec::new();
-            io::Read::read_to_end(&mut io::Read::take(file, self.max_file_size), &mut bytes)
-                .map_err(|error| SnapshotError::unreadable(path, error))?;
-            bytes
-        } else {
-            pass.filter.clean(path, file, old, self.max_file_size).map_err(filter)?
+        let stored = match driver {
+            Ok(_) if !is_link => {
+                pass.filter.clean(path, file, old, self.max_file_size).map_err(filter)?
+            }
+            driver => {
+                let mut bytes = Vec::new();
+                io::Read::read_to_end(&mut io::Read::take(file, self.max_file_size), &mut bytes)
+                    .map_err(|error| SnapshotError::unreadable(path, error))?;
+                // Where the filter was missing at checkout too, the file is what is stored.
+                let hash = self.repo.gix().object_hash();
+                let id = gix::objs::compute_hash(hash, gix::objs::Kind::Blob, &bytes);
+                if !is_link
+                    && id.map_err(SnapshotError::repository)? != old.unwrap_or(self.repo.null_id())
+                {
+                    driver.map_err(filter)?;
+                }
+                bytes
+            }
         };
         let length = u64::try_from(stored.len()).unwrap_or(u64::MAX);
         if length > self.max_file_size {

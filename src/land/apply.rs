@@ -17,15 +17,15 @@ use super::intent::Intent;
 use super::message::Words;
 use super::plan::{Plan, Way, Wish};
 use super::target::{self, Target};
+use super::work;
 use crate::event::{Event, Update};
 use crate::git::{Expected, ObjectId, RefError, RefUpdate, Repo};
 use crate::session::checkpoint::trailers;
 use crate::session::journal::Journal;
-use crate::session::lock::LockError;
 use crate::session::note::{NOTES_REF, Note};
-use crate::session::record::Recorder;
+use crate::session::record::{Record, Recorder};
 use crate::session::state::{Phase, State};
-use crate::session::store::{Session, SessionError};
+use crate::session::store::Session;
 
 /// A landing that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub fn rehearse(repo: &Repo, session: &Session, wish: &Wish<'_>) -> Result<Plan,
 /// # Errors
 /// Every reason not to land: nothing has moved then. [`LandError::Unsealed`] is the exception.
 pub fn land(repo: &Repo, session: &Session, wish: &Wish<'_>) -> Result<Landed, LandError> {
-    let (_lock, mut state) = session.lock().map_err(|error| at_work(error, session))?;
+    let (_lock, mut state) = work::hold(session)?;
     if let Some(landed) = finish(repo, session, &mut state)? {
         return Ok(landed);
     }
@@ -131,8 +131,10 @@ fn write_commit(
     match ObjectId::from_hex(done.stdout.trim_ascii()) {
         Ok(id) if done.exit == 0 => Ok(repo.written(id)),
         _ => {
-            let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-            Err(LandError::Commit { said })
+            let text = String::from_utf8_lossy(&done.stderr);
+            let told = |line: &&str| line.starts_with("error: ") || line.starts_with("fatal: ");
+            let said = text.lines().find(told).unwrap_or(text.trim());
+            Err(LandError::Commit { said: said.to_owned() })
         }
     }
 }
@@ -192,9 +194,18 @@ fn seal(
             journal.append(&[Event::now(state.step, Update::State(change))])?;
         }
         let who = repo.identity()?;
+        // A worktree that is away left a snapshot on top of the work: it stays the last word.
+        let code = match repo.ref_id(&session.ref_name())? {
+            Some(record) => {
+                let code = Record::read(repo, record)?.code;
+                let on_top = repo.read_commit(code)?.parents.first() == Some(&work);
+                if on_top { code } else { work }
+            }
+            None => work,
+        };
         let recorder = Recorder::open(repo, &session.id)?;
         let journal = session.journal_path();
-        let written = recorder.write(repo, &session.spec, state, &journal, work, &who)?;
+        let written = recorder.write(repo, &session.spec, state, &journal, code, &who)?;
         repo.update_refs(&[written.update])?;
         state.write(&session.state_path())?;
         // A commit of the session's own has its step's note.
@@ -218,16 +229,6 @@ fn seal(
         commit,
         source: Box::new(error),
     })
-}
-
-/// Somebody who holds the session's lock is at work on it.
-pub(super) fn at_work(error: SessionError, session: &Session) -> LandError {
-    match (&error, session.state()) {
-        (SessionError::Lock { source: LockError::Held { .. }, .. }, Ok(state)) => {
-            LandError::NotAtRest { id: session.id.clone(), phase: state.phase }
-        }
-        _ => error.into(),
-    }
 }
 
 /// Enough of an id for people.

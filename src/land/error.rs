@@ -103,7 +103,10 @@ pub enum LandError {
         /// The files.
         paths: Vec<String>,
     },
-    /// git would not write the commit: an identity is missing, or it could not be signed.
+    /// git does not know the user, whose name the commit would carry.
+    #[error("the author of commits is not known")]
+    Identity(#[source] GitError),
+    /// git would not write the commit: it could not be signed, most likely.
     #[error("git wrote no commit: {said}")]
     Commit {
         /// What git said.

@@ -106,6 +106,7 @@ impl Plan {
         for checkout in &target.checkouts {
             checkout.rehearse(repo, old_tree, tree)?;
         }
+        repo.identity().map_err(LandError::Identity)?;
         let commits = repo.commits_between(target.tip, work.commit)?.len();
         let stat = repo.diff_stat(old_tree, tree)?;
         let way = wish.way;

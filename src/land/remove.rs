@@ -10,20 +10,18 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::LandError;
 use super::ignored::{self, Kept};
 use super::occupied;
-use super::{LandError, work};
+use super::work::{self, SNAPSHOT, head_of};
 use crate::file::Changed;
 use crate::git::{
-    CommitInfo, Draft, Expected, Head, ObjectId, RefUpdate, RemoveWorktree, Repo, Snapshot,
-    WorktreeEntry, WorktreeError,
+    Draft, Expected, Head, ObjectId, RefUpdate, RemoveWorktree, Repo, Snapshot, WorktreeEntry,
+    WorktreeError,
 };
 use crate::session::record::{Record, Recorder};
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
-
-/// How the message of a snapshot begins.
-const SNAPSHOT: &str = "Snapshot of ";
 
 /// How a worktree is to be removed.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +57,7 @@ pub struct Removed {
 /// The session runs, somebody is in the worktree, it is locked, or it holds what cannot be kept.
 /// It is then as it was.
 pub fn remove(repo: &Repo, session: &Session, removal: &Removal) -> Result<Removed, LandError> {
-    let (_lock, mut state) =
-        session.lock().map_err(|error| super::apply::at_work(error, session))?;
+    let (_lock, mut state) = work::hold(session)?;
     let path = &session.spec.worktree;
     let entry =
         work::entry(repo, path)?.ok_or_else(|| LandError::NoWorktree(session.id.clone()))?;
@@ -179,7 +176,7 @@ impl Keeper<'_> {
                 return Ok(());
             }
         }
-        let who = view.identity()?;
+        let who = view.identity().map_err(LandError::Identity)?;
         let code = match is_clean {
             true => tip,
             false => view.write_commit(&Draft {
@@ -202,22 +199,6 @@ impl Keeper<'_> {
 /// Where ignored files of a session are kept.
 pub(super) fn ignored_folder(session: &Session) -> PathBuf {
     session.dir.join("ignored")
-}
-
-/// The commit that the branch of a record was on.
-pub(super) fn head_of(repo: &Repo, record: &Record) -> Result<ObjectId, LandError> {
-    let head = record.state.head.as_deref().unwrap_or(&record.spec.base.commit);
-    let CommitInfo { parents, message, .. } = repo.read_commit(record.code)?;
-    let is_head = |id: &ObjectId| id.to_string() == head;
-    if is_head(&record.code) {
-        return Ok(record.code);
-    }
-    // A snapshot lies on top of its head, or of where a person has moved the branch.
-    let snapshot = message.starts_with(SNAPSHOT);
-    match parents.first() {
-        Some(parent) if snapshot || is_head(parent) => Ok(*parent),
-        _ => Ok(record.code),
-    }
 }
 
 /// Submodules of this worktree that hold commits which the repository's own do not have.

@@ -8,7 +8,8 @@
 use std::path::{Path, PathBuf};
 
 use super::ignored::{self, Kept};
-use super::remove::{head_of, ignored_folder};
+use super::remove::ignored_folder;
+use super::work::head_of;
 use super::{LandError, work};
 use crate::git::{AddWorktree, Expected, ObjectId, RefUpdate, RemoveWorktree, Repo};
 use crate::session::record::Record;
@@ -35,7 +36,7 @@ pub struct Restored {
 /// # Errors
 /// It is there, or something else is in its place, or it cannot be made.
 pub fn restore(repo: &Repo, session: &Session) -> Result<Restored, LandError> {
-    let (_lock, _state) = session.lock().map_err(|error| super::apply::at_work(error, session))?;
+    let (_lock, _state) = work::hold(session)?;
     let spec = &session.spec;
     if let Some(entry) = work::entry(repo, &spec.worktree)? {
         if !entry.missing {
@@ -139,6 +140,7 @@ mod tests {
     use crate::git::WorktreeError;
     use crate::process::Cmd;
     use crate::session::record;
+    use crate::session::state::Phase;
 
     const PLAIN: Removal = Removal { force: false, branch: false, max_file_size: 10_000 };
     const FORCE: Removal = Removal { force: true, ..PLAIN };
@@ -264,9 +266,13 @@ mod tests {
     fn r02_nobody_loses_the_ground_under_their_feet() {
         let bench = Bench::new();
         let session = bench.finished("add", &[("a", "better\n")]);
-        let lock = session.lock().unwrap();
+        let (lock, mut state) = session.lock().unwrap();
+        state.phase = Phase::Running;
+        state.write(&session.state_path()).unwrap();
         let refused = remove(&bench.repo(), &session, &FORCE).unwrap_err();
         assert!(matches!(refused, LandError::NotAtRest { .. }), "{refused}");
+        state.phase = Phase::Done;
+        state.write(&session.state_path()).unwrap();
         drop(lock);
         if cfg!(target_os = "linux") {
             let sleep = Cmd::new("sleep").arg("30").dir(session.spec.worktree.join("dir"));
@@ -323,10 +329,15 @@ mod tests {
         assert!(matches!(bench.stays(&session, &with_branch), LandError::NotLanded(_)));
         land(&bench.repo(), &session, &Wish::default()).unwrap();
         let tip = bench.tip("agent/add");
+        write(&session.spec.worktree, &[("new", "n\n")]);
         let removed = remove(&bench.repo(), &session, &with_branch).unwrap();
         assert!(removed.branch_deleted);
         assert_eq!(bench.repo().ref_id("refs/heads/agent/add").unwrap(), None);
-        bench.restore(&session);
+        // Landing the work elsewhere meanwhile does not bury what the worktree held.
+        bench.git.git(&["branch", "other", "main~1"]);
+        let elsewhere = Wish { into: Some("other"), ..Wish::default() };
+        land(&bench.repo(), &session, &elsewhere).unwrap();
+        assert_eq!(bench.restore(&session).uncommitted, ["new"]);
         assert_eq!(bench.tip("agent/add"), tip);
     }
 

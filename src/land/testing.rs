@@ -139,8 +139,7 @@ impl Bench {
 
     fn checkpoints(&self, session: &Session) -> Checkpoints {
         let repo = self.git.repo_at(&session.spec.worktree, &[]);
-        let checkpoints = Checkpoints::open(repo, session.spec.clone(), 1 << 20).unwrap();
-        checkpoints
+        Checkpoints::open(repo, session.spec.clone(), 1 << 20).unwrap()
     }
 }
 

@@ -352,9 +352,20 @@ fn b07_a_branch_that_is_gone_is_landed_from_the_record() {
 fn a_running_session_is_refused() {
     let bench = Bench::new();
     let session = bench.finished("add", &[("a", "better\n")]);
-    let lock = session.lock().unwrap();
+    // Held a moment longer than it says to be at work, as by a supervisor that ends.
+    let (lock, mut state) = session.lock().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            drop(lock);
+        });
+        drop(super::work::hold(&session).unwrap());
+    });
+    let (lock, _) = session.lock().unwrap();
+    state.phase = Phase::Running;
+    state.write(&session.state_path()).unwrap();
     let error = land(&bench.repo(), &session, &SQUASH).unwrap_err();
-    assert_eq!(error.to_string(), "session add-7f3k is done");
+    assert_eq!(error.to_string(), "session add-7f3k is running");
     drop(lock);
     let fresh = bench.session("fresh", |_| {});
     assert_eq!(bench.refused(&fresh, &SQUASH).to_string(), "session fresh-7f3k is queued");
@@ -440,6 +451,30 @@ fn a_landing_that_was_cut_off_is_finished_by_the_next() {
         assert_eq!(bench.state(&session).phase, Phase::Landed);
         assert_eq!(Intent::read(&session).unwrap(), None);
     }
+}
+
+#[test]
+fn l10_nobody_lands_without_a_name() {
+    let bench = Bench::new();
+    let session = bench.finished("add", &[("a", "better\n")]);
+    bench.git.git(&["config", "--unset", "user.name"]);
+    bench.git.git(&["config", "--unset", "user.email"]);
+    bench.git.git(&["config", "user.useConfigOnly", "true"]);
+    assert!(matches!(bench.refused(&session, &SQUASH), LandError::Identity(_)));
+}
+
+#[test]
+fn w12_a_bare_repository_is_landed_on() {
+    let bench = Bench::new();
+    let session = bench.finished("add", &[("a", "better\n")]);
+    // As a bare clone with worktrees: the files of the main checkout are no checkout any more.
+    bench.git.git(&["config", "core.bare", "true"]);
+    let repo = crate::git::Repo::open(&bench.git.root.join(".git")).unwrap();
+    let landed = land(&repo, &session, &Wish { into: None, ..SQUASH }).unwrap();
+    assert_eq!(landed.plan.unwrap().target.checkouts, []);
+    assert_eq!(landed.commit, bench.tip("main"));
+    bench.git.git(&["config", "core.bare", "false"]);
+    bench.git.git(&["reset", "-q", "--hard"]);
 }
 
 #[test]

@@ -248,6 +248,8 @@ fn end(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::git::testing::Fixture;
     use crate::session::spec::tests::sample;

@@ -216,6 +216,11 @@ impl Toolbox {
         matches!(self.tool(&call.name), Some(Tool::Read | Tool::Search))
     }
 
+    /// Whether a call may be run again where nobody knows how far it got: it leaves no trace.
+    pub fn is_repeatable(&self, call: &ToolCall) -> bool {
+        !matches!(self.tool(&call.name), Some(Tool::Bash | Tool::Edit | Tool::Write))
+    }
+
     /// One line that says what a call is going to do.
     pub fn title(&self, call: &ToolCall) -> String {
         let Some(tool) = self.tool(&call.name) else { return output::line(&call.name, 40) };

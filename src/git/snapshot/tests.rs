@@ -380,6 +380,7 @@ fn filters_are_applied_and_a_missing_one_stops_the_take() {
     assert_eq!(place.git(&["show", &format!("{}:x.up", taken.tree)]), "LOUDER");
     place.write("sub/.gitattributes", "*.bin filter=lfs\n");
     place.write("sub/raw.bin", "raw\n");
+    place.write("x.up", "louder\n");
     let error = snapshot.take(&Changed::Anything).unwrap_err();
     assert_eq!(error.to_string(), "sub/raw.bin needs the filter lfs, which is not configured");
     place.write("sub/.gitattributes", "*.bin filter=broken\n");
@@ -475,4 +476,18 @@ fn a_folder_left_empty_is_watched_for_what_comes_into_it() {
     }
     let tree = take();
     assert_eq!(tree, place.expected(tree));
+}
+
+#[test]
+fn a_pointer_that_no_filter_replaced_is_taken_as_it_is_until_it_changes() {
+    let place = Place::new();
+    place.write(".gitattributes", "*.bin filter=lfs\n");
+    place.write("x.bin", "version https://git-lfs.github.com/spec/v1\n");
+    place.commit();
+    let mut snapshot = place.snapshot();
+    place.write("x.bin", "version https://git-lfs.github.com/spec/v1\n");
+    assert_eq!(snapshot.take(&Changed::Anything).unwrap().changes, vec![]);
+    place.write("x.bin", "content\n");
+    let error = snapshot.take(&Changed::Anything).unwrap_err();
+    assert_eq!(error.to_string(), "x.bin needs the filter lfs, which is not configured");
 }

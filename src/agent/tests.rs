@@ -1,0 +1,297 @@
+//! The loop with a recorded model, real tools and a world in memory.
+//!
+//! Invariant: no test here knows a repository or a network.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::*;
+use crate::event::{Delta, Event, VerifyRecord};
+use crate::message::{Answer, Message, StopReason, Usage};
+use crate::model::{Choice, Endpoint, PATIENCE, Pace, Setup, Surroundings};
+use crate::sandbox::Sandbox;
+
+/// A world in memory: what it was told, and what it is to answer.
+#[derive(Default)]
+struct Memory {
+    journal: Vec<Event>,
+    commits: Vec<(u32, Changed)>,
+    /// Exit codes of the verify runs to come.
+    verify: Vec<i32>,
+    inbox: Vec<Steer>,
+    taken: Vec<String>,
+}
+
+impl World for Memory {
+    fn record(&mut self, step: u32, updates: Vec<Update>) -> Result<(), Fault> {
+        self.journal.extend(updates.into_iter().map(|update| Event::now(step, update)));
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, words: &StepWords, changed: &Changed, _: Moment) -> Result<(), Fault> {
+        self.commits.push((words.step, changed.clone()));
+        Ok(())
+    }
+
+    async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
+        let record = |exit| VerifyRecord {
+            command: "check".to_owned(),
+            exit,
+            millis: 1,
+            tree: "t".to_owned(),
+            output: format!("exit {exit}"),
+        };
+        Ok(if self.verify.is_empty() { Vec::new() } else { vec![record(self.verify.remove(0))] })
+    }
+
+    fn inbox(&mut self) -> Result<Vec<Steer>, Fault> {
+        Ok(std::mem::take(&mut self.inbox))
+    }
+
+    fn delivered(&mut self, id: &str) -> Result<(), Fault> {
+        self.taken.push(id.to_owned());
+        Ok(())
+    }
+
+    fn show(&mut self, _: Delta<'_>) {}
+
+    fn busy(&mut self, _: &[String]) {}
+}
+
+/// A folder to work in, and a model that says these answers.
+struct Scene {
+    folder: tempfile::TempDir,
+    tools: Toolbox,
+    signals: Signals,
+}
+
+impl Scene {
+    fn new(answers: &[Answer]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        let lines: Vec<_> = answers
+            .iter()
+            .map(|answer| Event::now(1, Update::AgentMessage(answer.clone())).to_line().unwrap())
+            .collect();
+        std::fs::write(folder.path().join("answers"), lines.join("\n") + "\n").unwrap();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let sandbox = Sandbox::new(&tree, &[(OsString::from("PATH"), path)]).unwrap();
+        let tools = Toolbox::new(crate::tool::Setup {
+            root: tree,
+            out_dir: folder.path().join("out"),
+            sandbox,
+            attended: true,
+            guard: None,
+        });
+        Self { folder, tools: tools.unwrap(), signals: Signals::default() }
+    }
+
+    fn tree(&self) -> std::path::PathBuf {
+        self.folder.path().join("tree")
+    }
+
+    /// Runs on from what this journal tells.
+    fn run(&self, world: &mut Memory) -> Rest {
+        let choice: Choice = "replay/answers".parse().unwrap();
+        let (env, config) = (|_: &str| None, |_: &str| None);
+        let around = Surroundings { env: &env, config: &config, cwd: self.folder.path() };
+        let endpoint = Endpoint::resolve(&choice, &around).unwrap();
+        let mut model = Model::open(Setup {
+            choice,
+            endpoint,
+            system: String::new(),
+            tools: Vec::new(),
+            cache_key: String::new(),
+            max_output: None,
+            effort: None,
+            patience: PATIENCE,
+            pace: Pace::default(),
+        })
+        .unwrap();
+        let mut conversation = Conversation::replay(&world.journal);
+        if conversation.is_new() {
+            let text = "the task".to_owned();
+            let task = UserMessage { from: Origin::Task, text, inbox_id: None };
+            conversation.apply(&Update::UserMessage(task.clone()));
+            world.record(0, vec![Update::UserMessage(task)]).unwrap();
+        }
+        let mut agent = Agent {
+            model: &mut model,
+            tools: &self.tools,
+            world,
+            signals: &self.signals,
+            conversation,
+            limits: Limits::default(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(agent.run())
+    }
+}
+
+fn answer(text: &str, calls: &[(&str, serde_json::Value)]) -> Answer {
+    let call = |(index, (name, arguments)): (usize, &(&str, serde_json::Value))| ToolCall {
+        id: format!("{name}-{index}-{}", text.len()),
+        name: (*name).to_owned(),
+        arguments: arguments.to_string(),
+    };
+    Answer {
+        text: text.to_owned(),
+        thought: String::new(),
+        calls: calls.iter().enumerate().map(call).collect(),
+        stop: if calls.is_empty() { StopReason::EndTurn } else { StopReason::ToolUse },
+        usage: Usage { input: 10, output: 1, ..Usage::default() },
+        raw: None,
+    }
+}
+
+fn bash(command: &str) -> (&'static str, serde_json::Value) {
+    ("bash", serde_json::json!({ "command": command }))
+}
+
+fn finish(summary: &str) -> Answer {
+    answer("", &[("finish", serde_json::json!({ "summary": summary }))])
+}
+
+/// All that a model is told, as it would be told it.
+fn told<'e>(events: impl IntoIterator<Item = &'e Event>) -> Vec<Message> {
+    Conversation::replay(events).take_messages()
+}
+
+fn text(messages: &[Message]) -> String {
+    serde_json::to_string(messages).unwrap()
+}
+
+fn write(path: &Path) -> (&'static str, serde_json::Value) {
+    bash(&format!("echo once >> {}", path.display()))
+}
+
+#[test]
+fn a_red_check_goes_back_and_a_green_one_ends_it() {
+    let scene = Scene::new(&[
+        answer("one", &[bash("touch a")]),
+        finish("half"),
+        answer("two", &[bash("touch b")]),
+        finish("whole"),
+    ]);
+    let mut world = Memory { verify: vec![1, 0], ..Memory::default() };
+    assert_eq!(scene.run(&mut world), Rest::Done { summary: "whole".to_owned() });
+    assert!(scene.tree().join("b").exists());
+    let heard = text(&told(&world.journal));
+    assert!(heard.contains("The check `check` failed with exit code 1"), "{heard}");
+    let steps: Vec<_> = world.commits.iter().map(|(step, _)| *step).collect();
+    assert_eq!(steps, [1, 2, 2, 3, 4, 4], "each step, and each end of a turn");
+}
+
+#[test]
+fn a_check_that_stays_red_has_failed_after_three_more_tries() {
+    let scene = Scene::new(&vec![finish("done"); 9]);
+    let mut world = Memory { verify: vec![1; 9], ..Memory::default() };
+    let reason = "verify still fails: check (exit 1)".to_owned();
+    assert_eq!(scene.run(&mut world), Rest::Failed { reason });
+    assert_eq!(world.verify.len(), 5, "four runs: the first, and one after each try to mend it");
+}
+
+#[test]
+fn a_question_waits_for_its_answer_which_is_the_result_of_the_call() {
+    let ask = ("ask", serde_json::json!({ "question": "which one?" }));
+    let scene = Scene::new(&[answer("", &[bash("touch a"), ask]), finish("done")]);
+    let mut world = Memory::default();
+    let Rest::NeedsInput(question) = scene.run(&mut world) else { panic!("it does not ask") };
+    assert_eq!(question.text, "which one?");
+    assert_eq!(scene.run(&mut world), Rest::NeedsInput(question), "it goes on waiting");
+    world.inbox = vec![Steer::Say { id: "m1".to_owned(), text: "the first".to_owned() }];
+    assert_eq!(scene.run(&mut world), Rest::Done { summary: "done".to_owned() });
+    assert_eq!(world.taken, ["m1"]);
+    let messages = told(&world.journal);
+    let Message::Results(results) = &messages[2] else { panic!("{messages:?}") };
+    assert_eq!(results[1].output, "the first");
+}
+
+#[test]
+fn a_message_is_heard_once_even_if_the_inbox_gives_it_twice() {
+    let scene = Scene::new(&[finish("one"), finish("two")]);
+    let mut world = Memory::default();
+    scene.run(&mut world);
+    let say = || vec![Steer::Say { id: "m1".to_owned(), text: "and more".to_owned() }];
+    world.inbox = say();
+    assert_eq!(scene.run(&mut world), Rest::Done { summary: "two".to_owned() });
+    world.inbox = say();
+    assert_eq!(scene.run(&mut world), Rest::Done { summary: "two".to_owned() });
+    assert_eq!(text(&told(&world.journal)).matches("and more").count(), 1);
+    assert_eq!(world.taken, ["m1", "m1"]);
+}
+
+#[test]
+fn nothing_of_an_answer_that_was_cut_off_is_run() {
+    let cut = Answer { stop: StopReason::MaxTokens, ..answer("", &[bash("touch a")]) };
+    let scene = Scene::new(&[cut, finish("done")]);
+    let mut world = Memory::default();
+    assert_eq!(scene.run(&mut world), Rest::Done { summary: "done".to_owned() });
+    assert!(!scene.tree().join("a").exists());
+    assert!(text(&told(&world.journal)).contains("hit its length limit"));
+}
+
+#[test]
+fn answers_of_no_use_end_in_a_pause() {
+    let empty = answer(" ", &[]);
+    let senseless = answer("", &[("fly", serde_json::json!({}))]);
+    for answers in [vec![empty; 5], vec![senseless; 5]] {
+        let scene = Scene::new(&answers);
+        let mut world = Memory::default();
+        let Rest::Paused { reason } = scene.run(&mut world) else { panic!("it goes on") };
+        assert_eq!(reason, "3 answers in a row were empty, cut off or unreadable");
+    }
+}
+
+#[test]
+fn wherever_it_was_interrupted_it_ends_the_same_and_runs_nothing_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let answers = [
+        answer("look", &[("read", serde_json::json!({ "file_path": "." })), write(&log)]),
+        answer("more", &[write(&log), write(&log)]),
+        finish("done"),
+    ];
+    let scene = Scene::new(&answers);
+    let mut whole = Memory { verify: vec![0], ..Memory::default() };
+    assert_eq!(scene.run(&mut whole), Rest::Done { summary: "done".to_owned() });
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "once\n".repeat(3));
+    let undisturbed = told(&whole.journal);
+
+    for cut in 1..=whole.journal.len() {
+        let journal = whole.journal[..cut].to_vec();
+        let repeatable = |call: &ToolCall| scene.tools.is_repeatable(call);
+        let begun = Conversation::replay(&journal).lost_calls(repeatable).len();
+        let ended = journal.iter().filter(|event| {
+            matches!(&event.update, Update::ToolCallUpdate(end) if end.title.starts_with("echo"))
+        });
+        std::fs::write(&log, "once\n".repeat(ended.count())).unwrap();
+        let mut world = Memory { journal, verify: vec![0], ..Memory::default() };
+        assert_eq!(scene.run(&mut world), Rest::Done { summary: "done".to_owned() }, "cut {cut}");
+        let lost = text(&told(&world.journal)).matches("Interrupted:").count();
+        assert_eq!(lost, begun, "cut {cut}: what had begun is said to be lost");
+        let lines = std::fs::read_to_string(&log).unwrap().lines().count();
+        assert!(lines <= 3 && lines + lost >= 3, "cut {cut}: {lines} lines, {lost} lost");
+        if lost == 0 {
+            assert_eq!(told(&world.journal).len(), undisturbed.len(), "cut {cut}");
+        }
+    }
+}
+
+#[test]
+fn what_is_said_while_calls_are_open_comes_after_their_results() {
+    let calls = answer("", &[bash("true")]);
+    let say = UserMessage { from: Origin::Person, text: "hold".to_owned(), inbox_id: None };
+    let result =
+        ToolResult { call_id: calls.calls[0].id.clone(), output: String::new(), is_error: false };
+    let end = ToolEnd { result, title: String::new(), millis: 0 };
+    let events =
+        [Update::AgentMessage(calls), Update::UserMessage(say), Update::ToolCallUpdate(end)];
+    let events: Vec<_> = events.into_iter().map(|update| Event::now(1, update)).collect();
+    let messages = told(&events);
+    assert!(
+        matches!(&messages[..], [Message::Assistant(_), Message::Results(_), Message::User(said)] if said == "hold"),
+        "{messages:?}"
+    );
+}
