@@ -58,7 +58,11 @@ pub fn card(repo: &Repo, session: &Session, state: &State) -> Result<SessionCard
         plan: state.plan.clone(),
         commits: commits(repo, session, state)?,
         // What a process was about that is no more tells nothing.
-        activity: if state.phase.needs_supervisor() { state.activity.clone() } else { String::new() },
+        activity: if state.phase.needs_supervisor() {
+            state.activity.clone()
+        } else {
+            String::new()
+        },
         summary: state.summary.clone(),
         notices,
     })

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::FORMAT;
 use super::id;
+use crate::file;
 
 /// The messages that wait for a session.
 #[derive(Clone, Debug)]

@@ -27,7 +27,8 @@ fn nobody_of_that_name() {
     let near = format!("{}x", &id[..id.len() - 1]);
     let out = repo.agent(&["status", &near]);
     assert_eq!(out.code, 2);
-    let wanted = format!("error: no session '{near}'\nhint: Did you mean {id}?\nhint: git agent list\n");
+    let wanted =
+        format!("error: no session '{near}'\nhint: Did you mean {id}?\nhint: git agent list\n");
     assert_eq!(out.stderr, wanted);
 }
 
@@ -82,7 +83,13 @@ fn one_that_cannot_be_read_hides_no_other() {
         refused(&repo, &["say", "go-bad", "hi"], 1, &format!("error: {line}"));
         fs::write(&place, kept).unwrap();
     }
-    said(&repo, &["list", "--state", "running"], 0, "", "No sessions.\nhint: git agent start \"…\"\n");
+    said(
+        &repo,
+        &["list", "--state", "running"],
+        0,
+        "",
+        "No sessions.\nhint: git agent start \"…\"\n",
+    );
     // The hint tells the truth.
     let shown = repo.git(&["show", &format!("refs/agent/{bad}:state.toml")]);
     assert!(shown.starts_with("format = 1\n"), "{shown}");
@@ -139,7 +146,10 @@ fn two_supervisors_for_one_session() {
     let (line, hint) = said.split_once('\n').unwrap();
     let line = line.trim_end_matches(|c: char| c.is_ascii_digit());
     assert_eq!(line, "error: session wait-here-[id] cannot be run: it is run by process ");
-    assert_eq!(hint, "hint: git agent status wait-here-[id]    git agent stop --kill wait-here-[id]\n");
+    assert_eq!(
+        hint,
+        "hint: git agent status wait-here-[id]    git agent stop --kill wait-here-[id]\n"
+    );
     said_nothing_to_resume(&repo);
     go(&repo);
     repo.wait_state(&id, "done", PATIENCE);
@@ -170,7 +180,12 @@ fn what_has_landed_is_over() {
          hint: git agent start \"…\" begins another\n",
     );
     for verb in ["pause", "stop"] {
-        refused(&repo, &[verb, "say-hi"], 0, &format!("Nothing to {verb}: say-hi-[id] is landed\n"));
+        refused(
+            &repo,
+            &[verb, "say-hi"],
+            0,
+            &format!("Nothing to {verb}: say-hi-[id] is landed\n"),
+        );
     }
 }
 
@@ -197,7 +212,12 @@ fn what_rests_is_neither_paused_nor_resumed() {
     let none = "Nothing to resume: no session is paused or interrupted\n";
     refused(&repo, &["resume", "--all"], 0, none);
     let how = "hint: Give it as an argument, with -F FILE, or with - on standard input\n";
-    refused(&repo, &["say", "ask-me", ""], 2, &format!("error: the text is empty, so nothing was done\n{how}"));
+    refused(
+        &repo,
+        &["say", "ask-me", ""],
+        2,
+        &format!("error: the text is empty, so nothing was done\n{how}"),
+    );
     refused(&repo, &["say", "ask-me"], 2, &format!("error: there is no text\n{how}"));
     refused(
         &repo,

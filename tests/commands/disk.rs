@@ -61,7 +61,8 @@ fn a_session_is_made_whole_or_not_at_all() {
 fn a_session_that_meets_a_full_disk_goes_on_when_there_is_room() {
     let repo = Repo::new();
     let go = repo.home().root().join("go");
-    let wait = format!("until test -e '{}'; do sleep 0.02; done; echo made >made.txt", go.display());
+    let wait =
+        format!("until test -e '{}'; do sleep 0.02; done; echo made >made.txt", go.display());
     let model = transcript(
         &repo,
         "wait.jsonl",

@@ -73,7 +73,10 @@ fn the_json_of_a_list_has_these_keys_and_values() {
     assert_eq!(more.remove("plan"), Some(json!([])));
     let commits = more.remove("commits").unwrap();
     assert_eq!((&commits[0]["id"], commits.as_array().unwrap().len()), (&json!(tip), 1));
-    assert_eq!(more.keys().collect::<Vec<_>>(), wanted.as_object().unwrap().keys().collect::<Vec<_>>());
+    assert_eq!(
+        more.keys().collect::<Vec<_>>(),
+        wanted.as_object().unwrap().keys().collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -93,7 +96,8 @@ fn a_log_reads_like_a_story() {
     let verify = "test -e new.txt";
     let id = ran(&repo, "Write a file.\n\nCall it new.txt.", &model, &["--verify", verify]);
     let log = repo.agent(&["log", &id]);
-    let told: Vec<String> = log.stdout.lines().map(|line| line.get(8..).unwrap_or(line).to_owned()).collect();
+    let told: Vec<String> =
+        log.stdout.lines().map(|line| line.get(8..).unwrap_or(line).to_owned()).collect();
     let told = repo.normal(&Out { stdout: told.join("\n"), ..log.clone() }).stdout;
     assert_eq!(
         told,
@@ -177,8 +181,14 @@ fn in_a_worktree_its_own_session_is_meant() {
     assert_eq!(
         words,
         [
-            "SESSION", "STATE", "BRANCH", "WORKTREE",
-            "say-hi-[id]", "done", "agent/say-hi", "[ROOT]/shop.worktrees/say-hi",
+            "SESSION",
+            "STATE",
+            "BRANCH",
+            "WORKTREE",
+            "say-hi-[id]",
+            "done",
+            "agent/say-hi",
+            "[ROOT]/shop.worktrees/say-hi",
         ]
     );
 }

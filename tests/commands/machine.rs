@@ -13,7 +13,8 @@ use crate::support::repo::Repo;
 fn doctor_names_what_is_there_and_what_is_missing() {
     let repo = Repo::new();
     let out = repo.agent(&["doctor"]);
-    let keys: Vec<&str> = out.stdout.lines().filter(|line| line.contains("absent  anthropic")).collect();
+    let keys: Vec<&str> =
+        out.stdout.lines().filter(|line| line.contains("absent  anthropic")).collect();
     assert_eq!(
         keys,
         ["keys        absent  anthropic: ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN, \
@@ -25,7 +26,8 @@ fn doctor_names_what_is_there_and_what_is_missing() {
     let told: Value = serde_json::from_str(&out.stdout).unwrap();
     let checks = told["checks"].as_array().unwrap();
     let good = |area: &str| -> Vec<&str> {
-        let of_area = checks.iter().filter(|check| check["area"] == area && check["verdict"] == "good");
+        let of_area =
+            checks.iter().filter(|check| check["area"] == area && check["verdict"] == "good");
         of_area.map(|check| check["found"].as_str().unwrap()).collect()
     };
     assert_eq!(good("keys"), ["anthropic: ANTHROPIC_API_KEY"]);
@@ -38,7 +40,11 @@ fn doctor_names_what_is_there_and_what_is_missing() {
 fn files_below(folder: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
-        if path.is_dir() { files_below(&path, found) } else { found.push(path.display().to_string()) }
+        if path.is_dir() {
+            files_below(&path, found)
+        } else {
+            found.push(path.display().to_string())
+        }
     }
     found.sort();
 }
@@ -101,9 +107,15 @@ fn bash_completes_verbs_options_and_sessions() {
 fn help_is_an_answer_and_man_finds_its_page() {
     let repo = Repo::new();
     let help = repo.git_agent(&["-h"]).success();
-    assert!(help.starts_with("Let coding agents work on a git repository\n\nUsage: git agent "), "{help}");
+    assert!(
+        help.starts_with("Let coding agents work on a git repository\n\nUsage: git agent "),
+        "{help}"
+    );
     assert!(repo.agent(&["start", "-h"]).success().contains("\n      --base <REV>"));
-    assert_eq!(repo.agent(&["--version"]).success(), format!("git-agent {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        repo.agent(&["--version"]).success(),
+        format!("git-agent {}\n", env!("CARGO_PKG_VERSION"))
+    );
     repo.agent(&["setup"]).success();
     if repo.home().cmd("sh").args(&["-c", "command -v man"]).run().code != 0 {
         eprintln!("skipped: there is no man here");

@@ -43,7 +43,9 @@ fn a_model_that_there_is_none_of() {
         &repo,
         &["start", "x", "--model", "antropic/x"],
         2,
-        &format!("error: provider 'antropic' is not known; {known}\nhint: Did you mean anthropic/…?\n"),
+        &format!(
+            "error: provider 'antropic' is not known; {known}\nhint: Did you mean anthropic/…?\n"
+        ),
     );
     refused(
         &repo,
@@ -55,7 +57,9 @@ fn a_model_that_there_is_none_of() {
         &repo,
         &["start", "x", "--model", "gpt-9"],
         2,
-        &format!("error: model 'gpt-9' names no provider; write it as provider/model, e.g. openai/gpt-9\n{choose}\n"),
+        &format!(
+            "error: model 'gpt-9' names no provider; write it as provider/model, e.g. openai/gpt-9\n{choose}\n"
+        ),
     );
     refused(
         &repo,
@@ -68,7 +72,9 @@ fn a_model_that_there_is_none_of() {
         &repo,
         &["start", "x"],
         2,
-        &format!("error: model 'nothing' names no provider; write it as provider/model, e.g. ollama/nothing\n{choose}\n"),
+        &format!(
+            "error: model 'nothing' names no provider; write it as provider/model, e.g. ollama/nothing\n{choose}\n"
+        ),
     );
 }
 
@@ -100,18 +106,24 @@ fn a_key_that_is_nowhere() {
     let out = repo.agent(&["start", "x", "--model", "openai/m"]);
     assert_eq!(out.code, 1);
     assert!(out.stderr.contains("agent.openai.keyCommand"), "{}", out.stderr);
-    assert!(out.stderr.contains("\nhint: git config --show-origin --get agent.openai.keyCommand\n"));
+    assert!(
+        out.stderr.contains("\nhint: git config --show-origin --get agent.openai.keyCommand\n")
+    );
+}
+
+/// `start` on this model, with these arguments.
+fn by<'a>(model: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["start", "--model", model], more].concat()
 }
 
 #[test]
 fn a_place_that_is_taken() {
     let repo = Repo::new();
     let model = quick(&repo);
-    let start = |more: &[&str]| [&["start", "x", "--model", model.as_str()][..], more].concat();
     repo.git(&["branch", "taken"]);
     refused(
         &repo,
-        &start(&["--branch", "taken"]),
+        &by(&model, &["x", "--branch", "taken"]),
         2,
         "error: branch 'taken' exists\n\
          hint: --branch NAME names another; git branch --list shows them\n",
@@ -119,21 +131,21 @@ fn a_place_that_is_taken() {
     repo.git(&["worktree", "add", "-q", "../elsewhere", "taken"]);
     refused(
         &repo,
-        &start(&["--branch", "taken"]),
+        &by(&model, &["x", "--branch", "taken"]),
         2,
         "error: branch 'taken' exists, checked out at [ROOT]/elsewhere\n\
          hint: --branch NAME names another; git branch --list shows them\n",
     );
     refused(
         &repo,
-        &start(&["--branch", "main"]),
+        &by(&model, &["x", "--branch", "main"]),
         2,
         "error: branch 'main' exists, checked out at [ROOT]/shop\n\
          hint: --branch NAME names another; git branch --list shows them\n",
     );
     refused(
         &repo,
-        &start(&["--branch", "taken/part"]),
+        &by(&model, &["x", "--branch", "taken/part"]),
         2,
         "error: branch 'taken/part' cannot be made beside branch 'taken'\n\
          hint: --branch NAME names another; agent.branchPrefix sets one for all sessions\n",
@@ -141,7 +153,7 @@ fn a_place_that_is_taken() {
     fs::create_dir_all(repo.home().root().join("shop.worktrees/full")).unwrap();
     refused(
         &repo,
-        &start(&["--worktree", "full"]),
+        &by(&model, &["x", "--worktree", "full"]),
         2,
         "error: [ROOT]/shop.worktrees/full exists\n\
          hint: --worktree NAME names another; nothing there was touched\n",
@@ -150,14 +162,16 @@ fn a_place_that_is_taken() {
     for (name, why) in names {
         refused(
             &repo,
-            &start(&[&format!("--branch={name}")]),
+            &by(&model, &["x", &format!("--branch={name}")]),
             2,
-            &format!("error: \"{name}\" is not a valid name: {why}\nhint: Letters, digits, - and . are always fine\n"),
+            &format!(
+                "error: \"{name}\" is not a valid name: {why}\nhint: Letters, digits, - and . are always fine\n"
+            ),
         );
     }
     refused(
         &repo,
-        &start(&["--worktree", "../out"]),
+        &by(&model, &["x", "--worktree", "../out"]),
         2,
         "error: \"../out\" is not a valid name: it contains '/'\n\
          hint: Letters, digits, - and . are always fine\n",
@@ -198,7 +212,8 @@ fn no_commit_no_repository_no_folder() {
     let model = quick(&repo);
     let empty = home.root().join("empty");
     fs::create_dir(&empty).unwrap();
-    for verb in [&["list"][..], &["status"], &["start", "x", "--model", &model], &["say", "x", "y"]] {
+    for verb in [&["list"][..], &["status"], &["start", "x", "--model", &model], &["say", "x", "y"]]
+    {
         refused_cmd(
             &repo,
             repo.cmd(verb).dir(&empty),
@@ -227,7 +242,8 @@ fn no_commit_no_repository_no_folder() {
 fn nobody_to_commit_as() {
     let repo = Repo::new();
     let model = quick(&repo);
-    fs::write(repo.home().root().join("home/.gitconfig"), "[user]\n\tuseConfigOnly = true\n").unwrap();
+    fs::write(repo.home().root().join("home/.gitconfig"), "[user]\n\tuseConfigOnly = true\n")
+        .unwrap();
     refused(
         &repo,
         &["start", "x", "--model", &model],
@@ -243,15 +259,14 @@ fn a_task_that_is_no_text() {
     let repo = Repo::new();
     let model = quick(&repo);
     let how = "hint: Give it as an argument, with -F FILE, or with - on standard input\n";
-    let start = |more: &[&str]| [&["start", "--model", model.as_str()][..], more].concat();
     let empty = format!("error: the text is empty, so nothing was done\n{how}");
-    refused(&repo, &start(&[""]), 2, &empty);
-    refused(&repo, &start(&[" \n "]), 2, &empty);
-    refused(&repo, &start(&["-"]), 2, &empty);
-    refused(&repo, &start(&[]), 2, &format!("error: there is no text\n{how}"));
+    refused(&repo, &by(&model, &[""]), 2, &empty);
+    refused(&repo, &by(&model, &[" \n "]), 2, &empty);
+    refused(&repo, &by(&model, &["-"]), 2, &empty);
+    refused(&repo, &by(&model, &[]), 2, &format!("error: there is no text\n{how}"));
     refused(
         &repo,
-        &start(&["-F", "nope.md"]),
+        &by(&model, &["-F", "nope.md"]),
         2,
         "error: failed to open file `nope.md`: No such file or directory\n\
          hint: -F - reads standard input\n",
@@ -259,7 +274,7 @@ fn a_task_that_is_no_text() {
     fs::write(repo.home().root().join("latin1"), b"caf\xe9").unwrap();
     refused(
         &repo,
-        &start(&["-F", "../latin1"]),
+        &by(&model, &["-F", "../latin1"]),
         2,
         "error: the text is not UTF-8, from byte 4 on\n\
          hint: iconv -f LATIN1 -t UTF-8 FILE converts it; name what it is in, if not Latin-1\n",
@@ -267,7 +282,7 @@ fn a_task_that_is_no_text() {
     fs::write(repo.home().root().join("long"), "a".repeat((1 << 20) + 1)).unwrap();
     refused(
         &repo,
-        &start(&["-F", "../long"]),
+        &by(&model, &["-F", "../long"]),
         2,
         "error: the text is longer than 1 MiB\n\
          hint: Name the file in a short text instead: the agent can read it\n",

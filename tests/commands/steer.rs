@@ -27,7 +27,13 @@ fn a_question_is_answered() {
     assert_eq!(out.code, 3);
     said(&repo, &["say", "ask-me", "Redis"], 0, "", "Answered ask-me-[id], which goes on\n");
     repo.wait_state("ask-me", "done", PATIENCE);
-    said(&repo, &["say", "ask", "one", "more"], 0, "", "Told ask-me-[id], which was done and goes on\n");
+    said(
+        &repo,
+        &["say", "ask", "one", "more"],
+        0,
+        "",
+        "Told ask-me-[id], which was done and goes on\n",
+    );
     // The transcript holds no answer to that.
     let status = repo.wait_state("ask-me", "paused", PATIENCE);
     assert_eq!(status["steps"], 2);
@@ -62,7 +68,8 @@ fn a_pause_keeps_the_place_and_words_wait_for_the_resume() {
     );
     repo.wait_state("wait-here", "done", PATIENCE);
     let log = repo.agent(&["log", "wait-here"]).success();
-    let heard: Vec<&str> = log.lines().filter_map(|line| line.split("  you      ").nth(1)).collect();
+    let heard: Vec<&str> =
+        log.lines().filter_map(|line| line.split("  you      ").nth(1)).collect();
     assert_eq!(heard, ["be quick", "go on"]);
 }
 
@@ -110,7 +117,8 @@ fn several_and_all() {
     said(&repo, &["pause", "--all"], 0, "", pausing);
     go(&repo);
     repo.wait_state("wait-here", "paused", PATIENCE);
-    let resumed = "Resumed wait-here-[id], which was paused\nhint: git agent attach wait-here-[id]\n";
+    let resumed =
+        "Resumed wait-here-[id], which was paused\nhint: git agent attach wait-here-[id]\n";
     said(&repo, &["resume", "--all"], 0, "", resumed);
     repo.wait_state("wait-here", "done", PATIENCE);
     let stopped = "Stopped ask-me-[id]; its branch and worktree stay\n";

@@ -16,14 +16,17 @@ fn shown(repo: &Repo, env: &[(&str, &str)], verb: &str) -> String {
 #[test]
 fn p11_every_view_fits_its_terminal() {
     let repo = Repo::new();
-    let task = "Add 限流 to the login endpoint 👩‍💻, and say in the documentation how it is configured";
+    let task =
+        "Add 限流 to the login endpoint 👩‍💻, and say in the documentation how it is configured";
     ran(&repo, task, &curious(&repo), &["--worktree", "limit"]);
     ran(&repo, "say hi", &quick(&repo), &["--verify", "true"]);
     for columns in ["80", "40"] {
         for verb in ["list", "worktree list", "status say-hi", "log say-hi", "log limit"] {
             let text = shown(&repo, &[("COLUMNS", columns), ("NO_COLOR", "1")], verb);
             // A path is never cut: it is there to be copied.
-            let lines = text.lines().filter(|line| !line.contains("worktree") && !line.starts_with("hint:"));
+            let lines = text
+                .lines()
+                .filter(|line| !line.contains("worktree") && !line.starts_with("hint:"));
             for line in lines.filter(|_| verb != "worktree list") {
                 let width = unicode_width::UnicodeWidthStr::width(line);
                 assert!(width <= columns.parse().unwrap(), "{verb} at {columns}: {width} {line:?}");

@@ -7,23 +7,68 @@ use crate::support::repo::Repo;
 fn what_is_typed_wrong_is_wrong_use() {
     let repo = Repo::new();
     let cases: &[(&[&str], &str)] = &[
-        (&["lsit"], "unrecognized subcommand 'lsit'\nhint: Did you mean 'ls', 'list'?\nhint: git agent -h"),
+        (
+            &["lsit"],
+            "unrecognized subcommand 'lsit'\nhint: Did you mean 'ls', 'list'?\nhint: git agent -h",
+        ),
         (&["frobnicate"], "unrecognized subcommand 'frobnicate'\nhint: git agent -h"),
-        (&["list", "--jsn"], "unexpected argument '--jsn' found\nhint: Did you mean '--json'?\nhint: git agent list -h"),
-        (&["worktree", "swich"], "unrecognized subcommand 'swich'\nhint: Did you mean 'switch'?\nhint: git agent worktree -h"),
+        (
+            &["list", "--jsn"],
+            "unexpected argument '--jsn' found\nhint: Did you mean '--json'?\nhint: git agent list -h",
+        ),
+        (
+            &["worktree", "swich"],
+            "unrecognized subcommand 'swich'\nhint: Did you mean 'switch'?\nhint: git agent worktree -h",
+        ),
         (&["status", "a", "b"], "unexpected argument 'b' found\nhint: git agent status -h"),
-        (&["say"], "the following required arguments were not provided: <SESSION>\nhint: git agent say -h"),
-        (&["start", "x", "--base", ""], "a value is required for '--base <REV>' but none was supplied\nhint: git agent start -h"),
-        (&["start", "x", "--model="], "a value is required for '--model <PROVIDER/NAME>' but none was supplied\nhint: git agent start -h"),
-        (&["start", "x", "--branch="], "a value is required for '--branch <NAME>' but none was supplied\nhint: git agent start -h"),
-        (&["start", "x", "--verify="], "a value is required for '--verify <CMD>' but none was supplied\nhint: git agent start -h"),
-        (&["start", "x", "--max-steps", "many"], "invalid value 'many' for '--max-steps <N>': invalid digit found in string\nhint: git agent start -h"),
-        (&["start", "x", "-F", "f"], "the argument '[TASK]...' cannot be used with '--file <FILE>'\nhint: git agent start -h"),
-        (&["start", "x", "--wait", "--attach"], "the argument '--wait' cannot be used with '--attach'\nhint: git agent start -h"),
-        (&["start", "x", "--dry-run", "--wait"], "the argument '--dry-run' cannot be used with '--wait'\nhint: git agent start -h"),
-        (&["pause"], "the following required arguments were not provided: <SESSION>...\nhint: git agent pause -h"),
-        (&["stop", "--all", "x"], "the argument '--all' cannot be used with '[SESSION]...'\nhint: git agent stop -h"),
-        (&["list", "--color", "pink"], "invalid value 'pink' for '--color <WHEN>' [possible values: auto, always, never]\nhint: git agent list -h"),
+        (
+            &["say"],
+            "the following required arguments were not provided: <SESSION>\nhint: git agent say -h",
+        ),
+        (
+            &["start", "x", "--base", ""],
+            "a value is required for '--base <REV>' but none was supplied\nhint: git agent start -h",
+        ),
+        (
+            &["start", "x", "--model="],
+            "a value is required for '--model <PROVIDER/NAME>' but none was supplied\nhint: git agent start -h",
+        ),
+        (
+            &["start", "x", "--branch="],
+            "a value is required for '--branch <NAME>' but none was supplied\nhint: git agent start -h",
+        ),
+        (
+            &["start", "x", "--verify="],
+            "a value is required for '--verify <CMD>' but none was supplied\nhint: git agent start -h",
+        ),
+        (
+            &["start", "x", "--max-steps", "many"],
+            "invalid value 'many' for '--max-steps <N>': invalid digit found in string\nhint: git agent start -h",
+        ),
+        (
+            &["start", "x", "-F", "f"],
+            "the argument '[TASK]...' cannot be used with '--file <FILE>'\nhint: git agent start -h",
+        ),
+        (
+            &["start", "x", "--wait", "--attach"],
+            "the argument '--wait' cannot be used with '--attach'\nhint: git agent start -h",
+        ),
+        (
+            &["start", "x", "--dry-run", "--wait"],
+            "the argument '--dry-run' cannot be used with '--wait'\nhint: git agent start -h",
+        ),
+        (
+            &["pause"],
+            "the following required arguments were not provided: <SESSION>...\nhint: git agent pause -h",
+        ),
+        (
+            &["stop", "--all", "x"],
+            "the argument '--all' cannot be used with '[SESSION]...'\nhint: git agent stop -h",
+        ),
+        (
+            &["list", "--color", "pink"],
+            "invalid value 'pink' for '--color <WHEN>' [possible values: auto, always, never]\nhint: git agent list -h",
+        ),
     ];
     for (args, message) in cases {
         refused(&repo, args, 2, &format!("error: {message}\n"));
