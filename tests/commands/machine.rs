@@ -136,6 +136,7 @@ fn the_demo_needs_nothing_and_ends_with_a_merged_commit() {
     // Not even an identity.
     fs::write(root.join("home/.gitconfig"), "").unwrap();
     let demo = repo.cmd(&["demo", "play"]).dir(root).limit(Duration::from_secs(120));
+    let demo = demo.env("LC_ALL", "C.UTF-8");
     let out = demo.run();
     assert_eq!(out.code, 0, "{out:#?}");
     let place = root.join("play/roman");

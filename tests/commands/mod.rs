@@ -101,7 +101,7 @@ fn file_of(repo: &Repo, id: &str, file: &str) -> PathBuf {
 }
 
 /// Every file and folder of the test with its bytes: checkouts, refs, worktrees, sessions. Left out
-/// are objects, which nothing points to, temporary files, and the lock that every start takes.
+/// are objects, which nothing points to, temporary files, and the locks that every start takes.
 fn everything(repo: &Repo) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     gather(repo.home().root(), &mut all);
@@ -111,7 +111,8 @@ fn everything(repo: &Repo) -> BTreeMap<PathBuf, Vec<u8>> {
 fn gather(folder: &Path, all: &mut BTreeMap<PathBuf, Vec<u8>>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let is_noise = [".git/objects", ".git/agent/create.lock", "tmp"];
+        let is_noise =
+            [".git/objects", ".git/agent/create.lock", ".git/agent/worktree.lock", "tmp"];
         if is_noise.iter().any(|noise| path.ends_with(noise)) {
             continue;
         }

@@ -158,7 +158,7 @@ fn a_place_that_is_taken() {
         "error: [ROOT]/shop.worktrees/full exists\n\
          hint: --worktree NAME names another; nothing there was touched\n",
     );
-    let names = [("a..b", "it contains '..'"), ("-x", "a part begins with '-'")];
+    let names = [("a..b", "it contains '..'"), ("-x", "it begins with '-'")];
     for (name, why) in names {
         refused(
             &repo,

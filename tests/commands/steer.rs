@@ -1,8 +1,6 @@
 //! `say`, `pause`, `resume` and `stop`: on one session, on several, on all, and in any order.
 
-use std::fs;
-
-use super::{PATIENCE, curious, file_of, go, patient, quick, ran, said};
+use super::{PATIENCE, curious, go, patient, quick, ran, said};
 use crate::support::repo::Repo;
 
 /// Three sessions: one that works until [`go`], one that asks, one that is done.
@@ -137,19 +135,4 @@ fn what_runs_is_killed() {
     let status = repo.wait_state("wait-here", "stopped", PATIENCE);
     assert_eq!(status["branch"], "agent/wait-here");
     repo.assert_whole();
-}
-
-#[test]
-fn a_session_that_was_left_queued_is_resumed() {
-    let repo = Repo::new();
-    let id = ran(&repo, "say hi", &quick(&repo), &[]);
-    let path = file_of(&repo, &id, "state.toml");
-    // As a supervisor leaves it that cannot even write that it has begun.
-    let journal = file_of(&repo, &id, "journal.jsonl");
-    fs::write(journal, "").unwrap();
-    let state = fs::read_to_string(&path).unwrap().replace("\"done\"", "\"queued\"");
-    fs::write(&path, state).unwrap();
-    let out = repo.agent(&["resume", &id]);
-    assert!(out.stderr.starts_with(&format!("Resumed {id}, which was ")), "{out:#?}");
-    repo.wait_state(&id, "done", PATIENCE);
 }
