@@ -30,16 +30,21 @@ pub struct Args {
 /// One that was named is not found, or cannot be reached.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
+    let mut asked = false;
     for session in control::chosen(&context, &args.sessions, args.all)? {
         let phase = session.state()?.phase;
         let id = &session.id;
         if phase.needs_supervisor() {
+            asked = true;
             control::send(&session, Kind::Pause)?;
             ui.narrate(&format!("Pausing {id} after its step"));
             ui.hint(&format!("git agent resume {id}"));
         } else if !args.all {
             ui.narrate(&format!("Nothing to pause: {id} {}", control::standing(phase)));
         }
+    }
+    if args.all && !asked {
+        ui.narrate("Nothing to pause: no session runs");
     }
     Ok(())
 }

@@ -33,20 +33,20 @@ pub struct Args {
 /// One that was named is not found, is over, or waits for an answer; or no process can be started.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
+    let mut woken = false;
     for session in control::chosen(&context, &args.sessions, args.all)? {
         let id = &session.id;
-        let phase = session.state()?.phase;
+        let state = session.state()?;
+        let phase = state.phase;
         let is_meant = matches!(phase, Phase::Paused | Phase::Interrupted);
         match phase {
             _ if args.all && !is_meant => {}
-            Phase::Queued | Phase::Running | Phase::Verifying => {
-                ui.narrate(&format!("Nothing to resume: {id} {}", control::standing(phase)));
-            }
             Phase::Done => {
                 return Err(CommandError::no(format!("{id} is done"))
                     .hint(format!("git agent say {id} \"…\" gives it more to do")));
             }
-            Phase::NeedsInput => {
+            // Where it is not the model that asks (a key was refused, say), it may be mended by now.
+            Phase::NeedsInput if state.question.is_some_and(|it| it.call_id.is_some()) => {
                 return Err(CommandError::no(format!("{id} waits for an answer"))
                     .hint(format!("git agent say {id} \"…\"")));
             }
@@ -54,12 +54,16 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
                 return Err(CommandError::no(format!("{id} is {phase} and can't go on"))
                     .hint("git agent start \"…\" begins another"));
             }
-            Phase::Paused | Phase::Interrupted | Phase::Failed | Phase::Stopped => {
-                control::wake(&context, &session)?;
+            _ if control::wake(&context, &session)? => {
+                woken = true;
                 ui.narrate(&format!("Resumed {id}, which was {phase}"));
                 ui.hint(&format!("git agent attach {id}"));
             }
+            _ => ui.narrate(&format!("Nothing to resume: {id} {}", control::standing(phase))),
         }
+    }
+    if args.all && !woken {
+        ui.narrate("Nothing to resume: no session is paused or interrupted");
     }
     Ok(())
 }

@@ -45,10 +45,13 @@ pub struct Args {
 /// One that was named is not found, or does not end.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
+    let mut ended = false;
     for session in control::chosen(&context, &args.sessions, args.all)? {
         let id = &session.id;
         let phase = session.state()?.phase;
-        if !phase.may_become(Phase::Stopped) {
+        let may_stop = phase.may_become(Phase::Stopped);
+        ended |= may_stop;
+        if !may_stop {
             if !args.all {
                 ui.narrate(&format!("Nothing to stop: {id} {}", control::standing(phase)));
             }
@@ -56,7 +59,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             kill(&session)?;
             settle(&session, "killed")?;
             ui.narrate(&format!("Killed {id}; its branch and worktree stay"));
-        } else if session.holder()?.is_some() {
+        } else if control::is_run(&session)? {
             control::send(&session, Kind::Stop { reason: String::new() })?;
             ui.narrate(&format!("Stopping {id} after its step; its branch and worktree stay"));
             ui.hint(&format!("git agent stop --kill {id}"));
@@ -65,11 +68,22 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             ui.narrate(&format!("Stopped {id}; its branch and worktree stay"));
         }
     }
+    if args.all && !ended {
+        ui.narrate("Nothing to stop: every session has ended");
+    }
     Ok(())
 }
 
 /// Ends the process that runs the session: asked first, then not asked.
 fn kill(session: &Session) -> Result {
+    // One that is on its way must not arrive after the end.
+    let deadline = Instant::now() + PATIENCE;
+    while session.state()?.phase == Phase::Queued
+        && session.holder()?.is_none()
+        && Instant::now() < deadline
+    {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     if !control::signal(session, Signal::TERM)? || ends_within(session, PATIENCE)? {
         return Ok(());
     }

@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 
 use super::{CommandError, Kind};
 use crate::config::ConfigError;
@@ -138,10 +139,19 @@ impl From<FormatError> for CommandError {
             FormatError::Newer { .. } => {
                 no(&error).hint("A newer git-agent wrote it: update this one. Nothing was changed")
             }
-            FormatError::Malformed { .. } => no(&error)
-                .hint("The session's ref holds the last good copy: git for-each-ref refs/agent"),
+            FormatError::Malformed { ref path, .. } => {
+                let hints = last_good(path).into_iter().collect();
+                Self { hints, ..no(&error) }
+            }
         }
     }
+}
+
+/// Where the session's ref holds a file of its folder.
+fn last_good(path: &Path) -> Option<String> {
+    let file = path.file_name()?.to_str()?;
+    let id = path.parent()?.file_name()?.to_str()?;
+    Some(format!("git show refs/agent/{id}:{file} shows the last good copy"))
 }
 
 impl From<Broken> for CommandError {
@@ -263,12 +273,12 @@ impl From<CreateError> for CommandError {
         match error {
             CreateError::Place(error) => error.into(),
             CreateError::Submodule(error) => error.into(),
-            CreateError::Format(error) => error.into(),
             CreateError::Open(error) => error.into(),
             CreateError::Process(error) => error.into(),
             CreateError::Object(error) => error.into(),
             CreateError::Ref(error) => error.into(),
-            CreateError::Io(error) => error.into(),
+            CreateError::Io(error) | CreateError::Format(FormatError::Io(error)) => unmade(error),
+            CreateError::Format(error) => error.into(),
             CreateError::Identity(_) => no(&error)
                 .hint("git config --global user.name \"…\"; git config --global user.email …"),
             CreateError::Busy(_) => no(&error).hint("Try again in a moment"),
@@ -277,10 +287,21 @@ impl From<CreateError> for CommandError {
                 failed.causes.extend(said.lines().last().map(str::to_owned));
                 failed.hint("git config --show-origin --get agent.setup; nothing was kept")
             }
+            CreateError::Worktree(WorktreeError::Io(error)) => unmade(error),
             CreateError::Worktree(error) => error.into(),
             error => no(&error),
         }
     }
+}
+
+/// The disk said no while a session was made: whatever had been made of it is gone again.
+fn unmade(error: io::Error) -> CommandError {
+    let is_full = error.kind() == io::ErrorKind::StorageFull;
+    let mut said = CommandError::from(error).while_doing("the session cannot be made");
+    if is_full {
+        said.hints = vec!["Free some space, then start it again; nothing was kept".to_owned()];
+    }
+    said
 }
 
 impl From<WorktreeError> for CommandError {

@@ -10,20 +10,18 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::LandError;
 use super::ignored::{self, Kept};
 use super::occupied;
-use super::{LandError, work};
+use super::work::{self, SNAPSHOT, head_of};
 use crate::file::Changed;
 use crate::git::{
-    CommitInfo, Draft, Expected, Head, ObjectId, RefUpdate, RemoveWorktree, Repo, Snapshot,
-    WorktreeEntry, WorktreeError,
+    Draft, Expected, Head, ObjectId, RefUpdate, RemoveWorktree, Repo, Snapshot, WorktreeEntry,
+    WorktreeError,
 };
 use crate::session::record::{Record, Recorder};
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
-
-/// How the message of a snapshot begins.
-const SNAPSHOT: &str = "Snapshot of ";
 
 /// How a worktree is to be removed.
 #[derive(Clone, Copy, Debug)]
@@ -201,22 +199,6 @@ impl Keeper<'_> {
 /// Where ignored files of a session are kept.
 pub(super) fn ignored_folder(session: &Session) -> PathBuf {
     session.dir.join("ignored")
-}
-
-/// The commit that the branch of a record was on.
-pub(super) fn head_of(repo: &Repo, record: &Record) -> Result<ObjectId, LandError> {
-    let head = record.state.head.as_deref().unwrap_or(&record.spec.base.commit);
-    let CommitInfo { parents, message, .. } = repo.read_commit(record.code)?;
-    let is_head = |id: &ObjectId| *id == *head;
-    if is_head(&record.code) {
-        return Ok(record.code);
-    }
-    // A snapshot lies on top of its head, or of where a person has moved the branch.
-    let snapshot = message.starts_with(SNAPSHOT);
-    match parents.first() {
-        Some(parent) if snapshot || is_head(parent) => Ok(*parent),
-        _ => Ok(record.code),
-    }
 }
 
 /// Submodules of this worktree that hold commits which the repository's own do not have.

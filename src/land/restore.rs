@@ -8,7 +8,8 @@
 use std::path::{Path, PathBuf};
 
 use super::ignored::{self, Kept};
-use super::remove::{head_of, ignored_folder};
+use super::remove::ignored_folder;
+use super::work::head_of;
 use super::{LandError, work};
 use crate::git::{AddWorktree, Expected, ObjectId, RefUpdate, RemoveWorktree, Repo};
 use crate::session::record::Record;

@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 
 use super::{LandError, Unverified};
 use crate::file::Changed;
-use crate::git::{Draft, ObjectId, Repo, Snapshot, WorktreeEntry};
+use crate::git::{CommitInfo, Draft, ObjectId, Repo, Snapshot, WorktreeEntry};
 use crate::session::lock::{Lock, LockError};
 use crate::session::record::Record;
 use crate::session::spec::Spec;
 use crate::session::state::State;
 use crate::session::store::{Session, SessionError};
+
+/// How the message of a snapshot of what no commit held begins.
+pub(super) const SNAPSHOT: &str = "Snapshot of ";
 
 /// The work of one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,40 +43,34 @@ impl Work {
             Some(commit) => Some(Record::read(repo, commit)?),
             None => None,
         };
-        let nothing = || LandError::Nothing(session.id.clone());
+        let tip = match (branch, &record) {
+            (Some(tip), _) => tip,
+            (None, Some(record)) => head_of(repo, record)?,
+            (None, None) => return Err(LandError::Nothing(session.id.clone())),
+        };
         let head = state.head.as_deref().unwrap_or(&spec.base.commit);
         let taken = state.tree.as_deref().and_then(|hex| ObjectId::from_hex(hex.as_bytes()).ok());
+        let tree = repo.tree_of(tip)?;
         // A branch that somebody else moved is taken as it is.
-        let as_left = branch.is_none_or(|tip| tip == *head);
-        if let (true, Some(taken)) = (as_left, taken) {
-            let held_back = match branch {
-                Some(tip) => repo.tree_of(tip)? != taken,
-                None => true,
-            };
-            if held_back && repo.has_object(taken) {
-                let commit = match record {
-                    Some(record) if repo.tree_of(record.code)? == taken => record.code,
-                    _ => Self::commit(repo, spec, branch, taken)?,
-                };
-                return Ok(Self { commit, tree: taken, on_branch: false });
-            }
-        }
-        let on_branch = branch.is_some();
-        let commit = branch.or(record.map(|record| record.code)).ok_or_else(nothing)?;
-        Ok(Self { commit, tree: repo.tree_of(commit)?, on_branch })
+        let held_back =
+            taken.filter(|taken| tip == *head && *taken != tree && repo.has_object(*taken));
+        let Some(taken) = held_back else {
+            return Ok(Self { commit: tip, tree, on_branch: branch.is_some() });
+        };
+        let commit = match record {
+            Some(record) if repo.tree_of(record.code)? == taken => record.code,
+            _ => Self::commit(repo, spec, tip, taken)?,
+        };
+        Ok(Self { commit, tree: taken, on_branch: false })
     }
 
     /// A commit of what the session took and no commit holds, on top of its branch.
     fn commit(
         repo: &Repo,
         spec: &Spec,
-        branch: Option<ObjectId>,
+        parent: ObjectId,
         tree: ObjectId,
     ) -> Result<ObjectId, LandError> {
-        let parent = match branch {
-            Some(tip) => tip,
-            None => repo.resolve_commit(&spec.base.commit)?,
-        };
         let who = repo.identity().map_err(LandError::Identity)?;
         Ok(repo.write_commit(&Draft {
             tree,
@@ -177,4 +174,20 @@ pub(super) fn entry(repo: &Repo, path: &Path) -> Result<Option<WorktreeEntry>, L
     let resolved = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let at = |entry: &WorktreeEntry| entry.path == path || entry.path == resolved;
     Ok(repo.worktrees()?.into_iter().find(|entry| !entry.main && at(entry)))
+}
+
+/// The commit that the branch of a record was on.
+pub(super) fn head_of(repo: &Repo, record: &Record) -> Result<ObjectId, LandError> {
+    let head = record.state.head.as_deref().unwrap_or(&record.spec.base.commit);
+    let CommitInfo { parents, message, .. } = repo.read_commit(record.code)?;
+    let is_head = |id: &ObjectId| *id == *head;
+    if is_head(&record.code) {
+        return Ok(record.code);
+    }
+    // A snapshot lies on top of its head, or of where a person has moved the branch.
+    let snapshot = message.starts_with(SNAPSHOT);
+    match parents.first() {
+        Some(parent) if snapshot || is_head(parent) => Ok(*parent),
+        _ => Ok(record.code),
+    }
 }

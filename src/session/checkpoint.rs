@@ -12,7 +12,7 @@
 //! Invariant: what a record says of the branch was true when the ref moved; a branch that somebody
 //! else has moved is never moved back, and the step's work is kept by the record all the same.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::record::{Record, RecordError, Recorder};
 use super::spec::Spec;
@@ -95,6 +95,12 @@ pub enum CheckpointError {
     BranchGone {
         /// The branch.
         branch: String,
+    },
+    /// The worktree is gone, or is no worktree any more: its missing files are nobody's deletions.
+    #[error("the worktree is gone: {}", path.display())]
+    WorktreeGone {
+        /// Where it was.
+        path: PathBuf,
     },
     /// The worktree is on another branch, so its files are not the session's.
     #[error("the worktree is on {found} instead of {branch}")]
@@ -203,7 +209,7 @@ impl Checkpoints {
         state: &mut State,
         journal: &Path,
     ) -> Result<Made, CheckpointError> {
-        self.check_head()?;
+        self.check_worktree()?;
         let before = self.snapshot.tree();
         let taken = self.snapshot.take(step.changed)?;
         let mut next = state.clone();
@@ -296,8 +302,13 @@ impl Checkpoints {
         }
     }
 
-    /// A worktree that a person has switched away holds other files than the session's.
-    fn check_head(&self) -> Result<(), CheckpointError> {
+    /// A worktree that was deleted, or that a person has switched away, holds other files than the
+    /// session's.
+    fn check_worktree(&self) -> Result<(), CheckpointError> {
+        let path = &self.spec.worktree;
+        if std::fs::symlink_metadata(path.join(".git")).is_err() {
+            return Err(CheckpointError::WorktreeGone { path: path.clone() });
+        }
         let found = match self.repo.head()? {
             Head::Branch { name, .. } if name == self.spec.branch => return Ok(()),
             // The branch is gone: what moves it will say so, after the work is kept.

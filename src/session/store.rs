@@ -356,7 +356,7 @@ impl Session {
     /// # Errors
     /// Somebody else runs it, or a newer program wrote it.
     pub fn lock(&self) -> Result<(Lock, State), SessionError> {
-        format::writable(&self.dir.join(Spec::FILE), self.spec.format)?;
+        self.check_spec()?;
         let lock = Lock::acquire(&self.lock_path())
             .map_err(|source| SessionError::Lock { id: self.id.clone(), source })?;
         let mut state = self.read_state()?;
@@ -366,6 +366,19 @@ impl Session {
             DIED.clone_into(&mut state.reason);
         }
         Ok((lock, state))
+    }
+
+    /// Refuses where a newer program wrote: then there is nothing that may be done to it.
+    ///
+    /// # Errors
+    /// A newer program wrote it, or it cannot be read.
+    pub fn check_writable(&self) -> Result<(), SessionError> {
+        self.check_spec()?;
+        Ok(format::writable(&self.state_path(), self.state()?.format)?)
+    }
+
+    fn check_spec(&self) -> Result<(), FormatError> {
+        format::writable(&self.dir.join(Spec::FILE), self.spec.format)
     }
 
     /// Sends a message to the session.

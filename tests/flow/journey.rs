@@ -179,8 +179,15 @@ impl Journey<'_> {
         let told: Value = serde_json::from_str(&said).expect("it is JSON");
         let worktree = repo.home().root().join(self.worktree);
         let shown = json!([
-            told["state"], told["steps"], told["files"], told["insertions"], told["deletions"],
-            told["verify"]["status"], told["base"], told["branch"], told["worktree"],
+            told["state"],
+            told["steps"],
+            told["files"],
+            told["insertions"],
+            told["deletions"],
+            told["verify"]["status"],
+            told["base"],
+            told["branch"],
+            told["worktree"],
         ]);
         let branch = format!("agent/{NAME}");
         assert_eq!(shown, json!(["done", 3, 4, 3, 3, "passed", base, branch, worktree]), "{told}");

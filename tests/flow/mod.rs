@@ -4,5 +4,10 @@
 
 mod journey;
 mod places;
+pub(crate) mod play;
+mod real_project;
+mod session;
 mod snapshot;
+mod start;
+mod strategy;
 mod worktree;

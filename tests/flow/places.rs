@@ -282,9 +282,18 @@ fn s10_an_index_in_version_4_and_one_that_is_split() {
 fn no_program_of_the_configuration_runs_for_a_step() {
     let repo = Repo::new();
     let all = [
-        "applypatch-msg", "pre-commit", "prepare-commit-msg", "commit-msg", "post-commit",
-        "pre-merge-commit", "post-merge", "post-checkout", "reference-transaction",
-        "post-index-change", "pre-auto-gc", "fsmonitor-watchman",
+        "applypatch-msg",
+        "pre-commit",
+        "prepare-commit-msg",
+        "commit-msg",
+        "post-commit",
+        "pre-merge-commit",
+        "post-merge",
+        "post-checkout",
+        "reference-transaction",
+        "post-index-change",
+        "pre-auto-gc",
+        "fsmonitor-watchman",
     ];
     for name in all {
         trap(&repo, &format!("hooks/{name}"));
@@ -346,9 +355,8 @@ fn s11_variables_that_point_at_the_repository() {
 fn s12_as_an_alias_in_a_linked_worktree() {
     let repo = Repo::with(Shape::Linked);
     repo.git(&["config", "alias.a", "!git-agent"]);
-    let launch = |repo: &Repo, args: &[&str]| {
-        repo.home().cmd("git").dir(repo.dir()).args(&["a"]).args(args)
-    };
+    let launch =
+        |repo: &Repo, args: &[&str]| repo.home().cmd("git").dir(repo.dir()).args(&["a"]).args(args);
     Journey { repo, launch: &launch, landing: Landing::Lands("side"), worktree: BESIDE }.go();
 }
 
