@@ -54,7 +54,6 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
                 return Err(CommandError::no(format!("{id} is {phase} and can't go on"))
                     .hint("git agent start \"…\" begins another"));
             }
-            // A supervisor that could not even write that it began has left its session queued.
             _ if control::wake(&context, &session)? => {
                 woken = true;
                 ui.narrate(&format!("Resumed {id}, which was {phase}"));

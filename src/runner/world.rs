@@ -42,8 +42,13 @@ pub(super) struct SessionWorld<'a> {
 
 impl World for SessionWorld<'_> {
     fn record(&mut self, step: u32, updates: Vec<Update>) -> Result<(), Fault> {
+        let can_wait = updates.iter().all(can_wait);
         let events: Vec<_> = updates.into_iter().map(|update| Event::now(step, update)).collect();
-        self.journal.append(&events).map_err(fault("cannot write the journal"))?;
+        let written = match can_wait {
+            true => self.journal.append_unsynced(&events),
+            false => self.journal.append(&events),
+        };
+        written.map_err(fault("cannot write the journal"))?;
         for event in &events {
             self.follow(&event.update);
         }
@@ -62,7 +67,10 @@ impl World for SessionWorld<'_> {
         };
         self.take(words, changed, ends)?;
         self.state.activity.clear();
-        self.write_state()
+        // No sync: the journal and the record, which have one, tell all of it but the phase.
+        self.state
+            .write_unsynced(&self.session.state_path())
+            .map_err(fault("cannot write the state"))
     }
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
@@ -246,6 +254,7 @@ impl SessionWorld<'_> {
             words: Words { text: &words.said, titles: &words.calls },
             changed,
         };
+        self.journal.sync().map_err(fault("cannot write the journal"))?;
         let made = self
             .checkpoints
             .take(&step, &mut self.state, &self.session.journal_path())
@@ -292,6 +301,13 @@ impl SessionWorld<'_> {
             tracing::warn!(%error, "the state is not shown");
         }
     }
+}
+
+/// Whether the sync of what is journalled next does for this too. Nothing is done with an answer
+/// before its calls are journalled as begun; what a checkpoint's event says is in the refs, which
+/// are on the disk.
+fn can_wait(update: &Update) -> bool {
+    matches!(update, Update::AgentMessage(_) | Update::Checkpoint(_))
 }
 
 /// What was attempted, and why it did not work, in one line.

@@ -21,8 +21,8 @@ use crate::config::CommitStrategy;
 use crate::event;
 use crate::file::Changed;
 use crate::git::{
-    self, DiffError, Draft, Expected, GitError, Head, Identity, LeftOut, ObjectError, ObjectId,
-    RefError, RefUpdate, Repo, RevisionError, Snapshot, SnapshotError,
+    self, Counted, DiffError, Draft, Expected, GitError, Head, Identity, LeftOut, ObjectError,
+    ObjectId, RefError, RefUpdate, Repo, RevisionError, Snapshot, SnapshotError,
 };
 
 /// Makes the checkpoints of one session, in its supervisor.
@@ -33,6 +33,8 @@ pub struct Checkpoints {
     snapshot: Snapshot,
     recorder: Recorder,
     base_tree: ObjectId,
+    /// The lines of the session's changes so far, so that a step costs what it changes.
+    counted: Counted,
     /// The branch's commit, as we left it.
     head: ObjectId,
     /// What holds the tree that was taken last: `head`, or a snapshot commit on top of it.
@@ -156,7 +158,8 @@ impl Checkpoints {
         let snapshot = Snapshot::open(&repo, tree, max_file_size)?;
         let base_tree = repo.tree_of(repo.resolve_commit(&spec.base.commit)?)?;
         let recorded = record.map(|record| record.state);
-        Ok(Self { repo, spec, who, snapshot, recorder, base_tree, head, code, recorded })
+        let counted = Counted::default();
+        Ok(Self { repo, spec, who, snapshot, recorder, base_tree, counted, head, code, recorded })
     }
 
     /// Finishes what a crash cut between the move of the refs and the state's file: brings what
@@ -227,7 +230,7 @@ impl Checkpoints {
             false => None,
         };
         if event.is_some() {
-            let stat = self.repo.diff_stat(self.base_tree, taken.tree)?;
+            let stat = self.repo.diff_stat_again(self.base_tree, taken.tree, &mut self.counted)?;
             let git::DiffStat { files, insertions, deletions, .. } = stat;
             next.changes = Changes { files, insertions, deletions };
         }
