@@ -16,23 +16,38 @@ use fs_err as fs;
 
 use crate::git::ObjectId;
 
-/// The objects written since the last sync; shared by all clones of a repository.
+/// What was written since the last sync; shared by all clones of a repository.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Unsynced(Arc<Mutex<Vec<ObjectId>>>);
+pub(super) struct Unsynced(Arc<Mutex<Vec<Written>>>);
+
+#[derive(Clone, Debug)]
+enum Written {
+    Object(ObjectId),
+    File(PathBuf),
+}
 
 impl Unsynced {
     /// Notes an object that was just written, or found to be there.
     pub(super) fn add(&self, id: ObjectId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Written::Object(id));
     }
 
-    /// Puts all objects noted so far on the disk.
+    /// Notes a file that is no object.
+    pub(super) fn add_file(&self, path: &Path) {
+        let file = Written::File(path.to_owned());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+    }
+
+    /// Puts all that was noted so far on the disk.
     pub(super) fn sync(&self, objects: &Path) -> std::io::Result<()> {
-        let ids = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let paths: Vec<_> = ids.iter().map(|id| loose(objects, *id)).collect();
-        let synced = sync(&paths);
+        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let path = |written: &Written| match written {
+            Written::Object(id) => loose(objects, *id),
+            Written::File(path) => path.clone(),
+        };
+        let synced = sync(&all.iter().map(path).collect::<Vec<_>>());
         if synced.is_err() {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(all);
         }
         synced
     }
@@ -59,7 +74,9 @@ pub(super) fn sync(paths: &[PathBuf]) -> std::io::Result<()> {
     })
 }
 
-const THREADS: usize = 8;
+/// As many as a step writes objects, and more: files that are synced one after the other by one
+/// thread wait for a second commit of the file system's journal.
+const THREADS: usize = 32;
 
 fn sync_one(path: &Path) -> std::io::Result<()> {
     match fs::File::open(path) {

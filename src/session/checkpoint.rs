@@ -3,7 +3,8 @@
 //!
 //! 1. The snapshot's tree and the commit on top of the branch are written: objects only.
 //! 2. The record is written, with the commit as its last parent: objects only.
-//! 3. The branch and the session's ref move in one transaction, each from where it was.
+//! 3. The objects and the journal reach the disk, in one wait.
+//! 4. The branch and the session's ref move in one transaction, each from where it was.
 //!
 //! Where the strategy holds a commit back, the tree is kept by a snapshot commit that only the
 //! record points to; the branch gets it at the end of the turn, or of the session.
@@ -267,6 +268,7 @@ impl Checkpoints {
         state: &mut State,
         journal: &Path,
     ) -> Result<(), CheckpointError> {
+        self.repo.sync_with_objects(journal);
         let head = commit.unwrap_or(self.head);
         state.head = Some(head.to_string());
         state.tree = Some(self.snapshot.tree().to_string());
