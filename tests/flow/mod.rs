@@ -4,8 +4,8 @@
 
 mod journey;
 mod places;
-mod real_project;
 pub(crate) mod play;
+mod real_project;
 mod session;
 mod snapshot;
 mod start;

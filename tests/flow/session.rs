@@ -67,50 +67,53 @@ fn plan(done: usize) -> Turn {
 }
 
 fn script() -> Script {
-    Script::new([
-        plan(0),
-        Turn::text("I look around.")
-            .and_call("read", json!({"file_path": "src/lib.txt"}))
-            .and_call("read", json!({"file_path": "README.md"}))
-            .and_call("search", json!({"pattern": "tw."}))
-            .and_call("search", json!({"pattern": "*.md", "mode": "names"})),
-        Turn::empty()
-            .and_thinking("")
-            .and_text("Translate the second word.")
-            .and_call("edit", json!({"file_path": "src/lib.txt", "old_string": "two", "new_string": "deux"})),
-        // Nothing changes, so nothing is committed.
-        bash("cat src/lib.txt; git status --short"),
-        write("new.sh", "#!/bin/sh\n").and_text("Add a script\n\nIt does nothing yet."),
-        write("new.sh", "#!/bin/sh\necho new\n"),
-        bash("chmod +x new.sh"),
-        bash("ln -s README.md link && ln -s docs guide"),
-        bash("rm docs/guide.md"),
-        bash("git mv src/lib.txt src/words.txt"),
-        plan(1),
-        write("wörter 文件 🦀.txt", "grüße\n").and_text("Names beyond ASCII."),
-        write("junk.tmp", "ignored\n")
-            .and_call("write", json!({"file_path": "kept.txt", "content": "kept\n"})),
-        bash("head -c 5000 /dev/zero > big.bin; echo small > small.bin"),
-        bash("printf 'AAAA\\n' > same.txt").and_text("Twice the same size at once"),
-        bash("printf 'BBBB\\n' > same.txt"),
-        edit("src/words.txt", "no such words", "x"),
-        bash("false"),
-        bash("echo x > thing; rm thing; mkdir thing; echo in > thing/inside.txt; mkdir empty")
-            .and_text("A file becomes a folder"),
-        bash("printf 'a\\r\\nb\\r\\n' > crlf.txt"),
-        edit("crlf.txt", "a\nb", "c\nd"),
-        write("a/b/c/deep.txt", "deep\n").and_text("Deep down."),
-        bash("echo hand > by-hand.txt; cat README.md AGENTS.md > /dev/null")
-            .and_text("git commit as a person would"),
-        bash("sed -i.orig s/deux/zwei/ src/words.txt; rm src/words.txt.orig").and_text("Break it"),
-        Turn::call("finish", json!({"summary": "All done."})),
-        edit("src/words.txt", "zwei", "deux").and_text("Mend what the check found."),
-        bash(VERIFY),
-        plan(3),
-        write("README.md", "# Shop\n\nIn two languages.\n").and_text("Say it in the README."),
-        Turn::call("finish", json!({"summary": "Translated a word.", "checks": "They pass."})),
-    ]
-    .map(|turn| turn.tokens(Tokens { input: 1000, cached: 900, cache_write: 50, output: 20 })))
+    Script::new(
+        [
+            plan(0),
+            Turn::text("I look around.")
+                .and_call("read", json!({"file_path": "src/lib.txt"}))
+                .and_call("read", json!({"file_path": "README.md"}))
+                .and_call("search", json!({"pattern": "tw."}))
+                .and_call("search", json!({"pattern": "*.md", "mode": "names"})),
+            Turn::empty().and_thinking("").and_text("Translate the second word.").and_call(
+                "edit",
+                json!({"file_path": "src/lib.txt", "old_string": "two", "new_string": "deux"}),
+            ),
+            // Nothing changes, so nothing is committed.
+            bash("cat src/lib.txt; git status --short"),
+            write("new.sh", "#!/bin/sh\n").and_text("Add a script\n\nIt does nothing yet."),
+            write("new.sh", "#!/bin/sh\necho new\n"),
+            bash("chmod +x new.sh"),
+            bash("ln -s README.md link && ln -s docs guide"),
+            bash("rm docs/guide.md"),
+            bash("git mv src/lib.txt src/words.txt"),
+            plan(1),
+            write("wörter 文件 🦀.txt", "grüße\n").and_text("Names beyond ASCII."),
+            write("junk.tmp", "ignored\n")
+                .and_call("write", json!({"file_path": "kept.txt", "content": "kept\n"})),
+            bash("head -c 5000 /dev/zero > big.bin; echo small > small.bin"),
+            bash("printf 'AAAA\\n' > same.txt").and_text("Twice the same size at once"),
+            bash("printf 'BBBB\\n' > same.txt"),
+            edit("src/words.txt", "no such words", "x"),
+            bash("false"),
+            bash("echo x > thing; rm thing; mkdir thing; echo in > thing/inside.txt; mkdir empty")
+                .and_text("A file becomes a folder"),
+            bash("printf 'a\\r\\nb\\r\\n' > crlf.txt"),
+            edit("crlf.txt", "a\nb", "c\nd"),
+            write("a/b/c/deep.txt", "deep\n").and_text("Deep down."),
+            bash("echo hand > by-hand.txt; cat README.md AGENTS.md > /dev/null")
+                .and_text("git commit as a person would"),
+            bash("sed -i.orig s/deux/zwei/ src/words.txt; rm src/words.txt.orig")
+                .and_text("Break it"),
+            Turn::call("finish", json!({"summary": "All done."})),
+            edit("src/words.txt", "zwei", "deux").and_text("Mend what the check found."),
+            bash(VERIFY),
+            plan(3),
+            write("README.md", "# Shop\n\nIn two languages.\n").and_text("Say it in the README."),
+            Turn::call("finish", json!({"summary": "Translated a word.", "checks": "They pass."})),
+        ]
+        .map(|turn| turn.tokens(Tokens { input: 1000, cached: 900, cache_write: 50, output: 20 })),
+    )
 }
 
 fn project() -> Repo {
@@ -210,7 +213,8 @@ fn commits_say_whose_they_are(play: &Play) {
 fn notes_can_be_read(play: &Play) {
     let range = "main..agent/mend-the-shop";
     let notes = play.repo.git(&["log", "--notes=agent", "--format=%N%x00", range]);
-    let notes: Vec<&str> = notes.split('\0').map(str::trim).filter(|note| !note.is_empty()).collect();
+    let notes: Vec<&str> =
+        notes.split('\0').map(str::trim).filter(|note| !note.is_empty()).collect();
     assert_eq!(notes.len(), SUBJECTS.len());
     let tree = play.repo.git(&["rev-parse", "agent/mend-the-shop^{tree}"]);
     let last = format!(
@@ -252,7 +256,9 @@ fn requests_are_stable(play: &Play) {
     assert!(stability >= 0.99, "{stability}");
     let first = String::from_utf8_lossy(&turns[0]).into_owned();
     assert!(first.contains("Say please in every file."), "AGENTS.md is in the prompt");
-    assert!(!turns.iter().any(|body| {
-        String::from_utf8_lossy(body).contains(Dialect::Anthropic.key())
-    }));
+    assert!(
+        !turns
+            .iter()
+            .any(|body| { String::from_utf8_lossy(body).contains(Dialect::Anthropic.key()) })
+    );
 }

@@ -136,9 +136,14 @@ fn b02_b03_names_are_never_taken_for_something_else() {
     let repo = Repo::new();
     repo.git(&["update-ref", "refs/heads/origin/main", "HEAD~1"]);
     repo.git(&["update-ref", "refs/tags/main", "HEAD~1"]);
-    repo.git(&["update-ref", "refs/tags/-rf", "HEAD~1"]);
     let before = Untouched::of(&repo);
-    for base in ["--base=-rf", "--base=--all", "--base=main..HEAD", "--base=HEAD:README.md"] {
+    for base in [
+        "--base=-rf",
+        "--base=--exec-path",
+        "--base=--all",
+        "--base=main..HEAD",
+        "--base=HEAD:README.md",
+    ] {
         let out = run(&repo, &plainly, Script::new([]), &["Do it", base]);
         assert_eq!(out.code, 2, "{base}: {out:#?}");
     }
@@ -158,7 +163,10 @@ fn w16_w17_w19_included_files_come_along_and_are_told() {
     let mut repo = Repo::new();
     repo.write(".gitignore", "*.tmp\n.env\ncache/\n");
     repo.commit("Ignore more");
-    repo.write(".worktreeinclude", "\u{feff}.env\r\n[z-a]\r\ncache/\r\n# a comment\r\nREADME.md\r\n");
+    repo.write(
+        ".worktreeinclude",
+        "\u{feff}.env\r\n[z-a]\r\ncache/\r\n# a comment\r\nREADME.md\r\n",
+    );
     repo.write(".env", "KEY=1\n");
     repo.write("cache/run", "#!/bin/sh\n");
     let executable = fs::Permissions::from_mode(0o750);
@@ -260,7 +268,10 @@ fn r02_r08_a_worktree_that_is_in_use_or_locked_stays() {
         assert_eq!((out.code, out.stderr.contains("on a stick")), (1, true), "{out:#?}");
     }
     repo.git(&["worktree", "unlock", path]);
-    let server = Server::start(Script::new([Turn::text("Late.").delay(std::time::Duration::from_secs(600))]));
+    let server =
+        Server::start(Script::new(
+            [Turn::text("Late.").delay(std::time::Duration::from_secs(600))],
+        ));
     let dialect = Dialect::Anthropic;
     let args = ["start", "Take long", "--model", dialect.model()];
     repo.cmd(&args).envs(server.env(dialect)).run().success();
