@@ -4,8 +4,13 @@
 //! replaced by a default.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+/// How long a model server that is overloaded or limits the rate is waited for, where nothing else
+/// is set.
+pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// One line of git config.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +44,8 @@ pub struct Config {
     pub max_file_size: u64,
     /// `agent.maxSteps`.
     pub max_steps: u32,
+    /// `agent.patience`: how long a model server that gives no answer is tried.
+    pub patience: Duration,
     /// `agent.unattended`.
     pub unattended: bool,
     /// `agent.logLevel`.
@@ -112,6 +119,7 @@ impl Default for Config {
             trailers: true,
             max_file_size: 10 << 20,
             max_steps: 200,
+            patience: PATIENCE,
             unattended: false,
             log_level: LogLevel::default(),
             providers: BTreeMap::new(),
@@ -157,7 +165,7 @@ pub struct Key {
 }
 
 /// All settings, in the order of the manual.
-pub const KEYS: [Key; 13] = [
+pub const KEYS: [Key; 14] = [
     Key {
         name: "agent.model",
         value: "<provider>/<model>",
@@ -202,6 +210,11 @@ pub const KEYS: [Key; 13] = [
         name: "agent.maxSteps",
         value: "<number>",
         about: "After so many steps a session pauses. Default: 200.",
+    },
+    Key {
+        name: "agent.patience",
+        value: "<seconds>",
+        about: "How long a model server that gives no answer is tried again before the session pauses. Default: 600.",
     },
     Key {
         name: "agent.unattended",
@@ -268,6 +281,7 @@ impl Config {
             "trailers" => self.trailers = boolean(entry)?,
             "maxfilesize" => self.max_file_size = size(entry)?,
             "maxsteps" => self.max_steps = count(entry)?,
+            "patience" => self.patience = Duration::from_secs(count(entry)?.into()),
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
             _ => return Ok(false),
@@ -399,6 +413,7 @@ mod tests {
             ("agent.trailers", "off"),
             ("agent.maxFileSize", "2k"),
             ("agent.maxSteps", "7"),
+            ("agent.patience", "8"),
             ("agent.unattended", "true"),
             ("agent.logLevel", "debug"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
@@ -420,6 +435,7 @@ mod tests {
             trailers: false,
             max_file_size: 2048,
             max_steps: 7,
+            patience: Duration::from_secs(8),
             unattended: true,
             log_level: LogLevel::Debug,
             providers: BTreeMap::from([

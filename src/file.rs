@@ -67,10 +67,9 @@ fn write_beside(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
 }
 
 /// What the system said, without the name of a temporary file that nobody has heard of.
-fn unnamed(error: &io::Error) -> io::Error {
-    let named = error.get_ref().and_then(std::error::Error::source);
-    let system = named.and_then(|error| error.downcast_ref::<io::Error>()?.raw_os_error());
-    system.map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+pub fn unnamed(error: &io::Error) -> io::Error {
+    let words = error.to_string();
+    io::Error::new(error.kind(), words.split(" at path ").next().unwrap_or_default())
 }
 
 /// Reads at most `limit` bytes of `path`; `None` if there is no such file.

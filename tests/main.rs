@@ -3,6 +3,8 @@
 //! Invariant: nothing of the developer's own machine (configuration, keys, home) is read.
 
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod fault;
 #[cfg(test)]
 mod flow;

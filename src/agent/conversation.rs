@@ -3,7 +3,7 @@
 //! Invariant: [`Conversation::apply`] is the only way in, live and on resume, so the model is told
 //! the same messages in the same order, byte for byte, however often the session was interrupted.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use crate::agent::{StepWords, prompt};
 use crate::event::{Event, Origin, Question, Update, UserMessage};
@@ -21,7 +21,8 @@ pub struct Conversation {
     /// Said while calls were open; told after their results, as every provider demands.
     held: Vec<Message>,
     open: Vec<OpenCall>,
-    question: Option<Question>,
+    /// What a person is to answer, in the order it was asked.
+    questions: VecDeque<Question>,
     last: Last,
     heard: HashSet<String>,
     red_rounds: u32,
@@ -82,7 +83,7 @@ impl Conversation {
             }
             Update::ToolCallUpdate(end) => self.result(end.result.clone()),
             Update::Plan(items) => self.plan.clone_from(items),
-            Update::Question(question) => self.question = Some(question.clone()),
+            Update::Question(question) => self.questions.push_back(question.clone()),
             Update::Verify(record) if record.exit != 0 => self.red_rounds += 1,
             Update::Verify(_)
             | Update::Checkpoint(_)
@@ -95,7 +96,7 @@ impl Conversation {
 
     /// What the loop does next.
     pub fn next(&self) -> Next {
-        if let Some(question) = &self.question {
+        if let Some(question) = self.questions.front() {
             return Next::Wait(question.clone());
         }
         if !self.open.is_empty() {
@@ -131,10 +132,11 @@ impl Conversation {
     /// The calls that had begun when the session was interrupted and that nobody can say the end
     /// of. Those that may be run again are as if they had not begun.
     pub fn lost_calls(&mut self, is_repeatable: impl Fn(&ToolCall) -> bool) -> Vec<ToolCall> {
-        let asked = self.question.as_ref().and_then(|question| question.call_id.as_deref());
+        let questions = &self.questions;
+        let is_asked = |id: &str| questions.iter().any(|it| it.call_id.as_deref() == Some(id));
         let mut lost = Vec::new();
         for open in self.open.iter_mut().filter(|open| open.begun && open.result.is_none()) {
-            if Some(open.call.id.as_str()) == asked {
+            if is_asked(&open.call.id) {
                 // A person is to give its result.
             } else if is_repeatable(&open.call) {
                 open.begun = false;
@@ -201,7 +203,7 @@ impl Conversation {
         self.heard.extend(message.inbox_id.clone());
         if message.from == Origin::Person {
             (self.red_rounds, self.strikes) = (0, 0);
-            let asked = self.question.take().and_then(|question| question.call_id);
+            let asked = self.questions.pop_front().and_then(|question| question.call_id);
             if let Some(call_id) = asked {
                 // The answer to a question of the model is the result of the call that asked.
                 let output = message.text.clone();

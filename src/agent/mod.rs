@@ -80,7 +80,7 @@ impl<W: World> Agent<'_, W> {
     }
 
     async fn advance(&mut self) -> Result<(), Rest> {
-        self.steer()?;
+        self.steer(Moment::Step)?;
         match self.conversation.next() {
             Next::Ask => self.ask().await,
             Next::Call => self.call().await,
@@ -90,11 +90,12 @@ impl<W: World> Agent<'_, W> {
         }
     }
 
-    /// Delivers what people have said since the last look; a pause or a stop ends the run.
-    fn steer(&mut self) -> Result<(), Rest> {
+    /// Delivers what people have said since the last look, and says whether that was anything; a
+    /// pause or a stop ends the run.
+    fn steer(&mut self, at: Moment) -> Result<bool, Rest> {
         self.signals.hush.lower();
-        let mut rest = None;
-        for message in self.world.inbox()? {
+        let (mut is_paused, mut is_stopped, mut heard) = (false, false, false);
+        for message in self.world.inbox(at)? {
             match message {
                 // Journalled by a run that died before it could take the message away.
                 Steer::Say { id, .. } if self.conversation.has_heard(&id) => {
@@ -103,18 +104,21 @@ impl<W: World> Agent<'_, W> {
                 Steer::Say { id, text } => {
                     self.hear(Origin::Person, text, Some(id.clone()))?;
                     self.world.delivered(&id)?;
+                    heard = true;
                 }
-                // A stop outranks a pause, whichever was said first.
-                Steer::Pause => {
-                    rest.get_or_insert(Rest::Paused { reason: "paused by hand".to_owned() });
-                }
-                Steer::Stop => rest = Some(Rest::Stopped),
+                Steer::Pause => is_paused = true,
+                Steer::Stop => is_stopped = true,
             }
         }
-        if self.signals.stop.is_raised() {
-            rest = Some(Rest::Stopped);
+        // A stop outranks a pause, whichever was said first.
+        if is_stopped || self.signals.stop.is_raised() {
+            return Err(Rest::Stopped);
         }
-        rest.map_or(Ok(()), Err)
+        // What has nothing left to do rests by itself.
+        if is_paused && (heard || at == Moment::Step) {
+            return Err(Rest::Paused { reason: "paused by hand".to_owned() });
+        }
+        Ok(heard)
     }
 
     /// One answer of the model; none, when somebody interrupts it.
@@ -165,7 +169,11 @@ impl<W: World> Agent<'_, W> {
                 self.tools.not_run(call, prompt::CUT_OFF)
             }
             called = self.tools.call(call) => called,
-            () = self.signals.stop.raised() => self.tools.not_run(call, prompt::STOPPED),
+            () = self.signals.stop.raised() => {
+                let shutdown = self.signals.shutdown.is_raised();
+                let why = if shutdown { prompt::INTERRUPTED } else { prompt::STOPPED };
+                self.tools.not_run(call, why)
+            }
         };
         (called, u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
@@ -175,11 +183,14 @@ impl<W: World> Agent<'_, W> {
         self.commit(&Changed::Anything, Moment::Turn)?;
         let records = tokio::select! {
             records = self.world.verify() => records?,
-            () = self.signals.stop.raised() => return Err(Rest::Stopped),
+            () = self.signals.stop.raised() => return self.steer(Moment::Step).map(drop),
         };
         let red = records.iter().find(|record| record.exit != 0).cloned();
         self.tell(records.into_iter().map(Update::Verify).collect())?;
-        let Some(red) = red else { return Err(Rest::Done { summary }) };
+        let Some(red) = red else {
+            // What was said meanwhile, or for when this is done, is one more reason to go on.
+            return if self.steer(Moment::Turn)? { Ok(()) } else { Err(Rest::Done { summary }) };
+        };
         if self.conversation.red_rounds() > self.limits.red_rounds {
             let reason = format!("verify still fails: {} (exit {})", red.command, red.exit);
             return Err(Rest::Failed { reason });

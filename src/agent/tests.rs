@@ -44,7 +44,7 @@ impl World for Memory {
         Ok(if self.verify.is_empty() { Vec::new() } else { vec![record(self.verify.remove(0))] })
     }
 
-    fn inbox(&mut self) -> Result<Vec<Steer>, Fault> {
+    fn inbox(&mut self, _: Moment) -> Result<Vec<Steer>, Fault> {
         Ok(std::mem::take(&mut self.inbox))
     }
 

@@ -28,11 +28,11 @@ pub trait World {
     /// One could not be run at all.
     fn verify(&mut self) -> impl Future<Output = Result<Vec<VerifyRecord>, Fault>>;
 
-    /// What has been said to the session and not been delivered, oldest first.
+    /// What has been said to the session for this moment and not been delivered, oldest first.
     ///
     /// # Errors
     /// The inbox cannot be read.
-    fn inbox(&mut self) -> Result<Vec<Steer>, Fault>;
+    fn inbox(&mut self, at: Moment) -> Result<Vec<Steer>, Fault>;
 
     /// This message is in the journal and need not be kept.
     ///
@@ -74,7 +74,7 @@ pub enum Steer {
     Stop,
 }
 
-/// When a checkpoint is taken.
+/// When a checkpoint is taken, and messages are delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// A step has ended.

@@ -15,8 +15,11 @@ use crate::session::state::Phase;
 use crate::session::store::Session;
 use crate::supervise;
 
-/// How long a new supervisor may take to have its session.
+/// How long a supervisor may take to have its session, or to let go of it.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a supervisor may take from the session's rest to its own end.
+const TIDYING: Duration = Duration::from_secs(10);
 
 /// Sends a message, and wakes who runs the session.
 ///
@@ -49,7 +52,7 @@ pub fn signal(session: &Session, signal: Signal) -> Result<bool> {
 /// # Errors
 /// The lock cannot be asked, or no process be started.
 pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
-    if session.holder()?.is_some() {
+    if is_run(session)? {
         return Ok(false);
     }
     session.check_writable()?;
@@ -62,6 +65,22 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(true)
+}
+
+/// Whether somebody works on the session, or is about to. One that rests but is still held is
+/// waited for: its supervisor only tidies up, and reads no more messages.
+///
+/// # Errors
+/// The state cannot be read, or the lock not be asked.
+pub fn is_run(session: &Session) -> Result<bool> {
+    let deadline = Instant::now() + TIDYING;
+    loop {
+        let is_run = session.state()?.phase.needs_supervisor();
+        if is_run || session.holder()?.is_none() || Instant::now() > deadline {
+            return Ok(is_run);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Refuses where nobody could go on with a session.

@@ -36,7 +36,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let mut woken = false;
     for session in control::chosen(&context, &args.sessions, args.all)? {
         let id = &session.id;
-        let phase = session.state()?.phase;
+        let state = session.state()?;
+        let phase = state.phase;
         let is_meant = matches!(phase, Phase::Paused | Phase::Interrupted);
         match phase {
             _ if args.all && !is_meant => {}
@@ -44,7 +45,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
                 return Err(CommandError::no(format!("{id} is done"))
                     .hint(format!("git agent say {id} \"…\" gives it more to do")));
             }
-            Phase::NeedsInput => {
+            // Where it is not the model that asks (a key was refused, say), it may be mended by now.
+            Phase::NeedsInput if state.question.is_some_and(|it| it.call_id.is_some()) => {
                 return Err(CommandError::no(format!("{id} waits for an answer"))
                     .hint(format!("git agent say {id} \"…\"")));
             }
@@ -52,7 +54,6 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
                 return Err(CommandError::no(format!("{id} is {phase} and can't go on"))
                     .hint("git agent start \"…\" begins another"));
             }
-            // A supervisor that could not even write that it began has left its session queued.
             _ if control::wake(&context, &session)? => {
                 woken = true;
                 ui.narrate(&format!("Resumed {id}, which was {phase}"));

@@ -59,7 +59,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             kill(&session)?;
             settle(&session, "killed")?;
             ui.narrate(&format!("Killed {id}; its branch and worktree stay"));
-        } else if session.holder()?.is_some() {
+        } else if control::is_run(&session)? {
             control::send(&session, Kind::Stop { reason: String::new() })?;
             ui.narrate(&format!("Stopping {id} after its step; its branch and worktree stay"));
             ui.hint(&format!("git agent stop --kill {id}"));
@@ -76,6 +76,14 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
 
 /// Ends the process that runs the session: asked first, then not asked.
 fn kill(session: &Session) -> Result {
+    // One that is on its way must not arrive after the end.
+    let deadline = Instant::now() + PATIENCE;
+    while session.state()?.phase == Phase::Queued
+        && session.holder()?.is_none()
+        && Instant::now() < deadline
+    {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     if !control::signal(session, Signal::TERM)? || ends_within(session, PATIENCE)? {
         return Ok(());
     }

@@ -57,7 +57,12 @@ pub fn card(repo: &Repo, session: &Session, state: &State) -> Result<SessionCard
         session: self::session(session, state),
         plan: state.plan.clone(),
         commits: commits(repo, session, state)?,
-        activity: state.activity.clone(),
+        // What a process was about that is no more tells nothing.
+        activity: if state.phase.needs_supervisor() {
+            state.activity.clone()
+        } else {
+            String::new()
+        },
         summary: state.summary.clone(),
         notices,
     })

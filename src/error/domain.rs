@@ -278,12 +278,12 @@ impl From<CreateError> for CommandError {
         match error {
             CreateError::Place(error) => error.into(),
             CreateError::Submodule(error) => error.into(),
-            CreateError::Format(error) => error.into(),
             CreateError::Open(error) => error.into(),
             CreateError::Process(error) => error.into(),
             CreateError::Object(error) => error.into(),
             CreateError::Ref(error) => error.into(),
-            CreateError::Io(error) => Self::from(error).while_doing("the session cannot be made"),
+            CreateError::Io(error) | CreateError::Format(FormatError::Io(error)) => unmade(error),
+            CreateError::Format(error) => error.into(),
             CreateError::Identity(_) => no(&error)
                 .hint("git config --global user.name \"…\"; git config --global user.email …"),
             CreateError::Busy(_) => no(&error).hint("Try again in a moment"),
@@ -292,10 +292,21 @@ impl From<CreateError> for CommandError {
                 failed.causes.extend(said.lines().last().map(str::to_owned));
                 failed.hint("git config --show-origin --get agent.setup; nothing was kept")
             }
+            CreateError::Worktree(WorktreeError::Io(error)) => unmade(error),
             CreateError::Worktree(error) => error.into(),
             error => no(&error),
         }
     }
+}
+
+/// The disk said no while a session was made: whatever had been made of it is gone again.
+fn unmade(error: io::Error) -> CommandError {
+    let is_full = error.kind() == io::ErrorKind::StorageFull;
+    let mut said = CommandError::from(error).while_doing("the session cannot be made");
+    if is_full {
+        said.hints = vec!["Free some space, then start it again; nothing was kept".to_owned()];
+    }
+    said
 }
 
 impl From<WorktreeError> for CommandError {

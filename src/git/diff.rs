@@ -3,11 +3,14 @@
 //! Invariant: the counts of `git diff --shortstat -M`, whatever the user's configuration says of
 //! renames and of how diffs look: a binary file counts no line, a renamed file counts once.
 
-use gix::bstr::{BString, ByteSlice};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use gix::bstr::{BStr, BString, ByteSlice};
 use gix::diff::blob::pipeline::{Mode, WorktreeRoots};
 use gix::diff::blob::platform::prepare_diff::Operation;
 use gix::diff::blob::{Diff, InternedInput, Platform, ResourceKind};
-use gix::diff::tree_with_rewrites::ChangeRef;
+use gix::diff::tree_with_rewrites::{Change, ChangeRef};
 use gix::objs::tree::{EntryKind, EntryMode};
 
 use crate::git::ObjectId;
@@ -54,6 +57,15 @@ pub enum Status {
     Renamed(BString),
 }
 
+/// What was counted before, for one who compares the same tree with others, one after the other: a
+/// file that differs as it did the last time is not read again.
+#[derive(Debug, Default)]
+pub struct Counted {
+    /// What the counts are true for: the old tree, and the attributes that differ from its own.
+    under: Option<(ObjectId, Vec<(BString, ObjectId)>)>,
+    lines: HashMap<(Side, Side), (u64, u64)>,
+}
+
 /// The two trees could not be compared.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot compare {old} with {new}")]
@@ -73,10 +85,23 @@ impl Repo {
     /// # Errors
     /// An object cannot be read.
     pub fn diff_stat(&self, old: ObjectId, new: ObjectId) -> Result<DiffStat, DiffError> {
-        self.stat(old, new).map_err(|source| DiffError { old, new, source: source.into() })
+        self.diff_stat_again(old, new, &mut Counted::default())
     }
 
-    fn stat(&self, old: ObjectId, new: ObjectId) -> gix::Result<DiffStat> {
+    /// As [`Repo::diff_stat`], with what was counted the last time.
+    ///
+    /// # Errors
+    /// An object cannot be read.
+    pub fn diff_stat_again(
+        &self,
+        old: ObjectId,
+        new: ObjectId,
+        counted: &mut Counted,
+    ) -> Result<DiffStat, DiffError> {
+        self.stat(old, new, counted).map_err(|source| DiffError { old, new, source: source.into() })
+    }
+
+    fn stat(&self, old: ObjectId, new: ObjectId, counted: &mut Counted) -> gix::Result<DiffStat> {
         let mut folders = Folders::default();
         folders.add_changed(self.gix(), old, new)?;
         let mut cache = self.blob_diffs(new, &folders)?;
@@ -98,11 +123,12 @@ impl Repo {
             },
         )
         .map_err(gix::Error::from_error)?;
+        counted.go_under(old.id, &changes);
         let mut stat = DiffStat::default();
         for change in &changes {
             let change = change.to_ref();
             if !change.entry_mode().is_tree() {
-                stat.add(self.count(change, &mut cache)?);
+                stat.add(self.count(change, &mut cache, counted)?);
             }
         }
         stat.paths.sort_by(|one, other| one.path.cmp(&other.path));
@@ -115,7 +141,12 @@ impl Repo {
         gix::diff::resource_cache(self.gix(), Mode::ToGit, attributes, WorktreeRoots::default())
     }
 
-    fn count(&self, change: ChangeRef<'_>, cache: &mut Platform) -> gix::Result<FileChange> {
+    fn count(
+        &self,
+        change: ChangeRef<'_>,
+        cache: &mut Platform,
+        counted: &mut Counted,
+    ) -> gix::Result<FileChange> {
         let null = self.null_id();
         let (status, from, old, old_mode) = match change {
             ChangeRef::Addition { location, entry_mode, .. } => {
@@ -140,7 +171,13 @@ impl Repo {
         } else {
             let one = Side { id: old, mode: old_mode, path: from.to_owned() };
             let other = Side { id: new, mode, path: path.clone() };
-            self.lines(&one, &other, cache)?
+            match counted.lines.entry((one, other)) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(place) => {
+                    let lines = self.lines(&place.key().0, &place.key().1, cache)?;
+                    *place.insert(lines)
+                }
+            }
         };
         Ok(FileChange { path, status, insertions, deletions })
     }
@@ -168,6 +205,24 @@ impl Repo {
     }
 }
 
+impl Counted {
+    /// Forgets what was counted for another tree, or under other attributes.
+    fn go_under(&mut self, old: ObjectId, changes: &[Change]) {
+        let is_attributes =
+            |path: &BStr| path == ".gitattributes" || path.ends_with(b"/.gitattributes");
+        let attributes = changes.iter().map(Change::to_ref).filter_map(|change| {
+            let paths = [change.location(), change.source_location()];
+            let path = paths.into_iter().find(|path| is_attributes(path))?;
+            Some((path.to_owned(), change.entry_mode_and_id().1.to_owned()))
+        });
+        let under = Some((old, attributes.collect()));
+        if self.under != under {
+            *self = Self { under, lines: HashMap::new() };
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Side {
     id: ObjectId,
     mode: EntryMode,
@@ -336,5 +391,26 @@ mod tests {
                 change("z", Status::Renamed("a".into()), 0, 0),
             ]
         );
+    }
+
+    #[test]
+    fn what_was_counted_before_is_true_until_the_attributes_change() {
+        let fixture = Fixture::with_commit(&[]);
+        let base = fixture.repo().tree_of(fixture.id("HEAD")).unwrap();
+        let mut counted = Counted::default();
+        let mut step = |files: &[(&str, &str)]| {
+            fixture.commit(files);
+            let repo = fixture.repo();
+            let new = repo.tree_of(fixture.id("HEAD")).unwrap();
+            let again = repo.diff_stat_again(base, new, &mut counted).unwrap();
+            assert_eq!(again, repo.diff_stat(base, new).unwrap());
+            (again.files, again.insertions, counted.lines.len())
+        };
+        assert_eq!(step(&[("x", "1\n2\n")]), (1, 2, 1));
+        assert_eq!(step(&[("y", "1\n")]), (2, 3, 2));
+        assert_eq!(step(&[("x", "1\n")]), (2, 2, 3));
+        // What was a text is none any more: its lines count no longer.
+        assert_eq!(step(&[("dir/.gitattributes", "*.x -diff\n"), ("dir/a.x", "1\n")]), (4, 3, 4));
+        assert_eq!(step(&[(".gitattributes", "x -diff\n")]), (5, 3, 5));
     }
 }

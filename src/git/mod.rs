@@ -40,7 +40,7 @@ pub use add_worktree::AddWorktree;
 pub use cause::Cause;
 pub use command::GitError;
 pub use config::{ConfigEntry, Scope};
-pub use diff::{DiffError, DiffStat, FileChange, Status};
+pub use diff::{Counted, DiffError, DiffStat, FileChange, Status};
 pub use environment::{BadOverride, Environment};
 pub use merge::{Merge, MergeError};
 pub use notes::NotesError;

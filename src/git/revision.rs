@@ -38,6 +38,13 @@ impl Repo {
     /// # Errors
     /// [`RevisionError::NotACommit`] if it names none, or more than one.
     pub fn resolve_commit(&self, revision: &str) -> Result<ObjectId, RevisionError> {
+        // A whole id needs no search, and where the object is a commit, no git.
+        if let Ok(id) = ObjectId::from_hex(revision.as_bytes())
+            && id.kind() == self.gix().object_hash()
+            && let Ok(commit) = self.gix().find_commit(id)
+        {
+            return Ok(commit.id);
+        }
         // git itself, since its forms are many (`@{-1}`, `:/text`, `@{yesterday}`) and this is for
         // what a person types: once a command.
         let cmd = self.git().args(["rev-parse", "--verify", "--quiet", "--end-of-options"]);

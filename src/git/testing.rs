@@ -10,6 +10,15 @@ use fs_err as fs;
 use crate::git::{Environment, ObjectId, Repo};
 use crate::process::{Cmd, Finished};
 
+/// Whether the git of this machine can make a reftable repository.
+pub(crate) fn knows_reftable() -> bool {
+    static KNOWS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *KNOWS.get_or_init(|| {
+        let usage = Cmd::new("git").args(["init", "-h"]).run().unwrap();
+        String::from_utf8_lossy(&usage.stdout).contains("ref-format")
+    })
+}
+
 /// A repository in a temporary folder, removed with it.
 pub(crate) struct Fixture {
     folder: tempfile::TempDir,
@@ -24,7 +33,11 @@ impl Fixture {
         let root = fs::canonicalize(folder.path()).unwrap().join("my dépôt");
         fs::create_dir(&root).unwrap();
         let fixture = Self { folder, root };
-        fixture.git(&[&["init", "-q", "-b", "main"], options].concat());
+        // Reftable came with git 2.45. An older one cannot have such repositories, and is held to
+        // the same behaviour in what it can have.
+        let known = |option: &&&str| !option.starts_with("--ref-format") || knows_reftable();
+        let options: Vec<_> = options.iter().filter(known).copied().collect();
+        fixture.git(&[&["init", "-q", "-b", "main"], &options[..]].concat());
         fixture.git(&["config", "user.name", "Ada Person"]);
         fixture.git(&["config", "user.email", "ada@example.org"]);
         fixture

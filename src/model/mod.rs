@@ -33,11 +33,9 @@ use self::endpoint::Place;
 use self::http::Wire;
 use self::price::Known;
 use self::replay::Transcript;
+pub use crate::config::PATIENCE;
 use crate::event::Delta;
 use crate::message::{Answer, Message, ToolSpec, Usage};
-
-/// How long a server that is overloaded or limits the rate is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How long a server may take to answer a knock before it is believed to be there.
 const KNOCK: Duration = Duration::from_secs(2);
@@ -59,7 +57,7 @@ pub struct Setup {
     pub max_output: Option<u64>,
     /// How hard to think, in the vendor's words (`low`, `medium`, `high` …); none leaves it open.
     pub effort: Option<String>,
-    /// How long to go on trying, all in all: [`PATIENCE`].
+    /// How long to go on trying, all in all.
     pub patience: Duration,
     /// How to go on trying.
     pub pace: Pace,

@@ -10,6 +10,7 @@ mod world;
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -24,6 +25,7 @@ use crate::process::Cmd;
 use crate::sandbox::Sandbox;
 use crate::session::checkpoint::Checkpoints;
 use crate::session::format::{self, FormatError};
+use crate::session::inbox::Kind;
 use crate::session::journal::{Journal, Reader};
 use crate::session::state::{Phase, State};
 use crate::session::store::{Broken, Session, SessionError};
@@ -58,15 +60,38 @@ pub enum RunError {
     },
 }
 
-/// Runs a session until it rests.
+/// Runs a session until it rests and nobody has said anything more.
 ///
 /// # Errors
 /// Somebody else runs it, or its state cannot be written.
 pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<(), RunError> {
-    let (_lock, state) = session.lock()?;
-    let Err(Fault(reason)) = work(repo, session, state, signals).await else { return Ok(()) };
-    tracing::error!(reason, "the session rests");
-    pause(session, &reason).map_err(|source| RunError::Unwritable { reason, source })
+    loop {
+        let (lock, state) = session.lock()?;
+        if let Err(Fault(reason)) = work(repo, session, state, signals).await {
+            tracing::error!(reason, "the session rests");
+            return pause(session, &reason)
+                .map_err(|source| RunError::Unwritable { reason, source });
+        }
+        drop(lock);
+        if signals.shutdown.is_raised() || !is_called_back(session) {
+            return Ok(());
+        }
+        signals.stop.lower();
+    }
+}
+
+/// Whether somebody spoke too late to be heard, and too soon to find that nobody listens.
+///
+/// Asked behind the lock: who speaks now sees it free, and starts another supervisor.
+fn is_called_back(session: &Session) -> bool {
+    let (Ok(state), Ok(waiting)) = (session.state(), session.inbox().peek()) else { return false };
+    let is_for = |kind: &Kind| match (kind, state.phase) {
+        (Kind::Say { .. }, Phase::Done | Phase::Failed) => true,
+        (Kind::Say { .. } | Kind::Answer { .. }, Phase::NeedsInput) => true,
+        (Kind::Stop { .. }, phase) => phase.may_become(Phase::Stopped),
+        _ => false,
+    };
+    waiting.letters.iter().any(|letter| is_for(&letter.kind))
 }
 
 async fn work(
@@ -88,7 +113,7 @@ async fn work(
         guard: Some(Cmd::new(std::env::current_exe().map_err(fault)?).arg("guard")),
     });
     let tools = tools.map_err(fault)?;
-    let mut model = open_model(&worktree, session, &tools)?;
+    let mut model = open_model(&worktree, session, &tools, config.patience)?;
     let price = model.pricing();
     let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
     let checkpoints = Checkpoints::open(worktree.clone(), spec.clone(), config.max_file_size);
@@ -128,12 +153,25 @@ async fn work(
         conversation,
         limits,
     };
-    let rest = agent.run().await;
-    tools.end_jobs().await;
-    match rest {
-        Rest::Stopped if signals.shutdown.is_raised() => world.interrupt("the system ended it"),
-        rest => world.settle(&rest),
+    loop {
+        let rest = agent.run().await;
+        tools.end_jobs().await;
+        if rest == Rest::Stopped && signals.shutdown.is_raised() {
+            return agent.world.interrupt("the system ended it");
+        }
+        agent.world.settle(&rest)?;
+        if !matches!(rest, Rest::Done { .. } | Rest::NeedsInput(_)) || !is_spoken_to(session)? {
+            return Ok(());
+        }
+        agent.world.enter(Phase::Running, "")?;
     }
+}
+
+/// Whether somebody has said something while the session came to rest: it would wait for nobody.
+fn is_spoken_to(session: &Session) -> Result<bool, Fault> {
+    let letters = session.inbox().peek().map_err(fault)?.letters;
+    let is_said = |kind: &Kind| matches!(kind, Kind::Say { .. } | Kind::Answer { .. });
+    Ok(letters.iter().any(|letter| is_said(&letter.kind)))
 }
 
 /// The session's worktree, if it is the one that the session was made with.
@@ -157,7 +195,12 @@ fn config(repo: &Repo) -> Result<Config, Fault> {
     Ok(config)
 }
 
-fn open_model(repo: &Repo, session: &Session, tools: &Toolbox) -> Result<Model, Fault> {
+fn open_model(
+    repo: &Repo,
+    session: &Session,
+    tools: &Toolbox,
+    patience: Duration,
+) -> Result<Model, Fault> {
     let choice: Choice = session.spec.model.parse().map_err(fault)?;
     let around = Surroundings {
         env: &|key| std::env::var(key).ok(),
@@ -173,7 +216,7 @@ fn open_model(repo: &Repo, session: &Session, tools: &Toolbox) -> Result<Model, 
         cache_key: session.id.clone(),
         max_output: None,
         effort: None,
-        patience: model::PATIENCE,
+        patience,
         pace: Pace::default(),
     });
     model.map_err(fault)
@@ -207,8 +250,10 @@ fn pause(session: &Session, reason: &str) -> Result<(), FormatError> {
     let path = session.state_path();
     let mut state = format::read::<State>(&path)?;
     let now = Timestamp::now();
-    let by_way_of_running = state.move_to(Phase::Running, "", now);
-    if let Err(error) = by_way_of_running.and_then(|_| state.move_to(Phase::Paused, reason, now)) {
+    if !state.phase.may_become(Phase::Paused) && state.phase.may_become(Phase::Running) {
+        state.phase = Phase::Running;
+    }
+    if let Err(error) = state.move_to(Phase::Paused, reason, now) {
         tracing::error!(%error, "the state stays as it is");
         return Ok(());
     }

@@ -13,7 +13,7 @@ use crate::event::{Delta, Event, Update, VerifyRecord};
 use crate::file::Changed;
 use crate::message::Usage;
 use crate::session::checkpoint::{Checkpoints, Ends, Step};
-use crate::session::inbox::Kind;
+use crate::session::inbox::{Kind, When};
 use crate::session::journal::Journal;
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
@@ -42,8 +42,13 @@ pub(super) struct SessionWorld<'a> {
 
 impl World for SessionWorld<'_> {
     fn record(&mut self, step: u32, updates: Vec<Update>) -> Result<(), Fault> {
+        let can_wait = updates.iter().all(can_wait);
         let events: Vec<_> = updates.into_iter().map(|update| Event::now(step, update)).collect();
-        self.journal.append(&events).map_err(fault("cannot write the journal"))?;
+        let written = match can_wait {
+            true => self.journal.append_unsynced(&events),
+            false => self.journal.append(&events),
+        };
+        written.map_err(fault("cannot write the journal"))?;
         for event in &events {
             self.follow(&event.update);
         }
@@ -62,7 +67,10 @@ impl World for SessionWorld<'_> {
         };
         self.take(words, changed, ends)?;
         self.state.activity.clear();
-        self.write_state()
+        // No sync: the journal and the record, which have one, tell all of it but the phase.
+        self.state
+            .write_unsynced(&self.session.state_path())
+            .map_err(fault("cannot write the state"))
     }
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
@@ -94,7 +102,7 @@ impl World for SessionWorld<'_> {
         Ok(records)
     }
 
-    fn inbox(&mut self) -> Result<Vec<Steer>, Fault> {
+    fn inbox(&mut self, at: Moment) -> Result<Vec<Steer>, Fault> {
         let inbox = self.session.inbox();
         let waiting = inbox.peek().map_err(fault("cannot read the inbox"))?;
         for (path, reason) in waiting.unreadable {
@@ -103,6 +111,7 @@ impl World for SessionWorld<'_> {
         let mut steers = Vec::new();
         for letter in waiting.letters {
             let steer = match letter.kind {
+                Kind::Say { when: When::AfterTurn, .. } if at == Moment::Step => continue,
                 Kind::Say { text, .. } | Kind::Answer { text } => {
                     steers.push(Steer::Say { id: letter.id, text });
                     continue;
@@ -191,21 +200,47 @@ impl SessionWorld<'_> {
         self.rest(Phase::Interrupted, reason, &Rest::Stopped)
     }
 
+    /// The state's file comes last: who sees the session at rest finds all else as it says.
     fn rest(&mut self, phase: Phase, reason: &str, rest: &Rest) -> Result<(), Fault> {
+        // Notes and index make a person's look pleasant; the session is safe without.
+        let notes = self.notes.write(&self.session.spec, &self.state, &self.checkpoints);
+        self.complain(notes.map_err(fault("the notes on its commits are not written")));
+        let index = self.checkpoints.rest();
+        self.complain(index.map_err(fault("the worktree's index is not up to date")));
+        self.drop_wishes(phase)?;
         self.move_to(phase, reason)?;
         if let Rest::NeedsInput(question) = rest {
             self.state.question = Some(question.clone());
         }
-        self.write_state()?;
-        // What follows makes a person's look at the session pleasant; the session is safe without.
-        let notes = self.notes.write(&self.session.spec, &self.state, &self.checkpoints);
-        let index = self.checkpoints.rest();
         self.checkpoints
             .record(&mut self.state, &self.session.journal_path())
             .map_err(fault("cannot record the session"))?;
-        self.write_state()?;
-        notes.map_err(fault("cannot write the notes"))?;
-        index.map_err(fault("cannot bring the worktree's index up to date"))
+        self.write_state()
+    }
+
+    /// Tells of what did not work and need not keep the session from resting.
+    fn complain(&mut self, result: Result<(), Fault>) {
+        if let Err(Fault(reason)) = result {
+            tracing::warn!(reason, "the session rests all the same");
+            self.state.notices.push(reason);
+        }
+    }
+
+    /// A pause that comes too late has come true; so has a stop, where there is nothing to stop.
+    fn drop_wishes(&self, phase: Phase) -> Result<(), Fault> {
+        let inbox = self.session.inbox();
+        let waiting = inbox.peek().map_err(fault("cannot read the inbox"))?;
+        for letter in waiting.letters {
+            let has_come_true = match letter.kind {
+                Kind::Pause => true,
+                Kind::Stop { .. } => !phase.may_become(Phase::Stopped),
+                Kind::Say { .. } | Kind::Answer { .. } => false,
+            };
+            if has_come_true {
+                inbox.done(&letter.id).map_err(fault("cannot clear the inbox"))?;
+            }
+        }
+        Ok(())
     }
 
     fn take(&mut self, words: &StepWords, changed: &Changed, ends: Ends) -> Result<(), Fault> {
@@ -215,6 +250,7 @@ impl SessionWorld<'_> {
             words: Words { text: &words.said, titles: &words.calls },
             changed,
         };
+        self.journal.sync().map_err(fault("cannot write the journal"))?;
         let made = self
             .checkpoints
             .take(&step, &mut self.state, &self.session.journal_path())
@@ -261,6 +297,13 @@ impl SessionWorld<'_> {
             tracing::warn!(%error, "the state is not shown");
         }
     }
+}
+
+/// Whether the sync of what is journalled next does for this too. Nothing is done with an answer
+/// before its calls are journalled as begun; what a checkpoint's event says is in the refs, which
+/// are on the disk.
+fn can_wait(update: &Update) -> bool {
+    matches!(update, Update::AgentMessage(_) | Update::Checkpoint(_))
 }
 
 /// What was attempted, and why it did not work, in one line.

@@ -11,7 +11,7 @@
 //! Invariant: what a record says of the branch was true when the ref moved; a branch that somebody
 //! else has moved is never moved back, and the step's work is kept by the record all the same.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::record::{Record, RecordError, Recorder};
 use super::spec::Spec;
@@ -21,8 +21,8 @@ use crate::config::CommitStrategy;
 use crate::event;
 use crate::file::Changed;
 use crate::git::{
-    self, DiffError, Draft, Expected, GitError, Head, Identity, LeftOut, ObjectError, ObjectId,
-    RefError, RefUpdate, Repo, RevisionError, Snapshot, SnapshotError,
+    self, Counted, DiffError, Draft, Expected, GitError, Head, Identity, LeftOut, ObjectError,
+    ObjectId, RefError, RefUpdate, Repo, RevisionError, Snapshot, SnapshotError,
 };
 
 /// Makes the checkpoints of one session, in its supervisor.
@@ -33,6 +33,8 @@ pub struct Checkpoints {
     snapshot: Snapshot,
     recorder: Recorder,
     base_tree: ObjectId,
+    /// The lines of the session's changes so far, so that a step costs what it changes.
+    counted: Counted,
     /// The branch's commit, as we left it.
     head: ObjectId,
     /// What holds the tree that was taken last: `head`, or a snapshot commit on top of it.
@@ -93,6 +95,12 @@ pub enum CheckpointError {
         /// The branch.
         branch: String,
     },
+    /// The worktree is gone, or is no worktree any more: its missing files are nobody's deletions.
+    #[error("the worktree is gone: {}", path.display())]
+    WorktreeGone {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// The worktree is on another branch, so its files are not the session's.
     #[error("the worktree is on {found} instead of {branch}")]
     Elsewhere {
@@ -150,7 +158,8 @@ impl Checkpoints {
         let snapshot = Snapshot::open(&repo, tree, max_file_size)?;
         let base_tree = repo.tree_of(repo.resolve_commit(&spec.base.commit)?)?;
         let recorded = record.map(|record| record.state);
-        Ok(Self { repo, spec, who, snapshot, recorder, base_tree, head, code, recorded })
+        let counted = Counted::default();
+        Ok(Self { repo, spec, who, snapshot, recorder, base_tree, counted, head, code, recorded })
     }
 
     /// Finishes what a crash cut between the move of the refs and the state's file: brings what
@@ -199,7 +208,7 @@ impl Checkpoints {
         state: &mut State,
         journal: &Path,
     ) -> Result<Made, CheckpointError> {
-        self.check_head()?;
+        self.check_worktree()?;
         let before = self.snapshot.tree();
         let taken = self.snapshot.take(step.changed)?;
         let mut next = state.clone();
@@ -221,7 +230,7 @@ impl Checkpoints {
             false => None,
         };
         if event.is_some() {
-            let stat = self.repo.diff_stat(self.base_tree, taken.tree)?;
+            let stat = self.repo.diff_stat_again(self.base_tree, taken.tree, &mut self.counted)?;
             let git::DiffStat { files, insertions, deletions, .. } = stat;
             next.changes = Changes { files, insertions, deletions };
         }
@@ -291,8 +300,13 @@ impl Checkpoints {
         }
     }
 
-    /// A worktree that a person has switched away holds other files than the session's.
-    fn check_head(&self) -> Result<(), CheckpointError> {
+    /// A worktree that was deleted, or that a person has switched away, holds other files than the
+    /// session's.
+    fn check_worktree(&self) -> Result<(), CheckpointError> {
+        let path = &self.spec.worktree;
+        if std::fs::symlink_metadata(path.join(".git")).is_err() {
+            return Err(CheckpointError::WorktreeGone { path: path.clone() });
+        }
         let found = match self.repo.head()? {
             Head::Branch { name, .. } if name == self.spec.branch => return Ok(()),
             // The branch is gone: what moves it will say so, after the work is kept.

@@ -6,6 +6,7 @@
 //! Invariant: until the last act, a rename, nobody sees the session; whatever fails or dies before
 //! is undone, here or by the next creation.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
@@ -128,7 +129,14 @@ pub fn create(
     recover(repo, store)?;
     let place = worktree::place(repo, request.layout, &request.wish)?;
     let draft = store.begin(spec(&place))?;
-    let mut undo = Undo { repo, spec: draft.spec().clone(), base: request.base, armed: true };
+    let folders: Vec<_> = place.path.ancestors().skip(1).map(Path::to_owned).collect();
+    let mut undo = Undo {
+        repo,
+        spec: draft.spec().clone(),
+        base: request.base,
+        folders: folders.into_iter().take_while(|folder| !folder.exists()).collect(),
+        armed: true,
+    };
     repo.add_worktree(&AddWorktree {
         path: &place.path,
         branch: &place.branch,
@@ -180,6 +188,8 @@ struct Undo<'a> {
     repo: &'a Repo,
     spec: Spec,
     base: ObjectId,
+    /// Folders above the worktree that were not there before, the deepest first.
+    folders: Vec<PathBuf>,
     armed: bool,
 }
 
@@ -187,6 +197,10 @@ impl Drop for Undo<'_> {
     fn drop(&mut self) {
         if self.armed {
             undo(self.repo, &self.spec, self.base);
+            for folder in &self.folders {
+                // One that another session uses by now is not empty, and stays.
+                drop(fs::remove_dir(folder));
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::FORMAT;
 use super::id;
+use crate::file;
 
 /// The messages that wait for a session.
 #[derive(Clone, Debug)]
@@ -110,9 +111,12 @@ impl Inbox {
         let time = Timestamp::now();
         let id = format!("{:020}-{}", time.as_nanosecond(), id::tail()?);
         let letter = Letter { format: FORMAT, id: id.clone(), time, kind };
-        let mut file = tempfile::Builder::new().prefix(".").tempfile_in(&self.folder)?;
-        serde_json::to_writer(&mut file, &letter).map_err(io::Error::from)?;
-        file.write_all(b"\n")?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".")
+            .tempfile_in(&self.folder)
+            .map_err(|error| file::unnamed(&error))?;
+        serde_json::to_writer(file.as_file_mut(), &letter).map_err(io::Error::from)?;
+        file.as_file_mut().write_all(b"\n")?;
         file.as_file().sync_data()?;
         file.persist_noclobber(self.path(&id)).map_err(|error| error.error)?;
         Ok(id)

@@ -1,6 +1,7 @@
 //! What happened in a session: a file of events, one a line, only ever appended to.
 //!
-//! Invariant: what [`Journal::append`] has returned for is on disk; whatever a crash leaves at the
+//! Invariant: what [`Journal::append`] has returned for is on disk, with all that came before;
+//! whatever a crash leaves at the
 //! end, every whole line before it is kept, and nothing is thrown away unseen.
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -19,6 +20,8 @@ const LINE_LIMIT: u64 = 64 << 20;
 pub struct Journal {
     file: fs::File,
     len: u64,
+    /// Some of it may not be on disk yet.
+    unsynced: bool,
 }
 
 /// The end of a line that a crash cut, set aside when the journal was opened.
@@ -43,7 +46,7 @@ impl Journal {
         let mut file = fs::OpenOptions::new().read(true).append(true).create(true).open(path)?;
         let len = file.metadata()?.len();
         let whole = end_of_last_line(&mut file, len)?;
-        let mut journal = Self { file, len };
+        let mut journal = Self { file, len, unsynced: false };
         if whole == len {
             return Ok((journal, None));
         }
@@ -72,13 +75,31 @@ impl Journal {
     /// Whatever the file system says, a full disk above all; the journal then ends as before.
     pub fn append(&mut self, events: &[Event]) -> io::Result<()> {
         let started = Instant::now();
-        let mut lines = Vec::new();
-        for event in events {
-            serde_json::to_writer(&mut lines, event)?;
-            lines.push(b'\n');
-        }
+        let lines = lines(events)?;
         self.write(&lines)?;
         tracing::debug!(events = events.len(), bytes = lines.len(), elapsed = ?started.elapsed(), "journal");
+        Ok(())
+    }
+
+    /// Appends these events without waiting for the disk: for what nothing follows from before
+    /// the next [`Journal::append`] or [`Journal::sync`].
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn append_unsynced(&mut self, events: &[Event]) -> io::Result<()> {
+        let lines = lines(events)?;
+        self.write_unsynced(&lines)
+    }
+
+    /// Waits until the disk has all of it.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn sync(&mut self) -> io::Result<()> {
+        if self.unsynced {
+            self.file.sync_data()?;
+            self.unsynced = false;
+        }
         Ok(())
     }
 
@@ -93,14 +114,34 @@ impl Journal {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(bytes).and_then(|()| self.file.sync_data()) {
+        let before = self.len;
+        self.write_unsynced(bytes)?;
+        self.sync().or_else(|error| {
+            self.file.set_len(before)?;
+            self.len = before;
+            Err(error)
+        })
+    }
+
+    fn write_unsynced(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.file.write_all(bytes) {
             // Half a line must not be what the next one is appended to.
             self.file.set_len(self.len)?;
             return Err(error);
         }
         self.len += bytes.len() as u64;
+        self.unsynced = true;
         Ok(())
     }
+}
+
+fn lines(events: &[Event]) -> io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for event in events {
+        serde_json::to_writer(&mut lines, event)?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
 }
 
 /// One line of a journal as it was read.
@@ -286,6 +327,18 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_no_sync_is_read_at_once_and_comes_before_what_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(Journal::FILE);
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.append_unsynced(&[notice(1, "one")]).unwrap();
+        assert_eq!((all(&path), journal.unsynced), (vec!["one".to_owned()], true));
+        journal.append(&[notice(1, "two")]).unwrap();
+        assert_eq!((all(&path).concat(), journal.unsynced), ("onetwo".to_owned(), false));
+        assert_eq!(journal.len(), fs::metadata(&path).unwrap().len());
+    }
+
+    #[test]
     fn e02_a_damaged_line_in_the_middle_costs_only_itself() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("j");
@@ -334,7 +387,7 @@ mod tests {
     fn k06_on_a_full_disk_the_journal_ends_as_before() {
         // /dev/full takes no byte and cannot be cut: the error still comes through.
         let file = fs::OpenOptions::new().append(true).open("/dev/full").unwrap();
-        let mut journal = Journal { file, len: 0 };
+        let mut journal = Journal { file, len: 0, unsynced: false };
         assert!(journal.append(&[notice(1, "x")]).is_err());
         assert_eq!(journal.len(), 0);
     }

@@ -333,12 +333,11 @@ impl Session {
     /// # Errors
     /// The state cannot be read.
     pub fn state(&self) -> Result<State, FormatError> {
-        let path = self.state_path();
-        let mut state: State = format::read(&path)?;
+        let mut state = self.read_state()?;
         while state.phase.needs_supervisor() && self.holder()?.is_none() {
             // Read again behind the look at the lock: a supervisor writes its last state first
             // and lets go of the lock then.
-            let again: State = format::read(&path)?;
+            let again = self.read_state()?;
             if again == state {
                 if !self.is_starting(&state) {
                     state.phase = Phase::Interrupted;
@@ -360,7 +359,7 @@ impl Session {
         self.check_spec()?;
         let lock = Lock::acquire(&self.lock_path())
             .map_err(|source| SessionError::Lock { id: self.id.clone(), source })?;
-        let mut state: State = format::read(&self.state_path())?;
+        let mut state = self.read_state()?;
         format::writable(&self.state_path(), state.format)?;
         if matches!(state.phase, Phase::Running | Phase::Verifying) {
             state.phase = Phase::Interrupted;
@@ -436,6 +435,18 @@ impl Session {
     /// Its ref: `refs/agent/<id>`.
     pub fn ref_name(&self) -> String {
         format!("refs/agent/{}", self.id)
+    }
+
+    /// What the file says. A power cut may leave a file that was not synced empty, on some file
+    /// systems; the session then reads as one that died, and whoever runs it next finds the rest in
+    /// the journal and the last record.
+    fn read_state(&self) -> Result<State, FormatError> {
+        let path = self.state_path();
+        let text = fs::read_to_string(&path)?;
+        if text.bytes().all(|byte| byte == 0) {
+            return Ok(State { phase: Phase::Running, ..State::new(self.spec.created) });
+        }
+        format::parse(&text, &path)
     }
 
     /// Whether it is so new that its supervisor may still be on its way.
@@ -555,6 +566,17 @@ mod tests {
         let old = State::new(Timestamp::from_second(1).unwrap());
         old.write(&session.state_path()).unwrap();
         assert_eq!(session.state().unwrap().phase, Phase::Interrupted);
+    }
+
+    #[test]
+    fn a_state_that_a_power_cut_emptied_reads_as_of_a_session_that_died() {
+        let (_folder, store) = store(&["one-7f3k"]);
+        let session = store.session("one-7f3k").unwrap();
+        for torn in [&b""[..], &[0; 512]] {
+            fs::write(session.state_path(), torn).unwrap();
+            assert_eq!(session.state().unwrap().phase, Phase::Interrupted);
+            assert_eq!(session.lock().unwrap().1.phase, Phase::Interrupted);
+        }
     }
 
     #[test]

@@ -70,9 +70,10 @@ pub(super) fn call(
         Err(error) => return Err(in_words(name, &error)),
     };
     let lines = count_lines(&content);
-    let mut told = format!("created {name}, {lines} lines");
+    let lines = if lines == "1" { "1 line".to_owned() } else { format!("{lines} lines") };
+    let mut told = format!("created {name}, {lines}");
     if let Some(old) = &old {
-        told = format!("replaced {name}, {lines} lines (was {})", count_lines(old));
+        told = format!("replaced {name}, {lines} (was {})", count_lines(old));
         if ends_all_with_crlf(old) && !content.contains(&b'\r') {
             content = with_crlf(&content);
             told.push_str(", CRLF kept");
@@ -165,7 +166,7 @@ mod tests {
         assert_eq!(called.changed, Changed::Paths(vec!["a/b/c.rs".into()]));
         assert_eq!(fixture.content("a/b/c.rs"), "x\ny\n");
         let again = fixture.good("write", json!({"path": "a/b/c.rs", "content": "z"})).await;
-        assert_eq!(again, "replaced a/b/c.rs, 1 lines (was 2)\n");
+        assert_eq!(again, "replaced a/b/c.rs, 1 line (was 2)\n");
         assert_eq!(fs::read_dir(fixture.path("a/b")).unwrap().count(), 1);
         let refused = fixture.bad("write", json!({"path": "a/b", "content": "z"})).await;
         assert_eq!(refused, "a/b is a folder.\n");

@@ -1,3 +1,9 @@
 //! What can go wrong around a session, and that it ends well all the same.
 //!
-//! Invariant: whatever was done to it, no work is lost and nothing is done twice.
+//! Invariant: whatever was done to it, no work is lost and nothing is done twice in silence.
+
+mod branch;
+mod kill;
+mod model;
+mod nonsense;
+mod steer;

@@ -85,6 +85,10 @@ fn complaints(layers: &Layers, sources: &[Source]) -> Vec<String> {
 
 fn disk_in_agent(source: &Source) -> Vec<String> {
     let mut complaints = Vec::new();
+    // Its tests give the tools real files to work on.
+    if source.path.ends_with("/tests.rs") {
+        return complaints;
+    }
     for (number, line) in source.lines() {
         let code = code_of(line);
         let names = NOT_IN_AGENT.into_iter().filter(|name| code.contains(name));

@@ -69,6 +69,12 @@ pub struct Repo {
     status: Option<String>,
 }
 
+/// Whether git can make a reftable repository, as from version 2.45.
+fn git_knows_reftable() -> bool {
+    let usage = Home::new().cmd("git").args(&["init", "-h"]).run();
+    usage.stdout.contains("ref-format") || usage.stderr.contains("ref-format")
+}
+
 impl Repo {
     /// An ordinary repository.
     pub fn new() -> Self {
@@ -88,7 +94,8 @@ impl Repo {
         let mut repo = Self { home, dir: main.clone(), main, status: None };
         repo.git(match shape {
             Shape::Sha256 => &["init", "-q", "--object-format=sha256"],
-            Shape::Reftable => &["init", "-q", "--ref-format=reftable"],
+            // An older git cannot have such a repository: there it is one with files.
+            Shape::Reftable if git_knows_reftable() => &["init", "-q", "--ref-format=reftable"],
             _ => &["init", "-q"],
         });
         repo.write("README.md", "# Shop\n");
@@ -339,7 +346,9 @@ mod tests {
                 Shape::Linked => assert_eq!(told(&["branch", "--show-current"]), "side"),
                 Shape::Subfolder => assert_eq!(told(&["rev-parse", "--show-prefix"]), "src/"),
                 Shape::Sha256 => assert_eq!(told(&["rev-parse", "HEAD"]).len(), 64),
-                Shape::Reftable => assert!(repo.common_dir().join("reftable").is_dir()),
+                Shape::Reftable => {
+                    assert_eq!(repo.common_dir().join("reftable").is_dir(), git_knows_reftable())
+                }
                 Shape::Shallow => {
                     assert_eq!(told(&["rev-parse", "--is-shallow-repository"]), "true");
                 }

@@ -1,0 +1,75 @@
+//! Views on a terminal: colour, width, and Ctrl-C. By `script` and `timeout`, as Linux has them.
+#![cfg(target_os = "linux")]
+
+use super::{PATIENCE, curious, go, patient, quick, ran};
+use crate::support::repo::Repo;
+
+/// What a command shows on a terminal with these variables.
+fn shown(repo: &Repo, env: &[(&str, &str)], verb: &str) -> String {
+    let typed = format!("git-agent {verb}");
+    let cmd = repo.home().cmd("script").dir(repo.dir()).args(&["-qec", &typed, "/dev/null"]);
+    let cmd = cmd.env("TERM", "xterm-256color").env("LC_ALL", "C.UTF-8");
+    let cmd = env.iter().fold(cmd, |cmd, (key, value)| cmd.env(key, value));
+    cmd.run().success().replace("\r\n", "\n")
+}
+
+#[test]
+fn p11_every_view_fits_its_terminal() {
+    let repo = Repo::new();
+    let task =
+        "Add 限流 to the login endpoint 👩‍💻, and say in the documentation how it is configured";
+    ran(&repo, task, &curious(&repo), &["--worktree", "limit"]);
+    ran(&repo, "say hi", &quick(&repo), &["--verify", "true"]);
+    let everything = &["list", "status say-hi", "status limit", "log say-hi", "log limit"][..];
+    for (columns, verbs) in [("80", everything), ("40", &["list"])] {
+        for verb in verbs {
+            let text = shown(&repo, &[("COLUMNS", columns), ("NO_COLOR", "1")], verb);
+            // A path is never cut: it is there to be copied.
+            let lines = text
+                .lines()
+                .filter(|line| !line.contains("worktree") && !line.starts_with("hint:"));
+            for line in lines {
+                let width = unicode_width::UnicodeWidthStr::width(line);
+                assert!(width <= columns.parse().unwrap(), "{verb} at {columns}: {width} {line:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn p09_colour_is_for_terminals_that_want_it() {
+    let repo = Repo::new();
+    ran(&repo, "say hi", &quick(&repo), &[]);
+    let escape = '\u{1b}';
+    for verb in ["list", "status say-hi", "log say-hi", "status nope || true"] {
+        assert!(shown(&repo, &[], verb).contains(escape), "{verb}");
+        assert!(!shown(&repo, &[("NO_COLOR", "1")], verb).contains(escape), "{verb}");
+        assert!(!shown(&repo, &[("TERM", "dumb")], verb).contains(escape), "{verb}");
+    }
+    let piped = repo.agent(&["list", "--color", "always"]).success();
+    assert!(piped.contains(escape));
+    let plain = repo.agent(&["list"]).success();
+    assert!(!plain.contains(escape) && plain.is_ascii(), "{plain}");
+}
+
+#[test]
+fn p07_ctrl_c_leaves_the_view_and_not_the_session() {
+    let repo = Repo::new();
+    repo.agent(&["start", "wait here", "--model", &patient(&repo)]).success();
+    repo.wait_state("wait-here", "running", PATIENCE);
+    for verb in [&["attach", "wait-here"][..], &["log", "-f", "wait-here"]] {
+        let program = repo.home().program().to_str().unwrap();
+        let interrupt = ["--preserve-status", "-s", "INT", "0.5", program];
+        let out = repo.home().cmd("timeout").dir(repo.dir()).args(&interrupt).args(verb).run();
+        let out = repo.normal(&out);
+        assert_eq!(out.code, 130, "{out:#?}");
+        assert_eq!(
+            out.stderr,
+            "Left the view; wait-here-[id] goes on\n\
+             hint: git agent attach wait-here-[id]    git agent pause wait-here-[id]\n"
+        );
+        repo.wait_state("wait-here", "running", PATIENCE);
+    }
+    go(&repo);
+    repo.wait_state("wait-here", "done", PATIENCE);
+}
