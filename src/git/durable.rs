@@ -41,11 +41,17 @@ impl Unsynced {
     /// Puts all that was noted so far on the disk.
     pub(super) fn sync(&self, objects: &Path) -> std::io::Result<()> {
         let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let at_once = all.len() > MANY && cfg!(target_os = "linux");
         let path = |written: &Written| match written {
-            Written::Object(id) => loose(objects, *id),
-            Written::File(path) => path.clone(),
+            Written::Object(_) if at_once => None,
+            Written::Object(id) => Some(loose(objects, *id)),
+            Written::File(path) => Some(path.clone()),
         };
-        let synced = sync(&all.iter().map(path).collect::<Vec<_>>());
+        let one_by_one: Vec<_> = all.iter().filter_map(path).collect();
+        let synced = match at_once {
+            true => sync_all_below(objects).and_then(|()| sync(&one_by_one)),
+            false => sync(&one_by_one),
+        };
         if synced.is_err() {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(all);
         }
@@ -77,6 +83,20 @@ pub(super) fn sync(paths: &[PathBuf]) -> std::io::Result<()> {
 /// As many as a step writes objects, and more: files that are synced one after the other by one
 /// thread wait for a second commit of the file system's journal.
 const THREADS: usize = 32;
+
+/// From here on the whole file system is put on the disk at once: ten thousand new files on ext4
+/// take 0.2 to 0.4 s that way, 2 to 6 s one by one.
+const MANY: usize = 256;
+
+#[cfg(target_os = "linux")]
+fn sync_all_below(folder: &Path) -> std::io::Result<()> {
+    Ok(rustix::fs::syncfs(fs::File::open(folder)?.file())?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_all_below(_: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
 
 fn sync_one(path: &Path) -> std::io::Result<()> {
     match fs::File::open(path) {

@@ -112,8 +112,12 @@ impl World for SessionWorld<'_> {
         for letter in waiting.letters {
             let steer = match letter.kind {
                 Kind::Say { when: When::AfterTurn, .. } if at == Moment::Step => continue,
-                Kind::Say { text, .. } | Kind::Answer { text } => {
+                Kind::Say { text, .. } => {
                     steers.push(Steer::Say { id: letter.id, text });
+                    continue;
+                }
+                Kind::Answer { text } => {
+                    steers.push(Steer::Answer { id: letter.id, text });
                     continue;
                 }
                 Kind::Pause => Steer::Pause,

@@ -305,9 +305,9 @@ impl Checkpoints {
     /// A worktree that was deleted, or that a person has switched away, holds other files than the
     /// session's.
     fn check_worktree(&self) -> Result<(), CheckpointError> {
-        let path = &self.spec.worktree;
+        let path = self.repo.work_dir().unwrap_or(&self.spec.worktree);
         if std::fs::symlink_metadata(path.join(".git")).is_err() {
-            return Err(CheckpointError::WorktreeGone { path: path.clone() });
+            return Err(CheckpointError::WorktreeGone { path: path.to_owned() });
         }
         let found = match self.repo.head()? {
             Head::Branch { name, .. } if name == self.spec.branch => return Ok(()),
