@@ -87,7 +87,7 @@ fn is_called_back(session: &Session) -> bool {
     let (Ok(state), Ok(waiting)) = (session.state(), session.inbox().peek()) else { return false };
     let is_for = |kind: &Kind| match (kind, state.phase) {
         (Kind::Say { .. }, Phase::Done | Phase::Failed) => true,
-        (Kind::Say { .. } | Kind::Answer { .. }, Phase::NeedsInput) => true,
+        (Kind::Answer { .. }, Phase::NeedsInput | Phase::Done | Phase::Failed) => true,
         (Kind::Stop { .. }, phase) => phase.may_become(Phase::Stopped),
         _ => false,
     };
