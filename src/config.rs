@@ -452,7 +452,7 @@ mod tests {
             let name = key.name.replace("<provider>", "anthropic");
             let value = match key.value {
                 "<bool>" => "true",
-                "<size>" | "<number>" => "1",
+                "<size>" | "<number>" | "<seconds>" => "1",
                 "<template>" => "{name}",
                 choice if choice.contains('|') => choice.split('|').next().unwrap(),
                 _ => "x",

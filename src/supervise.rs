@@ -45,7 +45,8 @@ pub fn spawn(repo: &Repo, session: &Session) -> Result<u32, SpawnError> {
     let log = fs::OpenOptions::new().create(true).append(true).open(session.log_path());
     let (log, _) = log.map_err(SpawnError::Log)?.into_parts();
     let supervise = Cmd::new(program).arg("supervise").arg(repo.common_dir()).arg(&session.id);
-    Ok(supervise.dir(repo.common_dir()).spawn_detached(log)?)
+    let supervise = repo.with_settings(supervise.dir(repo.common_dir()));
+    Ok(supervise.spawn_detached(log)?)
 }
 
 /// Runs a session in this process until it rests.

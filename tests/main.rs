@@ -9,6 +9,8 @@ mod fault;
 #[cfg(test)]
 mod flow;
 #[cfg(test)]
+mod format;
+#[cfg(test)]
 mod guard;
 #[cfg(test)]
 mod support;

@@ -172,6 +172,11 @@ impl Conversation {
         &self.plan
     }
 
+    /// Whether the model waits for a person's answer.
+    pub fn is_asking(&self) -> bool {
+        !self.questions.is_empty()
+    }
+
     /// Whether this message of the inbox has been delivered.
     pub fn has_heard(&self, inbox_id: &str) -> bool {
         self.heard.contains(inbox_id)

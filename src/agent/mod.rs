@@ -98,10 +98,14 @@ impl<W: World> Agent<'_, W> {
         for message in self.world.inbox(at)? {
             match message {
                 // Journalled by a run that died before it could take the message away.
-                Steer::Say { id, .. } if self.conversation.has_heard(&id) => {
+                Steer::Say { id, .. } | Steer::Answer { id, .. }
+                    if self.conversation.has_heard(&id) =>
+                {
                     self.world.delivered(&id)?;
                 }
-                Steer::Say { id, text } => {
+                // Said before the question was seen: no answer to it, so it waits for the answer.
+                Steer::Say { .. } if self.conversation.is_asking() => {}
+                Steer::Say { id, text } | Steer::Answer { id, text } => {
                     self.hear(Origin::Person, text, Some(id.clone()))?;
                     self.world.delivered(&id)?;
                     heard = true;
@@ -191,7 +195,9 @@ impl<W: World> Agent<'_, W> {
             // What was said meanwhile, or for when this is done, is one more reason to go on.
             return if self.steer(Moment::Turn)? { Ok(()) } else { Err(Rest::Done { summary }) };
         };
-        if self.conversation.red_rounds() > self.limits.red_rounds {
+        // A person who speaks gives it another go.
+        let is_over = self.conversation.red_rounds() > self.limits.red_rounds;
+        if is_over && !self.steer(Moment::Turn)? {
             let reason = format!("verify still fails: {} (exit {})", red.command, red.exit);
             return Err(Rest::Failed { reason });
         }

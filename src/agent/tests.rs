@@ -200,7 +200,10 @@ fn a_question_waits_for_its_answer_which_is_the_result_of_the_call() {
     let Rest::NeedsInput(question) = scene.run(&mut world) else { panic!("it does not ask") };
     assert_eq!(question.text, "which one?");
     assert_eq!(scene.run(&mut world), Rest::NeedsInput(question), "it goes on waiting");
-    world.inbox = vec![Steer::Say { id: "m1".to_owned(), text: "the first".to_owned() }];
+    world.inbox = vec![
+        Steer::Say { id: "m0".to_owned(), text: "too early".to_owned() },
+        Steer::Answer { id: "m1".to_owned(), text: "the first".to_owned() },
+    ];
     assert_eq!(scene.run(&mut world), Rest::Done { summary: "done".to_owned() });
     assert_eq!(world.taken, ["m1"]);
     let messages = told(&world.journal);

@@ -68,6 +68,13 @@ pub enum Steer {
         /// What is said.
         text: String,
     },
+    /// Hear this as the answer to what the model asks.
+    Answer {
+        /// The message's id in the inbox.
+        id: String,
+        /// What is said.
+        text: String,
+    },
     /// Keep the place and rest.
     Pause,
     /// End here.

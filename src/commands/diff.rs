@@ -2,10 +2,13 @@
 //!
 //! Invariant: pager, colours and diff settings are the user's; nothing is written.
 
+use std::path::Path;
+
 use super::context::{Context, SessionArg};
 use super::control;
-use crate::error::Result;
+use crate::error::{CommandError, Result};
 use crate::git::Repo;
+use crate::session::worktree;
 use crate::ui::Ui;
 
 /// Show what a session has changed since its base
@@ -41,7 +44,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let flags = flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag);
     let (repo, range) = if args.uncommitted {
         control::check_worktree(&session)?;
-        (Repo::discover(&spec.worktree)?, vec![spec.base.commit.clone()])
+        (worktree(&context.repo, &spec.worktree)?, vec![spec.base.commit.clone()])
     } else {
         let head = session.state()?.head.unwrap_or_else(|| spec.base.commit.clone());
         (context.repo, vec![spec.base.commit.clone(), head])
@@ -49,4 +52,13 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let cmd = repo.user_git().arg("diff").args(flags).args(range).args(&args.rest);
     // Replaced by git, so that a Ctrl-C in the pager is the pager's alone.
     Err(cmd.exec().into())
+}
+
+/// The view of a session's worktree, wherever the environment points.
+fn worktree(repo: &Repo, path: &Path) -> Result<Repo> {
+    let view = worktree::open(path)?;
+    if view.common_dir() == repo.common_dir() {
+        return Ok(view);
+    }
+    Err(CommandError::no(format!("{} is no worktree of this repository", path.display())))
 }

@@ -21,7 +21,7 @@ use crate::session::spec::{Base, Limits, Spec};
 use crate::session::store::Session;
 use crate::session::worktree::{self, Layout, Place, Wish};
 use crate::supervise;
-use crate::ui::Ui;
+use crate::ui::{Ui, card};
 
 /// Start a session on a task, in the background
 ///
@@ -246,7 +246,7 @@ fn tell(context: &Context<'_>, plan: &Plan, created: &Created) -> Result {
     let worktree = relative(&spec.worktree);
     let branch = spec.branch_name();
     context.ui.answer(&format!("Started {id}  (branch {branch}, worktree {worktree})"))?;
-    let base = &spec.base.commit[..plan.base.to_string().len().min(10)];
+    let base = card::short(&spec.base.commit);
     let (model, sandbox) = (plan.choice.label(), &spec.sandbox);
     context.ui.narrate(&format!(
         "  base {} ({base}) · model {model} · sandbox {sandbox} · at most {} steps",

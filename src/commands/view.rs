@@ -57,6 +57,7 @@ pub fn card(repo: &Repo, session: &Session, state: &State) -> Result<SessionCard
         session: self::session(session, state),
         plan: state.plan.clone(),
         commits: commits(repo, session, state)?,
+        options: state.question.as_ref().map_or_else(Vec::new, |asked| asked.options.clone()),
         // What a process was about that is no more tells nothing.
         activity: if state.phase.needs_supervisor() {
             state.activity.clone()

@@ -79,8 +79,13 @@ impl From<OpenError> for CommandError {
             OpenError::NotARepository(_) => {
                 usage(&error).hint("cd to a repository, or name it with -C DIR; git init makes one")
             }
+            OpenError::NotSafe { ref said } => {
+                let path = said.split('\'').nth(1).unwrap_or("PATH");
+                let hint = format!("git config --global --add safe.directory '{path}'");
+                usage(&error).hint(hint)
+            }
             // git's own words hold git's own advice.
-            OpenError::NotSafe { .. } | OpenError::Unsupported { .. } => usage(&error),
+            OpenError::Unsupported { .. } => usage(&error),
             OpenError::Override(error) => error.into(),
             OpenError::Git(error) => error.into(),
             OpenError::Io(error) => Self::from(error).while_doing("cannot read the repository"),

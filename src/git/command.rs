@@ -67,6 +67,12 @@ impl Repo {
         self.aim(git(self.environment()))
     }
 
+    /// A program that opens this repository again and is to see it under the same settings, those
+    /// of `git -c` included; what points at a repository is not among them.
+    pub fn with_settings(&self, cmd: Cmd) -> Cmd {
+        self.environment().settings().fold(cmd, |cmd, (key, value)| cmd.env(key, value))
+    }
+
     fn aim(&self, cmd: Cmd) -> Cmd {
         let cmd = cmd.arg("--git-dir").arg(self.git_dir());
         match self.work_dir() {

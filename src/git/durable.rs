@@ -16,23 +16,44 @@ use fs_err as fs;
 
 use crate::git::ObjectId;
 
-/// The objects written since the last sync; shared by all clones of a repository.
+/// What was written since the last sync; shared by all clones of a repository.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Unsynced(Arc<Mutex<Vec<ObjectId>>>);
+pub(super) struct Unsynced(Arc<Mutex<Vec<Written>>>);
+
+#[derive(Clone, Debug)]
+enum Written {
+    Object(ObjectId),
+    File(PathBuf),
+}
 
 impl Unsynced {
     /// Notes an object that was just written, or found to be there.
     pub(super) fn add(&self, id: ObjectId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Written::Object(id));
     }
 
-    /// Puts all objects noted so far on the disk.
+    /// Notes a file that is no object.
+    pub(super) fn add_file(&self, path: &Path) {
+        let file = Written::File(path.to_owned());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+    }
+
+    /// Puts all that was noted so far on the disk.
     pub(super) fn sync(&self, objects: &Path) -> std::io::Result<()> {
-        let ids = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let paths: Vec<_> = ids.iter().map(|id| loose(objects, *id)).collect();
-        let synced = sync(&paths);
+        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let at_once = all.len() > MANY && cfg!(target_os = "linux");
+        let path = |written: &Written| match written {
+            Written::Object(_) if at_once => None,
+            Written::Object(id) => Some(loose(objects, *id)),
+            Written::File(path) => Some(path.clone()),
+        };
+        let one_by_one: Vec<_> = all.iter().filter_map(path).collect();
+        let synced = match at_once {
+            true => sync_all_below(objects).and_then(|()| sync(&one_by_one)),
+            false => sync(&one_by_one),
+        };
         if synced.is_err() {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(all);
         }
         synced
     }
@@ -59,7 +80,23 @@ pub(super) fn sync(paths: &[PathBuf]) -> std::io::Result<()> {
     })
 }
 
-const THREADS: usize = 8;
+/// As many as a step writes objects, and more: files that are synced one after the other by one
+/// thread wait for a second commit of the file system's journal.
+const THREADS: usize = 32;
+
+/// From here on the whole file system is put on the disk at once: ten thousand new files on ext4
+/// take 0.2 to 0.4 s that way, 2 to 6 s one by one.
+const MANY: usize = 256;
+
+#[cfg(target_os = "linux")]
+fn sync_all_below(folder: &Path) -> std::io::Result<()> {
+    Ok(rustix::fs::syncfs(fs::File::open(folder)?.file())?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_all_below(_: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
 
 fn sync_one(path: &Path) -> std::io::Result<()> {
     match fs::File::open(path) {

@@ -7,6 +7,8 @@
 //! ours: it would run at every step, and its refusal would cost a finished step. A landing moves a
 //! branch of the user's, so it goes through [`Repo::update_refs_as_user`], where the hook decides.
 
+use std::path::Path;
+
 use gix::bstr::ByteSlice;
 use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
 use gix::refs::{FullName, Target};
@@ -214,6 +216,12 @@ impl Repo {
             }
         }
         Ok(None)
+    }
+
+    /// Has this file put on the disk together with the objects, before a ref moves the next time:
+    /// one wait for both.
+    pub fn sync_with_objects(&self, path: &Path) {
+        self.unsynced().add_file(path);
     }
 
     /// Puts what was written so far on the disk; [`Repo::update_refs`] does it by itself.

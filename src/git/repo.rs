@@ -56,7 +56,7 @@ pub enum OpenError {
     /// git does not trust its owner, in git's words.
     #[error("{said}")]
     NotSafe {
-        /// What git said, with its own advice.
+        /// What git said.
         said: String,
     },
     /// Its format is newer than git or we know.

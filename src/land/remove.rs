@@ -113,7 +113,7 @@ impl Keeper<'_> {
         let mut lost: Vec<_> =
             taken.left_out.iter().map(|out| format!("{} ({})", out.path, out.why)).collect();
         let unsaved = unsaved_submodules(view)?;
-        lost.extend(unsaved.iter().map(|name| format!("{name} (commits of a submodule)")));
+        lost.extend(unsaved);
         if !lost.is_empty() && !removal.force {
             return Err(LandError::CannotKeep { path: path.clone(), what: lost });
         }
@@ -201,7 +201,8 @@ pub(super) fn ignored_folder(session: &Session) -> PathBuf {
     session.dir.join("ignored")
 }
 
-/// Submodules of this worktree that hold commits which the repository's own do not have.
+/// Submodules of this worktree that hold what the repository's own do not have: commits, and
+/// changes in none.
 fn unsaved_submodules(view: &Repo) -> Result<Vec<String>, LandError> {
     let mut unsaved = Vec::new();
     let root = view.git_dir().join("modules");
@@ -228,7 +229,14 @@ fn unsaved_submodules(view: &Repo) -> Result<Vec<String>, LandError> {
         };
         let saved = |id: ObjectId| ours.as_ref().is_ok_and(|ours| ours.has_object(id));
         if !tips.chain(head).all(saved) {
-            unsaved.push(name.to_string_lossy().into_owned());
+            unsaved.push(format!("{} (commits of a submodule)", name.display()));
+        }
+        if theirs.work_dir().is_some() {
+            let status = ["status", "--porcelain", "--untracked-files=normal"];
+            let status = theirs.git().args(status).run()?;
+            if status.exit != 0 || !status.stdout.is_empty() {
+                unsaved.push(format!("{} (changes in a submodule)", name.display()));
+            }
         }
         // Submodules of submodules.
         let below = name.join("modules");

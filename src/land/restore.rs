@@ -14,6 +14,7 @@ use super::{LandError, work};
 use crate::git::{AddWorktree, Expected, ObjectId, RefUpdate, RemoveWorktree, Repo};
 use crate::session::record::Record;
 use crate::session::store::Session;
+use crate::session::submodule;
 
 /// A worktree that was brought back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Restored {
     pub set_apart: Option<ObjectId>,
     /// What became of ignored files.
     pub ignored: Kept,
+    /// Why its submodules are not initialised, where they could not be.
+    pub without_submodules: Option<String>,
 }
 
 /// Brings the worktree of a session back.
@@ -85,12 +88,22 @@ fn fill(
             set_apart = Some(record.code);
         }
     }
+    let submodules = submodule::available(&view, head);
+    let submodules = submodules.and_then(|found| submodule::init(repo, &view, &found));
+    let without_submodules = submodules.err().map(|error| error.to_string());
     let folder = ignored_folder(session);
     let kept = ignored::put_back(&folder, &path)?;
     if kept.left_out.is_empty() {
         ignored::forget(&folder)?;
     }
-    Ok(Restored { path, branch_created: false, uncommitted, set_apart, ignored: kept })
+    Ok(Restored {
+        path,
+        branch_created: false,
+        uncommitted,
+        set_apart,
+        ignored: kept,
+        without_submodules,
+    })
 }
 
 /// Makes the files those of `code`, with the user's filters; the index stays at `head`, so that

@@ -19,7 +19,7 @@ use crate::agent::{Agent, Conversation, Fault, Limits, Rest, prompt};
 use crate::cancel::Signals;
 use crate::config::{Config, Entry};
 use crate::event::{Event, Origin, Update, UserMessage};
-use crate::git::{Environment, OpenError, Repo};
+use crate::git::{OpenError, Repo};
 use crate::model::{self, Choice, Endpoint, Model, Pace, Surroundings};
 use crate::process::Cmd;
 use crate::sandbox::Sandbox;
@@ -30,6 +30,7 @@ use crate::session::journal::Journal;
 use crate::session::reserve;
 use crate::session::state::{Phase, State};
 use crate::session::store::{Broken, Session, SessionError};
+use crate::session::worktree;
 use crate::tool::{self, Toolbox};
 
 use notes::Notes;
@@ -88,7 +89,7 @@ fn is_called_back(session: &Session) -> bool {
     let (Ok(state), Ok(waiting)) = (session.state(), session.inbox().peek()) else { return false };
     let is_for = |kind: &Kind| match (kind, state.phase) {
         (Kind::Say { .. }, Phase::Done | Phase::Failed) => true,
-        (Kind::Say { .. } | Kind::Answer { .. }, Phase::NeedsInput) => true,
+        (Kind::Answer { .. }, Phase::NeedsInput | Phase::Done | Phase::Failed) => true,
         (Kind::Stop { .. }, phase) => phase.may_become(Phase::Stopped),
         _ => false,
     };
@@ -180,10 +181,7 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
     if !path.exists() {
         return Err(Fault(format!("its worktree is gone: {}", path.display())));
     }
-    // Not by the environment: it may name the repository of whoever started us.
-    let none = Environment::new([]);
-    let worktree = Repo::discover_in(path, none);
-    let worktree = worktree.map_err(|error| {
+    let worktree = worktree::open(path).map_err(|error| {
         Fault(format!("the worktree cannot be used: {error}; git worktree repair may mend it"))
     })?;
     let is_ours = worktree.common_dir() == repo.common_dir()

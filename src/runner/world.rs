@@ -113,8 +113,12 @@ impl World for SessionWorld<'_> {
         for letter in waiting.letters {
             let steer = match letter.kind {
                 Kind::Say { when: When::AfterTurn, .. } if at == Moment::Step => continue,
-                Kind::Say { text, .. } | Kind::Answer { text } => {
+                Kind::Say { text, .. } => {
                     steers.push(Steer::Say { id: letter.id, text });
+                    continue;
+                }
+                Kind::Answer { text } => {
+                    steers.push(Steer::Answer { id: letter.id, text });
                     continue;
                 }
                 Kind::Pause => Steer::Pause,
@@ -268,7 +272,6 @@ impl SessionWorld<'_> {
             words: Words { text: &words.said, titles: &words.calls },
             changed,
         };
-        self.journal.sync().map_err(fault("cannot write the journal"))?;
         let made = self
             .checkpoints
             .take(&step, &mut self.state, &self.session.journal_path())
@@ -317,11 +320,18 @@ impl SessionWorld<'_> {
     }
 }
 
-/// Whether the sync of what is journalled next does for this too. Nothing is done with an answer
-/// before its calls are journalled as begun; what a checkpoint's event says is in the refs, which
-/// are on the disk.
+/// Whether the next wait for the disk does for this too, since nothing follows from it before.
+/// Nothing is done with an answer until its calls are journalled as begun; the end of a call is
+/// followed by another's beginning or by a checkpoint, which puts the journal on the disk before it
+/// moves a ref; what a checkpoint's own event says is in the refs.
 fn can_wait(update: &Update) -> bool {
-    matches!(update, Update::AgentMessage(_) | Update::Checkpoint(_))
+    matches!(
+        update,
+        Update::AgentMessage(_)
+            | Update::ToolCallUpdate(_)
+            | Update::Plan(_)
+            | Update::Checkpoint(_)
+    )
 }
 
 /// What was attempted, and why it did not work, in one line.

@@ -3,7 +3,8 @@
 //!
 //! 1. The snapshot's tree and the commit on top of the branch are written: objects only.
 //! 2. The record is written, with the commit as its last parent: objects only.
-//! 3. The branch and the session's ref move in one transaction, each from where it was.
+//! 3. The objects and the journal reach the disk, in one wait.
+//! 4. The branch and the session's ref move in one transaction, each from where it was.
 //!
 //! Where the strategy holds a commit back, the tree is kept by a snapshot commit that only the
 //! record points to; the branch gets it at the end of the turn, or of the session.
@@ -276,6 +277,7 @@ impl Checkpoints {
         state: &mut State,
         journal: &Path,
     ) -> Result<(), CheckpointError> {
+        self.repo.sync_with_objects(journal);
         let head = commit.unwrap_or(self.head);
         state.head = Some(head.to_string());
         state.tree = Some(self.snapshot.tree().to_string());
@@ -312,10 +314,10 @@ impl Checkpoints {
     /// A worktree that was deleted, or that a person has switched away, holds other files than the
     /// session's.
     fn check_worktree(&self) -> Result<(), CheckpointError> {
-        let path = &self.spec.worktree;
+        let path = self.repo.work_dir().unwrap_or(&self.spec.worktree);
         let is_empty = fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
         if is_empty {
-            return Err(CheckpointError::WorktreeGone { path: path.clone() });
+            return Err(CheckpointError::WorktreeGone { path: path.to_owned() });
         }
         if worktree::git_dir(path).is_none_or(|found| found != self.repo.git_dir()) {
             return Err(CheckpointError::NotLinked { path: path.join(".git") });

@@ -20,8 +20,6 @@ const LINE_LIMIT: u64 = 64 << 20;
 pub struct Journal {
     file: fs::File,
     len: u64,
-    /// Some of it may not be on disk yet.
-    unsynced: bool,
 }
 
 /// The end of a line that a crash cut, set aside when the journal was opened.
@@ -46,7 +44,7 @@ impl Journal {
         let mut file = fs::OpenOptions::new().read(true).append(true).create(true).open(path)?;
         let len = file.metadata()?.len();
         let whole = end_of_last_line(&mut file, len)?;
-        let mut journal = Self { file, len, unsynced: false };
+        let mut journal = Self { file, len };
         if whole == len {
             return Ok((journal, None));
         }
@@ -81,26 +79,14 @@ impl Journal {
         Ok(())
     }
 
-    /// Appends these events without waiting for the disk: for what nothing follows from before
-    /// the next [`Journal::append`] or [`Journal::sync`].
+    /// Appends these events without waiting for the disk: for what nothing follows from until it
+    /// is waited for, here by [`Journal::append`] or elsewhere.
     ///
     /// # Errors
     /// As [`Journal::append`].
     pub fn append_unsynced(&mut self, events: &[Event]) -> io::Result<()> {
         let lines = lines(events)?;
         self.write_unsynced(&lines)
-    }
-
-    /// Waits until the disk has all of it.
-    ///
-    /// # Errors
-    /// Whatever the file system says.
-    pub fn sync(&mut self) -> io::Result<()> {
-        if self.unsynced {
-            self.file.sync_data()?;
-            self.unsynced = false;
-        }
-        Ok(())
     }
 
     /// The length of the journal, in bytes.
@@ -116,11 +102,12 @@ impl Journal {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let before = self.len;
         self.write_unsynced(bytes)?;
-        self.sync().or_else(|error| {
+        if let Err(error) = self.file.sync_data() {
             self.file.set_len(before)?;
             self.len = before;
-            Err(error)
-        })
+            return Err(error);
+        }
+        Ok(())
     }
 
     fn write_unsynced(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -130,7 +117,6 @@ impl Journal {
             return Err(error);
         }
         self.len += bytes.len() as u64;
-        self.unsynced = true;
         Ok(())
     }
 }
@@ -332,9 +318,9 @@ mod tests {
         let path = folder.path().join(Journal::FILE);
         let (mut journal, _) = Journal::open(&path).unwrap();
         journal.append_unsynced(&[notice(1, "one")]).unwrap();
-        assert_eq!((all(&path), journal.unsynced), (vec!["one".to_owned()], true));
+        assert_eq!(all(&path), ["one"]);
         journal.append(&[notice(1, "two")]).unwrap();
-        assert_eq!((all(&path).concat(), journal.unsynced), ("onetwo".to_owned(), false));
+        assert_eq!(all(&path), ["one", "two"]);
         assert_eq!(journal.len(), fs::metadata(&path).unwrap().len());
     }
 
@@ -387,7 +373,7 @@ mod tests {
     fn k06_on_a_full_disk_the_journal_ends_as_before() {
         // /dev/full takes no byte and cannot be cut: the error still comes through.
         let file = fs::OpenOptions::new().append(true).open("/dev/full").unwrap();
-        let mut journal = Journal { file, len: 0, unsynced: false };
+        let mut journal = Journal { file, len: 0 };
         assert!(journal.append(&[notice(1, "x")]).is_err());
         assert_eq!(journal.len(), 0);
     }

@@ -76,14 +76,20 @@ fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, Str
         true => truncate(&neutral(text), room, look).into_owned(),
         false => neutral(text).into_owned(),
     };
-    let told = |text: &Option<String>| {
-        look.paint(standing.tone, text.as_deref().map(fit).unwrap_or_default())
+    // Whole, and what it offers below it: a person is to answer it.
+    let told = |text: &str, options: &[String]| {
+        let mut lines = set_in(text, NAMES + 2, look);
+        for (at, option) in options.iter().enumerate() {
+            lines.extend(set_in(&format!("{}. {option}", at + 1), NAMES + 2, look));
+        }
+        let lines = lines.iter().map(|line| look.paint(standing.tone, line.trim_start()));
+        lines.collect::<Vec<_>>().join(&format!("\n{:indent$}", "", indent = NAMES + 2))
     };
     let lines = table::lines(session.insertions, session.deletions, look);
     let changes = format!("{}{lines}", units::counted(session.files, "file"));
     [
-        ("asks", if session.question.is_some() { told(&session.question) } else { String::new() }),
-        ("note", if session.note.is_some() { told(&session.note) } else { String::new() }),
+        ("asks", told(session.question.as_deref().unwrap_or_default(), &card.options)),
+        ("note", told(session.note.as_deref().unwrap_or_default(), &[])),
         ("now", fit(&card.activity)),
         ("progress", progress(session, look)),
         ("changes", if session.files == 0 { "none".to_owned() } else { changes }),
@@ -130,9 +136,11 @@ fn usage(session: &SessionView) -> String {
         return String::new();
     }
     let (input, output) = (units::tokens(usage.input), units::tokens(usage.output));
-    let cached = usage.cached.saturating_mul(100).checked_div(usage.input).unwrap_or(0);
-    let price = table::cost(session);
-    format!("{price}  {input} tokens in, {cached} % of them cached, {output} out")
+    let cached = match usage.cached.saturating_mul(100).checked_div(usage.input) {
+        None | Some(0) => String::new(),
+        Some(percent) => format!(" ({percent} % cached)"),
+    };
+    format!("{}  tokens: {input} in{cached}, {output} out", table::cost(session))
 }
 
 fn times(session: &SessionView, now: Timestamp) -> String {
@@ -230,6 +238,7 @@ mod tests {
                 item("fax it", PlanStatus::Dropped),
             ],
             commits: (1..=13).map(commit).collect(),
+            options: vec!["Redis".to_owned(), "memory".to_owned()],
             activity: "cargo test".to_owned(),
             summary: String::new(),
             notices: vec!["left out of the commits: big.bin".to_owned()],
@@ -246,11 +255,13 @@ mod tests {
   Add rate limiting to the login endpoint
 
   asks      which store?
+            1. Redis
+            2. memory
   now       cargo test
   progress  ████░░░░░░░░ 1/3 of the plan, 14 steps
   changes   4 files +182
   verify    ✗ failed  cargo test · exit 101 · tree abcdef0
-  usage     ?  120k tokens in, 90 % of them cached, 4.1k out
+  usage     ?  tokens: 120k in (90 % cached), 4.1k out
   model     anthropic/claude
   sandbox   none
   branch    agent/add-jwt from 1111111

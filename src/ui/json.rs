@@ -86,6 +86,7 @@ mod tests {
     #[test]
     fn format_1_of_status() {
         let card = SessionCard {
+            options: Vec::new(),
             session: add_jwt(),
             plan: vec![PlanItem { text: "look\u{1b}".to_owned(), status: PlanStatus::Doing }],
             commits: vec![CommitView {

@@ -223,7 +223,7 @@ impl Ui {
 
     /// Says `label: text`; further lines of the text are set in under it.
     pub fn labelled(&self, label: &str, tone: Tone, text: &str) {
-        let text = text::neutral_lines(text.trim_end()).replace('\n', "\n  ");
+        let text = under_label(label, &text::neutral_lines(text.trim_end()), &self.err);
         self.write_narration(&format!("{} {text}", self.err.paint(tone, format!("{label}:"))));
     }
 
@@ -231,6 +231,19 @@ impl Ui {
         // A closed stderr must not stop the work that it would have told of.
         drop(writeln!(io::stderr().lock(), "{text}"));
     }
+}
+
+/// The text as it stands after its label. On a terminal no word is cut at the edge, and of two
+/// commands that do not fit beside each other each has a line of its own.
+fn under_label(label: &str, text: &str, look: &Look) -> String {
+    if !look.terminal {
+        return text.replace('\n', "\n  ");
+    }
+    let indent = label.len() + 2;
+    let room = look.width.saturating_sub(indent);
+    let fits = text.lines().all(|line| width(line) <= room);
+    let text = if fits { text.to_owned() } else { text.replace("    ", "\n") };
+    text::wrap(&text, room).join(&format!("\n{:indent$}", ""))
 }
 
 fn look(setup: &Setup, is_terminal: bool, size: Option<(u16, u16)>) -> Look {
@@ -303,6 +316,19 @@ mod tests {
         assert!(unicode("C.utf8"));
         assert!(!unicode("C"));
         assert!(!unicode("de_DE.ISO-8859-1"));
+    }
+
+    #[test]
+    fn what_stands_after_a_label_fits() {
+        let terminal = Look { terminal: true, width: 40, ..Look::PLAIN };
+        let commands = "git agent diff add-rate    git agent status add-rate";
+        let said = under_label("hint", commands, &terminal);
+        assert_eq!(said, "git agent diff add-rate\n      git agent status add-rate");
+        let said = under_label("hint", "git agent -h    git agent list", &terminal);
+        assert_eq!(said, "git agent -h    git agent list");
+        let said = under_label("error", "not a git repository: /home/ada/notes", &terminal);
+        assert_eq!(said, "not a git repository:\n       /home/ada/notes");
+        assert_eq!(under_label("hint", commands, &Look::PLAIN), commands);
     }
 
     #[test]

@@ -114,6 +114,8 @@ pub struct SessionCard {
     pub plan: Vec<PlanItem>,
     /// The commits since the base, oldest first.
     pub commits: Vec<CommitView>,
+    /// The answers that its question offers; may be none.
+    pub options: Vec<String>,
     /// What it is doing now, in one line; may be empty.
     pub activity: String,
     /// What the agent said at the end; may be empty.

@@ -100,7 +100,7 @@ fn one_without_the_right_to_read_it() {
     let repo = Repo::new();
     let id = ran(&repo, "go bad", &quick(&repo), &[]);
     let state = file_of(&repo, &id, "state.toml");
-    fs::set_permissions(&state, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o0)).unwrap();
     if fs::read(&state).is_ok() {
         // Who is root may read everything.
         return;

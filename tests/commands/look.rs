@@ -32,7 +32,7 @@ fn a_list_of_none_of_one_of_several() {
     );
     // The same wherever one stands: in a folder of the checkout, by -C, in a session's worktree.
     let root = repo.home().root();
-    let columns = |out: Out| out.stdout.lines().map(|line| line.len()).collect::<Vec<_>>();
+    let columns = |out: Out| out.stdout.lines().map(str::len).collect::<Vec<_>>();
     let wanted = columns(table);
     for dir in ["shop/src", "shop.worktrees/say-hi"] {
         assert_eq!(columns(repo.cmd(&["list"]).dir(&root.join(dir)).run()), wanted, "{dir}");

@@ -41,9 +41,9 @@ fn files_below(folder: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
         if path.is_dir() {
-            files_below(&path, found)
+            files_below(&path, found);
         } else {
-            found.push(path.display().to_string())
+            found.push(path.display().to_string());
         }
     }
     found.sort();
@@ -99,8 +99,8 @@ fn bash_completes_verbs_options_and_sessions() {
     assert_eq!(complete("sta"), ["start", "status"]);
     assert_eq!(complete("worktree sw"), ["switch"]);
     assert_eq!(complete("start --max"), ["--max-steps"]);
-    assert_eq!(complete("status sa"), [id.clone()]);
-    assert_eq!(complete("pause sa"), [id]);
+    assert_eq!(complete("status sa"), [id.as_str()]);
+    assert_eq!(complete("pause sa"), [id.as_str()]);
 }
 
 #[test]

@@ -235,3 +235,18 @@ fn without_a_person_there_is_nobody_to_ask() {
     assert!(output.starts_with("there is no tool ask"), "{output}");
     play.close();
 }
+
+#[test]
+fn what_was_said_before_a_question_was_seen_is_no_answer_to_it() {
+    let held = held().and_call("ask", json!({"question": "Which Postgres?"}));
+    let play = Play::start(Dialect::Responses, Script::new([held, done()]), &[]);
+    wait_until_held(&play);
+    play.run("say", &["Use tabs."]).success();
+    let_go(&play);
+    play.rests("needs-input");
+    assert_eq!(play.heard(), Vec::<String>::new());
+    play.run("say", &["15"]).success();
+    play.rests("done");
+    assert_eq!(play.heard(), ["15", "Use tabs."]);
+    play.close();
+}

@@ -80,12 +80,17 @@ impl Untouched {
         let ours = ["refs/agent/", "refs/heads/agent/", "refs/notes/agent"];
         let theirs = |line: &&str| !ours.iter().any(|prefix| line.starts_with(prefix));
         Self {
-            files: if bare { BTreeMap::new() } else { files(repo.main()) },
+            files: if bare { BTreeMap::new() } else { files(&checkout(repo)) },
             status: (!bare).then(|| status(repo, repo.main())),
             state: state.into_iter().map(read).collect(),
             refs: refs.lines().filter(theirs).map(str::to_owned).collect(),
         }
     }
+}
+
+/// The main checkout, which may stand far from its git dir.
+fn checkout(repo: &Repo) -> PathBuf {
+    repo.home().git(repo.main(), &["rev-parse", "--show-toplevel"]).into()
 }
 
 /// All files below a folder, but for git's own.
@@ -124,7 +129,7 @@ pub(super) fn status(repo: &Repo, dir: &Path) -> String {
 
 /// A session that edits, runs a command, and finishes.
 pub(super) fn script() -> Script {
-    let command = "mkdir -p new/deep && printf 'hi\\n' > new/deep/file.txt && \
+    let command = "mkdir -p src/deep && printf 'hi\\n' > src/deep/file.txt && \
                    printf 'four\\n' >> src/lib.txt && rm run.sh";
     let edit = json!({
         "file_path": "README.md", "old_string": "# Shop", "new_string": "# The shop",
@@ -162,7 +167,7 @@ impl Journey<'_> {
         let repo = &self.repo;
         let base = repo.git(&["rev-parse", "HEAD"]);
         let before = Untouched::of(repo);
-        let verify = ["--verify", "test -f new/deep/file.txt"];
+        let verify = ["--verify", "test -f src/deep/file.txt"];
         let out = run(repo, self.launch, script(), &[&["Open a shop"], &verify[..]].concat());
         assert_eq!(out.code, 0, "{out:#?}");
         assert_eq!(Untouched::of(repo), before);
@@ -194,9 +199,12 @@ impl Journey<'_> {
         let subjects = repo.git(&["log", "--format=%s", &format!("{base}..{branch}")]);
         assert_eq!(subjects, "Fill the shelves\nName the shop");
         let changes = repo.git(&["diff-tree", "-r", "--name-status", base, &branch]);
-        assert_eq!(changes, "M\tREADME.md\nA\tnew/deep/file.txt\nD\trun.sh\nM\tsrc/lib.txt");
+        assert_eq!(changes, "M\tREADME.md\nD\trun.sh\nA\tsrc/deep/file.txt\nM\tsrc/lib.txt");
         assert_eq!(repo.git(&["show", &format!("{branch}:src/lib.txt")]), "one\ntwo\nthree\nfour");
         assert_eq!(status(repo, &worktree), "");
+        let diff = ["diff", NAME, "--uncommitted", "--name-only"];
+        let diff = (self.launch)(repo, &diff).run().success();
+        assert_eq!(diff, "README.md\nrun.sh\nsrc/deep/file.txt\nsrc/lib.txt\n");
         let listed = repo.git(&["worktree", "list", "--porcelain"]);
         assert!(listed.contains(&format!("worktree {}\n", worktree.display())), "{listed}");
         worktree

@@ -8,8 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::journey::{Journey, Landing, Untouched, plainly, run, script, told};
+use crate::support::cmd::Out;
 use crate::support::home::Home;
 use crate::support::repo::{Repo, Shape};
+use crate::support::server::Script;
 
 fn go(repo: Repo, worktree: &'static str, landing: Landing) {
     Journey { repo, launch: &plainly, landing, worktree }.go();
@@ -128,9 +130,20 @@ fn s25_a_shallow_clone() {
 #[test]
 fn s16_a_sparse_checkout_with_cones() {
     let repo = Repo::with(Shape::Sparse);
-    let docs = repo.main().join("docs");
-    go(repo, BESIDE, ON_MAIN);
-    assert!(!docs.exists());
+    let root = repo.home().root().to_owned();
+    go_and_ask(repo, |repo| {
+        assert!(!repo.main().join("docs").exists());
+        assert!(!root.join(BESIDE).join("docs").exists());
+        // What was made outside the cone, and is in no commit, comes back as well.
+        let new = root.join(BESIDE).join("docs/new.txt");
+        fs::create_dir(root.join(BESIDE).join("docs")).expect("a new folder");
+        fs::write(&new, "new\n").expect("a new file");
+        repo.agent(&["worktree", "remove", "open"]).success();
+        repo.agent(&["worktree", "restore", "open"]).success();
+        assert_eq!(fs::read_to_string(new).expect("it came back"), "new\n");
+        let landed = repo.git(&["ls-tree", "-r", "--name-only", "main", "docs"]);
+        assert_eq!(landed, "docs/guide.md");
+    });
 }
 
 #[test]
@@ -159,9 +172,29 @@ fn w21_submodules_that_are_present() {
     let repo = Repo::with(Shape::Submodule);
     // Nothing is fetched: the place it was cloned from is gone.
     fs::rename(repo.home().root().join("dep"), repo.home().root().join("gone")).expect("ours");
-    let dep = repo.home().root().join(BESIDE).join("vendor/dep/dep.txt");
-    go(repo, BESIDE, ON_MAIN);
-    assert_eq!(fs::read_to_string(dep).expect("it came back"), "dep\n");
+    go_and_ask(repo, |repo| {
+        let dep = repo.home().root().join(BESIDE).join("vendor/dep/dep.txt");
+        assert_eq!(fs::read_to_string(dep).expect("it came back"), "dep\n");
+    });
+}
+
+#[test]
+fn r10_what_only_a_submodule_of_the_worktree_holds_is_in_the_way() {
+    let repo = Repo::with(Shape::Submodule);
+    let out = run(&repo, &plainly, super::worktree::small_script(), &["Do it"]);
+    assert_eq!(out.code, 0, "{out:#?}");
+    let dep = repo.home().root().join("shop.worktrees/do-it/vendor/dep");
+    let refused = |why: &str| {
+        let out = repo.agent(&["worktree", "remove", "do-it"]);
+        assert_eq!((out.code, out.stderr.contains(why)), (1, true), "{why}: {out:#?}");
+        assert!(dep.join("new.txt").is_file());
+    };
+    fs::write(dep.join("new.txt"), "new\n").expect("a new file");
+    refused("vendor/dep (changes in a submodule)");
+    repo.home().git(&dep, &["add", "-A"]);
+    repo.home().git(&dep, &["commit", "-qm", "Only here"]);
+    refused("vendor/dep (commits of a submodule)");
+    repo.assert_whole();
 }
 
 #[test]
@@ -174,7 +207,7 @@ fn w21_submodules_that_are_absent() {
     let mut repo = Repo::made(home, &clone, &clone);
     repo.mark();
     let before = Untouched::of(&repo);
-    let out = repo.agent(&["start", "x", "--model", "replay/none.jsonl"]);
+    let out = run(&repo, &plainly, Script::new([]), &["Do it"]);
     assert_eq!((out.code, out.stdout.as_str()), (1, ""), "{out:#?}");
     assert!(out.stderr.contains("submodule 'vendor/dep' has no commit"), "{out:#?}");
     assert!(out.stderr.contains("hint: git submodule update --init"), "{out:#?}");
@@ -310,7 +343,7 @@ fn no_program_of_the_configuration_runs_for_a_step() {
     let out = run(&repo, &plainly, script(), &["Open a shop", "--verify", "true"]);
     assert_eq!(out.code, 0, "{out:#?}");
     assert_eq!(sprung(&repo), "");
-    for args in [&["list"][..], &["status", "open"], &["log", "open"], &["diff", "open"]] {
+    for args in [&["list"][..], &["status", "open"], &["log", "open"]] {
         repo.agent(args).success();
     }
     assert_eq!(sprung(&repo), "");
@@ -337,7 +370,8 @@ fn go_and_ask(repo: Repo, ask: impl FnOnce(&Repo)) {
 #[test]
 fn s11_variables_that_point_at_the_repository() {
     let repo = Repo::new();
-    let index = repo.home().root().join("outer-index");
+    let home = Arc::clone(repo.home());
+    let index = home.root().join("outer-index");
     fs::copy(repo.main().join(".git/index"), &index).expect("it is there");
     let before = fs::read(&index).expect("it is there");
     let (git_dir, tree) = (repo.main().join(".git"), repo.main().to_owned());
@@ -402,9 +436,12 @@ fn s28_a_repository_of_somebody_else_is_refused_in_gits_words() {
     // git's own switch for its tests; where something points, git is asked.
     let foreign = cmd.env("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1");
     let out = foreign.env("GIT_CEILING_DIRECTORIES", repo.home().root()).run();
-    assert_eq!((out.code, out.stdout.as_str()), (1, ""), "{out:#?}");
-    assert!(out.stderr.contains("detected dubious ownership"), "{out:#?}");
-    assert!(out.stderr.contains("safe.directory"), "{out:#?}");
+    let path = repo.main().display();
+    let said = format!(
+        "error: detected dubious ownership in repository at '{path}'\n\
+         hint: git config --global --add safe.directory '{path}'\n"
+    );
+    assert_eq!(out, Out { stdout: String::new(), stderr: said, code: 2 });
     assert_eq!(Untouched::of(&repo), before);
 }
 

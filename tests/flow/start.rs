@@ -62,21 +62,21 @@ fn waited(turns: impl IntoIterator<Item = Turn>, args: &[&str]) -> (i32, String)
     let said = repo.normal(&out);
     repo.assert_whole();
     server.finish();
-    let error = said.stderr.lines().find(|line| line.starts_with("error: "));
-    (out.code, error.unwrap_or_default().to_owned())
+    let end = said.stderr.lines().find(|line| line.starts_with("mend-the-shop-[id] "));
+    (out.code, end.unwrap_or_default().replace("mend-the-shop-[id] ", ""))
 }
 
 #[test]
 fn wait_tells_how_it_ended() {
     let done = || Turn::text("Done.");
-    assert_eq!(waited([done()], &[]), (0, String::new()));
+    assert_eq!(waited([done()], &[]), (0, "is done".to_owned()));
     let failed = waited([done(), done(), done(), done()], &["--verify", "exit 7"]);
-    let reason = "error: mend-the-shop-[id] is failed: verify still fails: exit 7 (exit 7)";
+    let reason = "is failed: verify still fails: exit 7 (exit 7)";
     assert_eq!(failed, (1, reason.to_owned()));
     let asked = waited([Turn::call("ask", json!({"question": "Which one?"}))], &[]);
-    assert_eq!(asked, (3, "error: mend-the-shop-[id] is needs input: Which one?".to_owned()));
+    assert_eq!(asked, (3, "needs input: Which one?".to_owned()));
     let read = || Turn::call("read", json!({"file_path": "README.md"}));
     let paused = waited([read(), read()], &["--max-steps", "2"]);
-    let reason = "error: mend-the-shop-[id] is paused: the limit of 2 steps is reached";
+    let reason = "is paused: the limit of 2 steps is reached";
     assert_eq!(paused, (3, reason.to_owned()));
 }

@@ -136,9 +136,14 @@ fn b02_b03_names_are_never_taken_for_something_else() {
     let repo = Repo::new();
     repo.git(&["update-ref", "refs/heads/origin/main", "HEAD~1"]);
     repo.git(&["update-ref", "refs/tags/main", "HEAD~1"]);
-    repo.git(&["update-ref", "refs/tags/-rf", "HEAD~1"]);
     let before = Untouched::of(&repo);
-    for base in ["--base=-rf", "--base=--all", "--base=main..HEAD", "--base=HEAD:README.md"] {
+    for base in [
+        "--base=-rf",
+        "--base=--exec-path",
+        "--base=--all",
+        "--base=main..HEAD",
+        "--base=HEAD:README.md",
+    ] {
         let out = run(&repo, &plainly, Script::new([]), &["Do it", base]);
         assert_eq!(out.code, 2, "{base}: {out:#?}");
     }

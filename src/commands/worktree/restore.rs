@@ -64,6 +64,10 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     for (path, why) in &restored.ignored.left_out {
         ui.warning(&format!("{} was not put back: {why}", path.display()));
     }
+    if let Some(why) = restored.without_submodules {
+        ui.warning(&format!("its submodules are not initialised: {why}"));
+        ui.hint(&format!("git -C {path} submodule update --init --recursive"));
+    }
     if let Some(commit) = restored.set_apart {
         let commit = short_id(commit);
         ui.warning(&format!("{branch} has moved since: changes in no commit are in {commit}"));

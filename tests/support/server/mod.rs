@@ -303,7 +303,7 @@ impl Shared {
     fn reply(&self, request: &Request, number: usize) -> (Option<usize>, Duration, Reply) {
         let path = request.path.split('?').next().unwrap_or_default();
         if request.method == "GET" && path == "/v1/models" {
-            let is_anthropic = Dialect::Anthropic.key_in(request).is_some();
+            let is_anthropic = request.header("x-api-key").is_some();
             let dialect = if is_anthropic { Dialect::Anthropic } else { Dialect::Chat };
             if let Some(reply) = self.key_refused(request, dialect, number) {
                 return (None, Duration::ZERO, reply);

@@ -1,9 +1,12 @@
-//! Worktrees and snapshots beside git itself: `cargo bench --bench worktree [-- S|L|both] [FOLDER]`.
+//! What we do beside what git does: `cargo bench --bench git [-- S|L|both] [FOLDER]`.
 //!
 //! Invariant: git and we do the same work in the same run, turn by turn.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a table for people, and no user")]
 #![expect(clippy::expect_used, reason = "a bench that cannot run should stop")]
 
+#[path = "git/sessions.rs"]
+mod sessions;
+#[expect(dead_code, reason = "the other bench uses the rest of it")]
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -18,7 +21,8 @@ const CHAIN: &str = "git add -A && c=$(git commit-tree -m x -p HEAD $(git write-
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let which = args.first().map_or("S", String::as_str);
+    let which = args.first().map_or("both", String::as_str);
+    println!("{}\n", support::machine());
     let base = args.get(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let folder = base.join(format!("git-agent-bench-{}", std::process::id()));
     for size in [S, L] {
@@ -37,7 +41,10 @@ fn measure(folder: &Path, size: Size) {
     // So that no file is as young as the index that names it.
     std::thread::sleep(Duration::from_secs(1));
     git(&root, &["update-index", "-q", "--refresh"]);
-    println!("{} ({} files)            git ms   ours ms   ratio", size.name, size.files);
+    println!(
+        "## {} ({} files)\n\n| ms | git | ours | ratio | goal |\n|---|---|---|---|---|",
+        size.name, size.files
+    );
 
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
     for round in 0..3 {
@@ -51,7 +58,7 @@ fn measure(folder: &Path, size: Size) {
         sh(folder, "sync");
         ours.push(time(|| repo.add_worktree(&add).map(drop).unwrap()));
     }
-    row("create worktree", theirs, ours);
+    row("create worktree", theirs, ours, "≤ 0.25");
     let worktree = folder.join("ours-0");
     assert_eq!(ask(&worktree, &["status", "--porcelain"]), "");
     let git_tree = folder.join("git-0");
@@ -60,10 +67,10 @@ fn measure(folder: &Path, size: Size) {
     let view = Repo::open(&root.join(".git/worktrees/ours-0")).unwrap();
     let tree = view.tree_of(head).unwrap();
     let opened = time(|| drop(Snapshot::open(&view, tree, u64::MAX).unwrap()));
-    println!("open a snapshot           {:>18.1}", median(vec![opened]));
+    alone("open a snapshot", opened);
     let mut snapshot = Snapshot::open(&view, tree, u64::MAX).unwrap();
     let first = time(|| drop(snapshot.take(&Changed::Anything).unwrap()));
-    println!("first take                {:>18.1}", median(vec![first]));
+    alone("first take", first);
     let (mut chain, mut scan, mut known, mut still) = (vec![], vec![], vec![], vec![]);
     for round in 0..9 {
         std::thread::sleep(Duration::from_millis(30));
@@ -77,17 +84,21 @@ fn measure(folder: &Path, size: Size) {
         std::thread::sleep(Duration::from_millis(30));
         still.push(time(|| drop(snapshot.take(&Changed::Anything).unwrap())));
     }
-    row("snapshot, full scan", chain.clone(), scan);
-    row("snapshot, known paths", chain.clone(), known);
-    row("snapshot, scan, no change", chain, still);
+    row("snapshot, full scan", chain.clone(), scan, "≤ 0.22");
+    row("snapshot, known paths", chain.clone(), known, "≤ 0.005");
+    row("snapshot, scan, no change", chain, still, "");
     let refresh = time(|| snapshot.refresh_worktree_index().unwrap());
-    println!("refresh worktree index    {:>18.1}", median(vec![refresh]));
+    alone("refresh the worktree's index", refresh);
     lstat_all(&worktree, size);
 
     let theirs = git(&root, &["worktree", "remove", "--force", git_tree.to_str().unwrap()]);
     let remove = RemoveWorktree { path: &worktree, id: "ours-0", with_submodules: false };
-    let ours = time(|| repo.remove_worktree(&remove).unwrap().purge().unwrap());
-    row("remove worktree", vec![theirs], vec![ours]);
+    let mut removed = None;
+    let ours = time(|| removed = Some(repo.remove_worktree(&remove).unwrap()));
+    row("remove worktree, as felt", vec![theirs], vec![ours], "≤ 0.05");
+    alone("… and what is deleted later", time(|| removed.unwrap().purge().unwrap()));
+    sessions::measure(&root);
+    println!();
 }
 
 fn change(root: &Path, size: Size, round: usize) -> Vec<PathBuf> {
@@ -102,7 +113,7 @@ fn change(root: &Path, size: Size, round: usize) -> Vec<PathBuf> {
 fn lstat_all(root: &Path, size: Size) {
     let paths: Vec<_> = (0..size.files).map(|file| root.join(path(size, file))).collect();
     let all = || paths.iter().for_each(|path| assert!(path.symlink_metadata().is_ok()));
-    println!("lstat of all, one thread  {:>18.1}", median((0..5).map(|_| time(all)).collect()));
+    alone("the limit of a scan: `lstat` of all, one thread", time(all));
 }
 
 fn time(work: impl FnOnce()) -> Duration {
@@ -111,7 +122,11 @@ fn time(work: impl FnOnce()) -> Duration {
     started.elapsed()
 }
 
-fn row(what: &str, theirs: Vec<Duration>, ours: Vec<Duration>) {
+fn row(what: &str, theirs: Vec<Duration>, ours: Vec<Duration>, goal: &str) {
     let (theirs, ours) = (median(theirs), median(ours));
-    println!("{what:<26} {theirs:>8.1} {ours:>9.1} {:>7.3}", ours / theirs);
+    println!("| {what} | {theirs:.1} | {ours:.1} | {:.3} | {goal} |", ours / theirs);
+}
+
+fn alone(what: &str, ours: Duration) {
+    println!("| {what} | | {:.1} | | |", median(vec![ours]));
 }

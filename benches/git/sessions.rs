@@ -1,0 +1,107 @@
+//! What is paid per command and per session: start of the program, `list`, completion, notes.
+//!
+//! Invariant: a thousand finished sessions, fifty worktrees and a thousand packed refs, whatever
+//! repository they are in.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use git_agent::config::CommitStrategy;
+use git_agent::git::{ObjectId, Repo};
+use git_agent::process::Cmd;
+use git_agent::session::spec::{Base, Limits, Spec};
+use git_agent::session::state::{Phase, State};
+use git_agent::session::store::Store;
+
+use crate::support::{ask, git, sh};
+use crate::{row, time};
+
+const SESSIONS: usize = 1_000;
+const WORKTREES: usize = 50;
+const ROUNDS: usize = 15;
+/// `git notes add` is measured on so many, and counted for all.
+const NOTES: usize = 50;
+
+pub(crate) fn measure(root: &Path) {
+    let program = Path::new(env!("CARGO_BIN_EXE_git-agent"));
+    let size = fs::metadata(program).unwrap().len();
+    println!("| size of the program, MiB | | {:.1} | | ≤ 15 |", size as f64 / f64::from(1 << 20));
+    let ours = |args: &[&str]| {
+        let cmd = Cmd::new(program).args(args).dir(root);
+        time(|| assert_eq!(cmd.run().unwrap().exit, 0))
+    };
+    let rounds = |measure: &mut dyn FnMut() -> Duration| (0..ROUNDS).map(|_| measure()).collect();
+    row(
+        "start of a command (`list` of none; `rev-parse HEAD`)",
+        rounds(&mut || git(root, &["rev-parse", "HEAD"])),
+        rounds(&mut || ours(&["list"])),
+        "≤ 1.5",
+    );
+    make_sessions(root);
+    let chain = "git for-each-ref refs/agent/ >.git/x && git worktree list --porcelain >.git/x && \
+                 cat .git/agent/sessions/*/*.toml >.git/x";
+    let theirs = rounds(&mut || sh(root, chain));
+    row("`list`, 1,000 sessions", theirs, rounds(&mut || ours(&["list"])), "≤ 0.2");
+    notes(root);
+}
+
+fn make_sessions(root: &Path) {
+    let head = ask(root, &["rev-parse", "HEAD"]);
+    let store = Store::open(&root.join(".git"));
+    let spec = |id: &str| Spec {
+        format: 1,
+        id: id.to_owned(),
+        name: id.to_owned(),
+        task: "Do one thing\n\nand say why.".to_owned(),
+        created: jiff::Timestamp::UNIX_EPOCH,
+        branch: format!("refs/heads/agent/{id}"),
+        worktree: root.join("..").join(id),
+        folder: String::new(),
+        model: "anthropic/claude-test".to_owned(),
+        verify: vec!["cargo test".to_owned()],
+        commit_prefix: String::new(),
+        commit_strategy: CommitStrategy::Incremental,
+        trailers: true,
+        unattended: false,
+        sandbox: "none".to_owned(),
+        base: Base { commit: head.clone(), name: "main".to_owned() },
+        limits: Limits::default(),
+    };
+    let first = store.create(spec("session-0000")).unwrap();
+    let state = State { phase: Phase::Done, step: 12, ..State::new(first.spec.created) };
+    state.write(&first.state_path()).unwrap();
+    let spec = fs::read_to_string(first.dir.join(Spec::FILE)).unwrap();
+    let state = fs::read_to_string(first.state_path()).unwrap();
+    let mut refs = String::new();
+    for number in 1..SESSIONS {
+        let id = format!("session-{number:04}");
+        let dir = first.dir.with_file_name(&id);
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join(Spec::FILE), spec.replace("session-0000", &id)).unwrap();
+        fs::write(dir.join(State::FILE), &state).unwrap();
+        writeln!(refs, "create refs/agent/{id} {head}").unwrap();
+    }
+    fs::write(root.join(".git/refs-to-make"), refs).unwrap();
+    sh(root, "git update-ref --stdin <.git/refs-to-make && git pack-refs --all");
+    for number in 0..WORKTREES {
+        let path = format!("../session-{number:04}");
+        git(root, &["worktree", "add", "-q", "--no-checkout", "--detach", &path]);
+    }
+}
+
+fn notes(root: &Path) {
+    let repo = Repo::open(&root.join(".git")).unwrap();
+    let listed = ask(root, &["ls-tree", "-r", "--format=%(objectname)", "HEAD"]);
+    let objects: Vec<_> = listed.lines().take(SESSIONS).collect();
+    let text = "session: session-0000\nstep: 12\nmodel: anthropic/claude-test\ncost-usd: 0.12\n";
+    let each = objects.iter().take(NOTES);
+    let add = |id: &&str| git(root, &["notes", "--ref=git", "add", "-m", text, id]);
+    let theirs = each.map(add).sum::<Duration>() * SESSIONS as u32 / NOTES as u32;
+    let notes = objects.iter().map(|id| (ObjectId::from_hex(id.as_bytes()).unwrap(), text.into()));
+    let notes: Vec<(ObjectId, String)> = notes.collect();
+    let who = repo.identity().unwrap();
+    let ours = time(|| repo.write_notes("refs/notes/ours", &notes, &who, "notes\n").unwrap());
+    row("1,000 notes", vec![theirs], vec![ours], "≤ 0.02");
+}
