@@ -63,8 +63,9 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
     let deadline = Instant::now() + PATIENCE;
     while session.holder()?.is_none() && session.state()? == before {
         if Instant::now() > deadline {
-            return Err(CommandError::no(format!("{} was not taken up", session.id))
-                .hint(format!("Its supervisor's own words are in {}", session.log_path().display())));
+            return Err(CommandError::no(format!("{} was not taken up", session.id)).hint(
+                format!("Its supervisor's own words are in {}", session.log_path().display()),
+            ));
         }
         std::thread::sleep(Duration::from_millis(5));
     }

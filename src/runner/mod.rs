@@ -161,7 +161,11 @@ async fn work(
         if rest == Rest::Stopped && signals.shutdown.is_raised() {
             return agent.world.interrupt("the system ended it");
         }
-        agent.world.settle(&rest)?;
+        agent.world.settle(&rest).map_err(|fault| match &rest {
+            // What stood in its way first is what a person has to mend.
+            Rest::Paused { reason } => Fault(reason.clone()),
+            _ => fault,
+        })?;
         if !matches!(rest, Rest::Done { .. } | Rest::NeedsInput(_)) || !is_spoken_to(session)? {
             return Ok(());
         }

@@ -121,9 +121,9 @@ fn unsaid_commit(
     let id = ObjectId::from_hex(head.as_bytes()).map_err(fault)?;
     let commit = repo.read_commit(id).map_err(fault)?;
     let trailer = ("Agent-Session".to_owned(), record.spec.id.clone());
-    let Some(parent) = commit.parents.first().filter(|_| {
-        git::parse(&commit.message).contains(&trailer)
-    }) else {
+    let Some(parent) =
+        commit.parents.first().filter(|_| git::parse(&commit.message).contains(&trailer))
+    else {
         return Ok(None);
     };
     let before = repo.tree_of(*parent).map_err(fault)?;
