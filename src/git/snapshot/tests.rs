@@ -10,6 +10,7 @@ use gix::bstr::ByteSlice;
 use proptest::prelude::*;
 
 use super::*;
+use crate::git::testing::environment;
 use crate::process::Cmd;
 
 const LIMIT: u64 = 1 << 20;
@@ -66,7 +67,7 @@ impl Place {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let repo = Repo::open(&self.root.join(".git")).unwrap();
+        let repo = Repo::open_in(&self.root.join(".git"), None, environment(&[])).unwrap();
         Snapshot::open(&repo, self.id("HEAD^{tree}"), LIMIT).unwrap()
     }
 
