@@ -63,7 +63,7 @@ fn a_journal_that_was_cut_comes_back_from_the_record() {
     play.rests("paused");
     assert!(play.line().contains("on record"), "{}", play.line());
     let on_record =
-        play.repo.git(&["show", &format!("refs/agent/{}:journal/0000/0001.jsonl", play.id)]);
+        play.repo.git(&["show", &format!("refs/agent/{}:journal/0000/0000.jsonl", play.id)]);
     play.run("resume", &[]).success();
     let rests = play.rests("done");
     assert!(
@@ -130,7 +130,7 @@ fn a_worktree_whose_link_was_changed_waits_for_its_repair() {
         let rests = play.rests("paused");
         assert!(play.line().contains("git worktree repair mends it"), "{}", play.line());
         assert_eq!(rests["head"], Value::from(head));
-        play.repo.git(&["worktree", "repair", play.worktree().to_str().unwrap()]);
+        play.repo.git(&["worktree", "repair"]);
         play.run("resume", &[]).success();
         play.rests("done");
         assert_eq!(play.committed("two.txt"), "two");
