@@ -155,29 +155,12 @@ async fn work(
         conversation,
         limits,
     };
-    loop {
-        let rest = agent.run().await;
-        tools.end_jobs().await;
-        if rest == Rest::Stopped && signals.shutdown.is_raised() {
-            return agent.world.interrupt("the system ended it");
-        }
-        agent.world.settle(&rest).map_err(|fault| match &rest {
-            // What stood in its way first is what a person has to mend.
-            Rest::Paused { reason } => Fault(reason.clone()),
-            _ => fault,
-        })?;
-        if !matches!(rest, Rest::Done { .. } | Rest::NeedsInput(_)) || !is_spoken_to(session)? {
-            return Ok(());
-        }
-        agent.world.enter(Phase::Running, "")?;
+    let rest = agent.run().await;
+    tools.end_jobs().await;
+    match rest {
+        Rest::Stopped if signals.shutdown.is_raised() => world.interrupt("the system ended it"),
+        rest => world.settle(&rest),
     }
-}
-
-/// Whether somebody has said something while the session came to rest: it would wait for nobody.
-fn is_spoken_to(session: &Session) -> Result<bool, Fault> {
-    let letters = session.inbox().peek().map_err(fault)?.letters;
-    let is_said = |kind: &Kind| matches!(kind, Kind::Say { .. } | Kind::Answer { .. });
-    Ok(letters.iter().any(|letter| is_said(&letter.kind)))
 }
 
 /// The session's worktree, if it is the one that the session was made with.

@@ -234,9 +234,14 @@ impl SessionWorld<'_> {
         if let Rest::NeedsInput(question) = rest {
             self.state.question = Some(question.clone());
         }
-        self.checkpoints
-            .record(&mut self.state, &self.session.journal_path())
-            .map_err(fault("cannot record the session"))?;
+        let recorded = self.checkpoints.record(&mut self.state, &self.session.journal_path());
+        let recorded = recorded.map_err(fault("cannot record the session"));
+        match rest {
+            // What is not on record is not done.
+            Rest::Done { .. } => recorded?,
+            // Why it rests says more than what follows from that; the next run records it.
+            _ => self.complain(recorded),
+        }
         self.write_state()
     }
 

@@ -54,16 +54,14 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, F
     struct Frame {
         format: u32,
     }
-    let malformed = |source: toml::de::Error| FormatError::Malformed {
-        path: path.to_owned(),
-        source: in_one_line(&source, text).into(),
-    };
-    let Frame { format } = toml::from_str(text).map_err(malformed)?;
-    match toml::from_str(text) {
-        Ok(value) => Ok(value),
-        Err(_) if format > FORMAT => Err(newer(path, format)),
-        Err(error) => Err(malformed(error)),
-    }
+    // What a newer program wrote is looked into only where it is not understood.
+    toml::from_str(text).map_err(|error| match toml::from_str(text) {
+        Ok(Frame { format }) if format > FORMAT => newer(path, format),
+        _ => FormatError::Malformed {
+            path: path.to_owned(),
+            source: in_one_line(&error, text).into(),
+        },
+    })
 }
 
 /// `line 3: key with no value`: toml's own words draw a picture of the line.
