@@ -80,7 +80,7 @@ impl Notes {
         let verify =
             state.verify.as_ref().filter(|verify| Some(&verify.tree) == state.tree.as_ref());
         let is_pending = self.pending.iter().any(|pending| pending.commit == tip);
-        if verify.is_some() && !is_pending && tip.to_string() != spec.base.commit {
+        if verify.is_some() && !is_pending && spec.base.commit != tip.to_string().as_str() {
             self.add(tip, state.step, state.usage, state.cost_usd);
         }
         if self.pending.is_empty() {

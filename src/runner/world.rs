@@ -29,6 +29,9 @@ const VERIFY_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// How much of what it prints goes back to the model.
 const VERIFY_CAP: Cap = Cap { bytes: 8 << 10, lines: 200 };
 
+/// Dollars for the tokens of one answer, where the model's price is known.
+pub(super) type Price = dyn Fn(&Usage) -> Option<f64>;
+
 /// The world of one session.
 pub(super) struct SessionWorld<'a> {
     pub(super) session: &'a Session,
@@ -38,7 +41,7 @@ pub(super) struct SessionWorld<'a> {
     pub(super) checkpoints: Checkpoints,
     pub(super) notes: Notes,
     /// Dollars for the tokens of one answer, where the model's price is known.
-    pub(super) price: Box<dyn Fn(&Usage) -> Option<f64>>,
+    pub(super) price: Box<Price>,
 }
 
 impl World for SessionWorld<'_> {

@@ -405,7 +405,7 @@ fn names_that_are_not_utf8_and_unreadable_files() {
         return; // Everything is readable to root.
     }
     place.write("secret", "1\n");
-    fs::set_permissions(place.root.join("secret"), std::fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(place.root.join("secret"), std::fs::Permissions::from_mode(0o000)).unwrap();
     let error = snapshot.take(&Changed::Anything).unwrap_err();
     assert!(matches!(error, SnapshotError::Unreadable { path, .. } if path == "secret"));
 }
