@@ -93,9 +93,11 @@ fn restore(repo: &Repo, record: &Record, path: &Path) -> Result<Option<PathBuf>,
     if found.starts_with(&whole) {
         return Ok(None);
     }
-    // Where a line ends at the same place, what is behind it came after the record.
-    if found.len() > whole.len() && found[..whole.len()].ends_with(b"\n") {
-        whole.extend_from_slice(&found[whole.len()..]);
+    // What comes behind the last line on record has happened since.
+    let last = whole.split_inclusive(|byte| *byte == b'\n').next_back();
+    let lines: Vec<&[u8]> = found.split_inclusive(|byte| *byte == b'\n').collect();
+    if let Some(at) = lines.iter().rposition(|line| Some(*line) == last) {
+        whole.extend(lines[at + 1..].concat());
     }
     let kept_in = path.with_extension(format!("jsonl.damaged-{}", Timestamp::now().as_second()));
     fs::copy(path, &kept_in).map_err(fault)?;

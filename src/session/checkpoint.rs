@@ -106,7 +106,10 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// What leads git from the worktree to the session's git dir was changed or taken away.
-    #[error("{} does not lead to the session's git dir; git worktree repair mends it", path.display())]
+    #[error(
+        "{} is gone or does not lead to the session's git dir; git worktree repair mends it",
+        path.display()
+    )]
     NotLinked {
         /// The `.git` of the worktree.
         path: PathBuf,
