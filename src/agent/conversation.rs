@@ -222,6 +222,7 @@ impl Conversation {
     }
 
     fn answer(&mut self, answer: &Answer) {
+        self.end_open_calls();
         self.step += 1;
         self.usage += answer.usage;
         let of_use = answer.stop != StopReason::MaxTokens
@@ -251,6 +252,14 @@ impl Conversation {
             self.messages.push(Message::Results(results));
             self.messages.append(&mut self.held);
             self.last.answered = true;
+        }
+    }
+
+    /// Where a damaged journal lacks the end of a call: no provider takes a call without a result.
+    fn end_open_calls(&mut self) {
+        while let Some(open) = self.open.iter().find(|open| open.result.is_none()) {
+            let (call_id, output) = (open.call.id.clone(), prompt::INTERRUPTED.to_owned());
+            self.result(ToolResult { call_id, output, is_error: true });
         }
     }
 

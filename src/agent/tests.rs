@@ -248,6 +248,29 @@ fn answers_of_no_use_end_in_a_pause() {
 }
 
 #[test]
+fn a_call_whose_end_a_damaged_journal_lacks_has_a_result_all_the_same() {
+    let scene = Scene::new(&[
+        answer("one", &[bash("true"), bash("echo two")]),
+        answer("more", &[bash("true")]),
+        finish("done"),
+    ]);
+    let mut world = Memory::default();
+    scene.run(&mut world);
+    let whole = told(&world.journal);
+    let is_end = |event: &Event| matches!(event.update, Update::ToolCallUpdate(_));
+    let lost = world.journal.iter().position(is_end).unwrap();
+    world.journal.remove(lost);
+    let told = told(&world.journal);
+    assert_eq!(told.len(), whole.len());
+    for pair in told.windows(2) {
+        if let [Message::Assistant(answer), Message::Results(results)] = pair {
+            let called: Vec<_> = answer.calls.iter().map(|call| &call.id).collect();
+            assert_eq!(results.iter().map(|result| &result.call_id).collect::<Vec<_>>(), called);
+        }
+    }
+}
+
+#[test]
 fn wherever_it_was_interrupted_it_ends_the_same_and_runs_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");

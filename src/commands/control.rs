@@ -16,7 +16,7 @@ use crate::session::store::Session;
 use crate::supervise;
 
 /// How long a supervisor may take to have its session, or to let go of it.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a supervisor may take from the session's rest to its own end.
 const TIDYING: Duration = Duration::from_secs(10);
@@ -61,7 +61,12 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
     supervise::spawn(&context.repo, session)?;
     // Until it has the session, a look would still find the old state.
     let deadline = Instant::now() + PATIENCE;
-    while session.holder()?.is_none() && session.state()? == before && Instant::now() < deadline {
+    while session.holder()?.is_none() && session.state()? == before {
+        if Instant::now() > deadline {
+            return Err(CommandError::no(format!("{} was not taken up", session.id)).hint(
+                format!("Its supervisor's own words are in {}", session.log_path().display()),
+            ));
+        }
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(true)

@@ -5,6 +5,7 @@
 
 mod facts;
 mod notes;
+mod past;
 mod world;
 
 use std::error::Error;
@@ -19,20 +20,21 @@ use crate::cancel::Signals;
 use crate::config::{Config, Entry};
 use crate::event::{Event, Origin, Update, UserMessage};
 use crate::git::{OpenError, Repo};
-use crate::message::Usage;
 use crate::model::{self, Choice, Endpoint, Model, Pace, Surroundings};
 use crate::process::Cmd;
 use crate::sandbox::Sandbox;
 use crate::session::checkpoint::Checkpoints;
 use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
-use crate::session::journal::{Journal, Reader};
+use crate::session::journal::Journal;
+use crate::session::reserve;
 use crate::session::state::{Phase, State};
 use crate::session::store::{Broken, Session, SessionError};
 use crate::session::worktree;
 use crate::tool::{self, Toolbox};
 
 use notes::Notes;
+use past::Past;
 use world::SessionWorld;
 
 /// A session that cannot be run: nothing of it has changed.
@@ -100,6 +102,9 @@ async fn work(
     state: State,
     signals: &Signals,
 ) -> Result<(), Fault> {
+    if let Err(error) = reserve::keep(&session.dir) {
+        tracing::debug!(%error, "no space is kept back");
+    }
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
     let config = config(&worktree)?;
@@ -119,13 +124,9 @@ async fn work(
     let checkpoints = Checkpoints::open(worktree.clone(), spec.clone(), config.max_file_size);
     let checkpoints = checkpoints.map_err(fault)?;
 
-    let (journal, torn) = Journal::open(&session.journal_path()).map_err(fault)?;
-    if let Some(torn) = torn {
-        tracing::warn!(bytes = torn.bytes, kept_in = %torn.kept_in.display(), "a torn line");
-    }
-    let events = read_journal(&session.journal_path())?;
+    let Past { journal, events, unsaid } = Past::open(&worktree, session)?;
     let mut conversation = Conversation::replay(&events);
-    let mut state = caught_up(state, &conversation, &events, &price);
+    let mut state = past::caught_up(state, &conversation, &events, &price);
     checkpoints.catch_up(&mut state);
     let mut world = SessionWorld {
         session,
@@ -133,10 +134,11 @@ async fn work(
         journal,
         state,
         checkpoints,
-        notes: Notes::left(&events),
+        notes: Notes::left(&events, &price),
         price: Box::new(price),
     };
     world.enter(Phase::Running, "")?;
+    world.say(unsaid)?;
     if conversation.is_new() {
         let text = prompt::task(&spec.task, &facts::collect(repo, spec, base).map_err(fault)?);
         let task = Update::UserMessage(UserMessage { from: Origin::Task, text, inbox_id: None });
@@ -153,25 +155,12 @@ async fn work(
         conversation,
         limits,
     };
-    loop {
-        let rest = agent.run().await;
-        tools.end_jobs().await;
-        if rest == Rest::Stopped && signals.shutdown.is_raised() {
-            return agent.world.interrupt("the system ended it");
-        }
-        agent.world.settle(&rest)?;
-        if !matches!(rest, Rest::Done { .. } | Rest::NeedsInput(_)) || !is_spoken_to(session)? {
-            return Ok(());
-        }
-        agent.world.enter(Phase::Running, "")?;
+    let rest = agent.run().await;
+    tools.end_jobs().await;
+    match rest {
+        Rest::Stopped if signals.shutdown.is_raised() => world.interrupt("the system ended it"),
+        rest => world.settle(&rest),
     }
-}
-
-/// Whether somebody has said something while the session came to rest: it would wait for nobody.
-fn is_spoken_to(session: &Session) -> Result<bool, Fault> {
-    let letters = session.inbox().peek().map_err(fault)?.letters;
-    let is_said = |kind: &Kind| matches!(kind, Kind::Say { .. } | Kind::Answer { .. });
-    Ok(letters.iter().any(|letter| is_said(&letter.kind)))
 }
 
 /// The session's worktree, if it is the one that the session was made with.
@@ -179,12 +168,18 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
     if !path.exists() {
         return Err(Fault(format!("its worktree is gone: {}", path.display())));
     }
-    let worktree = worktree::open(path)
-        .map_err(|error| Fault(format!("the worktree cannot be used: {error}")))?;
-    let is_ours = worktree.common_dir() == repo.common_dir() && worktree.work_dir() == Some(path);
+    let worktree = worktree::open(path).map_err(|error| {
+        Fault(format!("the worktree cannot be used: {error}; git worktree repair may mend it"))
+    })?;
+    let is_ours = worktree.common_dir() == repo.common_dir()
+        && worktree.is_linked()
+        && worktree.work_dir() == Some(path);
     match is_ours {
         true => Ok(worktree),
-        false => Err(Fault(format!("{} is no longer the session's worktree", path.display()))),
+        false => Err(Fault(format!(
+            "{} is no longer the session's worktree; git worktree repair may mend it",
+            path.display()
+        ))),
     }
 }
 
@@ -222,29 +217,6 @@ fn open_model(
     model.map_err(fault)
 }
 
-fn read_journal(path: &Path) -> Result<Vec<Event>, Fault> {
-    Reader::open(path, 0).map_err(fault)?.events().collect::<Result<_, _>>().map_err(fault)
-}
-
-/// The state as the journal tells it: a run that was killed may have left it behind.
-fn caught_up(
-    mut state: State,
-    conversation: &Conversation,
-    events: &[Event],
-    price: &dyn Fn(&Usage) -> Option<f64>,
-) -> State {
-    state.step = conversation.step();
-    state.usage = conversation.usage();
-    state.plan = conversation.plan().to_vec();
-    let answers = events.iter().filter_map(|event| match &event.update {
-        Update::AgentMessage(answer) => Some(price(&answer.usage)),
-        _ => None,
-    });
-    let costs: Vec<_> = answers.collect();
-    state.cost_usd = if costs.is_empty() { None } else { costs.into_iter().sum() };
-    state
-}
-
 /// Writes down why a session does not run.
 fn pause(session: &Session, reason: &str) -> Result<(), FormatError> {
     let path = session.state_path();
@@ -253,11 +225,23 @@ fn pause(session: &Session, reason: &str) -> Result<(), FormatError> {
     if !state.phase.may_become(Phase::Paused) && state.phase.may_become(Phase::Running) {
         state.phase = Phase::Running;
     }
-    if let Err(error) = state.move_to(Phase::Paused, reason, now) {
-        tracing::error!(%error, "the state stays as it is");
-        return Ok(());
+    let change = match state.move_to(Phase::Paused, reason, now) {
+        Ok(change) => change,
+        Err(error) => {
+            tracing::error!(%error, "the state stays as it is");
+            return Ok(());
+        }
+    };
+    // For who reads the log; what keeps the session from running may keep this out too.
+    let event = Event::now(state.step, Update::State(change));
+    let journal = Journal::open(&session.journal_path());
+    if let Err(error) = journal.and_then(|(mut journal, _)| journal.append(&[event])) {
+        tracing::warn!(%error, "the journal does not say why");
     }
-    state.write(&path)
+    state.write(&path).or_else(|error| match reserve::give_back(&session.dir) {
+        Ok(()) => state.write(&path),
+        Err(_) => Err(error),
+    })
 }
 
 fn fault(error: impl Error) -> Fault {

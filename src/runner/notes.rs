@@ -30,17 +30,20 @@ struct Pending {
 
 impl Notes {
     /// What an earlier run of the session left unwritten: the commits since it last rested.
-    pub(super) fn left(events: &[Event]) -> Self {
+    pub(super) fn left(events: &[Event], price: &dyn Fn(&Usage) -> Option<f64>) -> Self {
         let mut notes = Self::default();
-        let mut usage = Usage::default();
+        let (mut usage, mut cost) = (Usage::default(), Some(0.0));
         for event in events {
             match &event.update {
-                Update::AgentMessage(answer) => usage += answer.usage,
+                Update::AgentMessage(answer) => {
+                    usage += answer.usage;
+                    cost = cost.zip(price(&answer.usage)).map(|(sum, more)| sum + more);
+                }
                 Update::Checkpoint(checkpoint) => {
                     let commit = checkpoint.commit.as_deref();
                     let commit = commit.and_then(|hex| ObjectId::from_hex(hex.as_bytes()).ok());
                     if let Some(commit) = commit {
-                        notes.add(commit, event.step, usage, None);
+                        notes.add(commit, event.step, usage, cost);
                     }
                 }
                 Update::State(change) if change.to != "running" && change.to != "verifying" => {
@@ -77,7 +80,7 @@ impl Notes {
         let verify =
             state.verify.as_ref().filter(|verify| Some(&verify.tree) == state.tree.as_ref());
         let is_pending = self.pending.iter().any(|pending| pending.commit == tip);
-        if verify.is_some() && !is_pending && tip.to_string() != spec.base.commit {
+        if verify.is_some() && !is_pending && spec.base.commit != tip.to_string().as_str() {
             self.add(tip, state.step, state.usage, state.cost_usd);
         }
         if self.pending.is_empty() {

@@ -9,8 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::agent::{Fault, Moment, Rest, Steer, StepWords, World};
-use crate::event::{Delta, Event, Update, VerifyRecord};
+use crate::event::{self, Delta, Event, Update, VerifyRecord};
 use crate::file::Changed;
+use crate::git::ObjectId;
 use crate::message::Usage;
 use crate::session::checkpoint::{Checkpoints, Ends, Step};
 use crate::session::inbox::{Kind, When};
@@ -28,6 +29,9 @@ const VERIFY_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// How much of what it prints goes back to the model.
 const VERIFY_CAP: Cap = Cap { bytes: 8 << 10, lines: 200 };
 
+/// Dollars for the tokens of one answer, where the model's price is known.
+pub(super) type Price = dyn Fn(&Usage) -> Option<f64>;
+
 /// The world of one session.
 pub(super) struct SessionWorld<'a> {
     pub(super) session: &'a Session,
@@ -37,7 +41,7 @@ pub(super) struct SessionWorld<'a> {
     pub(super) checkpoints: Checkpoints,
     pub(super) notes: Notes,
     /// Dollars for the tokens of one answer, where the model's price is known.
-    pub(super) price: Box<dyn Fn(&Usage) -> Option<f64>>,
+    pub(super) price: Box<Price>,
 }
 
 impl World for SessionWorld<'_> {
@@ -171,6 +175,23 @@ impl SessionWorld<'_> {
         self.write_state()
     }
 
+    /// Journals what an earlier run had no time to say.
+    pub(super) fn say(&mut self, unsaid: Vec<Update>) -> Result<(), Fault> {
+        if unsaid.is_empty() {
+            return Ok(());
+        }
+        let commits = unsaid.iter().filter_map(|update| match update {
+            Update::Checkpoint(event::Checkpoint { commit: Some(hex), .. }) => {
+                ObjectId::from_hex(hex.as_bytes()).ok()
+            }
+            _ => None,
+        });
+        for commit in commits {
+            self.notes.add(commit, self.state.step, self.state.usage, self.state.cost_usd);
+        }
+        self.record(self.state.step, unsaid)
+    }
+
     fn move_to(&mut self, phase: Phase, reason: &str) -> Result<(), Fault> {
         let change = self.state.move_to(phase, reason, Timestamp::now());
         let change = change.map_err(fault("the session cannot go on"))?;
@@ -216,9 +237,14 @@ impl SessionWorld<'_> {
         if let Rest::NeedsInput(question) = rest {
             self.state.question = Some(question.clone());
         }
-        self.checkpoints
-            .record(&mut self.state, &self.session.journal_path())
-            .map_err(fault("cannot record the session"))?;
+        let recorded = self.checkpoints.record(&mut self.state, &self.session.journal_path());
+        let recorded = recorded.map_err(fault("cannot record the session"));
+        match rest {
+            // What is not on record is not done.
+            Rest::Done { .. } => recorded?,
+            // Why it rests says more than what follows from that; the next run records it.
+            _ => self.complain(recorded),
+        }
         self.write_state()
     }
 

@@ -14,10 +14,13 @@
 
 use std::path::{Path, PathBuf};
 
+use fs_err as fs;
+
 use super::record::{Record, RecordError, Recorder};
 use super::spec::Spec;
 use super::state::{Changes, State};
 use super::subject::{self, Words};
+use super::worktree;
 use crate::config::CommitStrategy;
 use crate::event;
 use crate::file::Changed;
@@ -100,6 +103,15 @@ pub enum CheckpointError {
     #[error("the worktree is gone: {}", path.display())]
     WorktreeGone {
         /// Where it was.
+        path: PathBuf,
+    },
+    /// What leads git from the worktree to the session's git dir was changed or taken away.
+    #[error(
+        "{} is gone or does not lead to the session's git dir; git worktree repair mends it",
+        path.display()
+    )]
+    NotLinked {
+        /// The `.git` of the worktree.
         path: PathBuf,
     },
     /// The worktree is on another branch, so its files are not the session's.
@@ -306,8 +318,12 @@ impl Checkpoints {
     /// session's.
     fn check_worktree(&self) -> Result<(), CheckpointError> {
         let path = self.repo.work_dir().unwrap_or(&self.spec.worktree);
-        if std::fs::symlink_metadata(path.join(".git")).is_err() {
+        let is_empty = fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
+        if is_empty {
             return Err(CheckpointError::WorktreeGone { path: path.to_owned() });
+        }
+        if worktree::git_dir(path).is_none_or(|found| found != self.repo.git_dir()) {
+            return Err(CheckpointError::NotLinked { path: path.join(".git") });
         }
         let found = match self.repo.head()? {
             Head::Branch { name, .. } if name == self.spec.branch => return Ok(()),

@@ -237,7 +237,9 @@ fn remove_worktree(repo: &Repo, spec: &Spec) -> Result<(), WorktreeError> {
     };
     let Some(ours) = worktrees.iter().find(is_ours) else { return Ok(()) };
     let remove = RemoveWorktree { path: &ours.path, id: &ours.id, with_submodules: true };
-    Ok(repo.remove_worktree(&remove)?.purge()?)
+    // At once, not in the background: that nothing was kept is to be true when it is said.
+    repo.remove_worktree(&remove)?.path().map_or(Ok(()), fs::remove_dir_all)?;
+    Ok(())
 }
 
 fn set_up(command: &str, repo: &Repo, place: &Place) -> Result<(), CreateError> {

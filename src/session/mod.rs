@@ -15,6 +15,7 @@ pub mod journal;
 pub mod lock;
 pub mod note;
 pub mod record;
+pub mod reserve;
 pub mod spec;
 pub mod state;
 pub mod store;

@@ -202,7 +202,9 @@ impl Store {
         for name in self.folders()? {
             let dir = self.sessions().join(&name);
             let draft = name.starts_with(DRAFT) && !dir.join(Spec::FILE).exists();
-            let age = fs::metadata(&dir)?.modified()?.elapsed().unwrap_or_default();
+            // One that is finished or gone since its name was read is no left-over.
+            let Ok(folder) = fs::metadata(&dir) else { continue };
+            let age = folder.modified()?.elapsed().unwrap_or_default();
             if (draft || name.starts_with(REMOVED)) && age > SWEEP_AGE {
                 fs::remove_dir_all(&dir)?;
             }

@@ -102,6 +102,9 @@ pub enum PlaceError {
     Io(#[from] io::Error),
 }
 
+/// How many sessions may be named after the same words.
+const MOST_ALIKE: u32 = 10_000;
+
 /// Finds a place that is free. A name that was asked for is used or refused; one that was not is
 /// made unique.
 ///
@@ -119,15 +122,21 @@ pub fn place(repo: &Repo, layout: &Layout, wish: &Wish<'_>) -> Result<Place, Pla
     if let Some(name) = wish.name {
         return at(repo, layout, name, wish.branch, id);
     }
-    match at(repo, layout, &slug, wish.branch, id.clone()) {
-        // The id is as unique a name as there is.
-        Err(PlaceError::PathExists { .. }) => at(repo, layout, &id, wish.branch, id.clone()),
-        Err(PlaceError::BranchExists { .. } | PlaceError::BranchInTheWay { .. })
-            if wish.branch.is_none() =>
-        {
-            at(repo, layout, &id, None, id.clone())
+    // Not the id, as unique as it is: git would take `agent/<id>` for `refs/agent/<id>`, the record.
+    let mut names = (2..MOST_ALIKE).map(|number| format!("{slug}-{number}"));
+    let mut name = slug.clone();
+    loop {
+        let is_taken = |error: &PlaceError| match error {
+            PlaceError::PathExists { .. } => true,
+            PlaceError::BranchExists { .. } | PlaceError::BranchInTheWay { .. } => {
+                wish.branch.is_none()
+            }
+            _ => false,
+        };
+        match (at(repo, layout, &name, wish.branch, id.clone()), names.next()) {
+            (Err(error), Some(next)) if is_taken(&error) => name = next,
+            (placed, _) => return placed,
         }
-        placed => placed,
     }
 }
 
@@ -144,6 +153,14 @@ pub fn open(path: &Path) -> Result<Repo, OpenError> {
     let bytes = fs::read(&dot_git)?;
     let dir = bytes.strip_prefix(b"gitdir: ").unwrap_or(&bytes).trim_ascii_end();
     Repo::open(&path.join(OsStr::from_bytes(dir)))
+}
+
+/// The git dir that a linked worktree's `.git` leads to, symbolic links resolved; none where that
+/// is no such file, or leads nowhere.
+pub fn git_dir(path: &Path) -> Option<PathBuf> {
+    let link = fs::read(path.join(".git")).ok()?;
+    let dir = link.strip_prefix(b"gitdir: ")?.trim_ascii_end();
+    fs::canonicalize(path.join(OsStr::from_bytes(dir))).ok()
 }
 
 fn at(
@@ -181,6 +198,11 @@ fn check_free(repo: &Repo, branch: &str) -> Result<(), PlaceError> {
     let whole = format!("refs/heads/{branch}");
     if repo.ref_id(&whole)?.is_some() {
         return Err(PlaceError::BranchExists { branch, at: repo.checked_out_at(&whole)? });
+    }
+    // git would understand the short name as that ref.
+    let other = format!("refs/{branch}");
+    if repo.ref_id(&other)?.is_some() {
+        return Err(PlaceError::BranchInTheWay { branch, other });
     }
     let below = repo.refs(&format!("refs/heads/{branch}/"))?.into_iter().next();
     let other = match above(repo, &branch)? {
@@ -331,8 +353,12 @@ mod tests {
         fs::create_dir_all(git.beside("my dépôt.worktrees/y")).unwrap();
         for slug in ["x", "y"] {
             let at = placed(&git, &layout(DEFAULT), &Wish { slug, ..Wish::default() }).unwrap();
-            assert_eq!((&at.name, at.branch), (&at.id, format!("refs/heads/agent/{}", at.id)));
+            assert_eq!(at.name, format!("{slug}-2"));
+            assert_eq!(at.branch, format!("refs/heads/agent/{slug}-2"));
         }
+        git.git(&["update-ref", "refs/agent/fix-7f3k", "HEAD"]);
+        let at = placed(&git, &layout(DEFAULT), &Wish { slug: "fix-7f3k", ..Wish::default() });
+        assert_eq!(at.unwrap().name, "fix-7f3k-2", "git reads agent/fix-7f3k as that ref");
         let asked = |name, branch| Wish { slug: "z", name, branch };
         let refused = [
             (asked(Some("x"), None), "branch 'agent/x' exists"),

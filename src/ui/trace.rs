@@ -17,6 +17,8 @@ pub fn start(level: &str) {
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(io::stderr)
         .with_ansi(false)
+        // It would say so with a print that panics: a full disk would kill a supervisor by its log.
+        .log_internal_errors(false)
         .finish();
     // Refused where a trace runs already, which is then the one that was asked for.
     drop(tracing::subscriber::set_global_default(subscriber));

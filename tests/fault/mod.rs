@@ -3,6 +3,7 @@
 //! Invariant: whatever was done to it, no work is lost and nothing is done twice in silence.
 
 mod branch;
+mod breakage;
 mod kill;
 mod model;
 mod nonsense;

@@ -43,7 +43,11 @@ fn w05_sixteen_starts_at_once() {
     let (server, dialect) = (Server::start(small_script()), Dialect::Chat);
     let start = |number: usize| {
         // Half of them wish for one name.
-        let task = if number % 2 == 0 { "Same task".to_owned() } else { format!("Task {number}") };
+        let task = if number.is_multiple_of(2) {
+            "Same task".to_owned()
+        } else {
+            format!("Task {number}")
+        };
         let args = ["start", &task, "--model", dialect.model(), "--wait"];
         repo.cmd(&args).envs(server.env(dialect)).run()
     };

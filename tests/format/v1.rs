@@ -78,12 +78,12 @@ fn worktree(repo: &Repo) -> PathBuf {
 }
 
 /// What `list --json`, `status --json` and `log` say.
-fn opens(repo: &Repo) {
+fn opens(repo: &Repo, worktree: Option<&Path>) {
     let list = repo.agent(&["list", "--json"]).success();
     let list: Value = serde_json::from_str(&list).expect("it is JSON");
     let session = json!({
         "id": ID, "name": "add-a-shelf", "task": "Add a shelf", "state": "done",
-        "branch": "agent/add-a-shelf", "worktree": worktree(repo), "base": BASE, "head": HEAD,
+        "branch": "agent/add-a-shelf", "worktree": worktree, "base": BASE, "head": HEAD,
         "steps": 3, "progress": {"done": 0, "total": 2},
         "files": 1, "insertions": 2, "deletions": 0,
         "verify": {
@@ -129,7 +129,7 @@ fn a_session_in_format_1_opens_from_its_folder() {
     let journal: String = FILES[2..].iter().map(|(_, text)| *text).collect();
     write(&folder.join("journal.jsonl"), &journal);
     repo.git(&["branch", "agent/add-a-shelf", HEAD]);
-    opens(&repo);
+    opens(&repo, None);
     repo.agent(&["worktree", "merge", "add"]).success();
     assert_eq!(repo.git(&["show", "main:shelf.txt"]), "wood\nbooks");
     repo.assert_whole();
@@ -139,7 +139,7 @@ fn a_session_in_format_1_opens_from_its_folder() {
 fn a_session_in_format_1_comes_back_from_its_ref() {
     let repo = repository();
     repo.agent(&["worktree", "restore", "add"]).success();
-    opens(&repo);
+    opens(&repo, Some(&worktree(&repo)));
     assert_eq!(repo.git(&["rev-parse", "agent/add-a-shelf"]), HEAD);
     let status = repo.home().git(&worktree(&repo), &["status", "--porcelain"]);
     assert_eq!(status, "?? wood.txt");
@@ -160,7 +160,7 @@ fn a_newer_format_is_refused_with_a_hint() {
     }
     write(&folder.join("journal.jsonl"), "");
     let state = fs::read_to_string(folder.join("state.toml")).expect("it is there");
-    let out = repo.agent(&["resume", "add"]);
+    let out = repo.agent(&["worktree", "restore", "add"]);
     assert_eq!(out.code, 1, "{out:#?}");
     assert!(out.stderr.contains("format 2; this git-agent knows format 1"), "{out:#?}");
     assert!(out.stderr.contains("hint: "), "{out:#?}");

@@ -347,7 +347,7 @@ mod tests {
                 Shape::Subfolder => assert_eq!(told(&["rev-parse", "--show-prefix"]), "src/"),
                 Shape::Sha256 => assert_eq!(told(&["rev-parse", "HEAD"]).len(), 64),
                 Shape::Reftable => {
-                    assert_eq!(repo.common_dir().join("reftable").is_dir(), git_knows_reftable())
+                    assert_eq!(repo.common_dir().join("reftable").is_dir(), git_knows_reftable());
                 }
                 Shape::Shallow => {
                     assert_eq!(told(&["rev-parse", "--is-shallow-repository"]), "true");

@@ -10,6 +10,7 @@ use gix::bstr::ByteSlice;
 use proptest::prelude::*;
 
 use super::*;
+use crate::git::testing::environment;
 use crate::process::Cmd;
 
 const LIMIT: u64 = 1 << 20;
@@ -66,7 +67,7 @@ impl Place {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let repo = Repo::open(&self.root.join(".git")).unwrap();
+        let repo = Repo::open_in(&self.root.join(".git"), None, environment(&[])).unwrap();
         Snapshot::open(&repo, self.id("HEAD^{tree}"), LIMIT).unwrap()
     }
 
@@ -405,7 +406,7 @@ fn names_that_are_not_utf8_and_unreadable_files() {
         return; // Everything is readable to root.
     }
     place.write("secret", "1\n");
-    fs::set_permissions(place.root.join("secret"), std::fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(place.root.join("secret"), std::fs::Permissions::from_mode(0o000)).unwrap();
     let error = snapshot.take(&Changed::Anything).unwrap_err();
     assert!(matches!(error, SnapshotError::Unreadable { path, .. } if path == "secret"));
 }

@@ -185,7 +185,9 @@ fn one_connection_serves_many_requests_chunked_ones_too() {
     stream.write_all(chunked.as_bytes()).unwrap();
     assert_eq!(hear(&mut stream).end, End::Proper);
     assert_eq!(server.served(), [0, 0, 0, 0]);
-    stream.write_all(b"GET /v1/models HTTP/1.1\r\n\r\n").unwrap();
+    let key = Dialect::Chat.key();
+    let models = format!("GET /v1/models HTTP/1.1\r\nauthorization: Bearer {key}\r\n\r\n");
+    stream.write_all(models.as_bytes()).unwrap();
     assert_eq!(hear(&mut stream).status, 200);
     stream.write_all(b"GET /api/version HTTP/1.1\r\n\r\n").unwrap();
     assert_eq!(hear(&mut stream).status, 404);
