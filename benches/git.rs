@@ -96,7 +96,10 @@ fn measure(folder: &Path, size: Size) {
     let mut removed = None;
     let ours = time(|| removed = Some(repo.remove_worktree(&remove).unwrap()));
     row("remove worktree, as felt", vec![theirs], vec![ours], "≤ 0.05");
-    alone("… and to hand its files to what deletes them", time(|| removed.unwrap().purge().unwrap()));
+    alone(
+        "… and to hand its files to what deletes them",
+        time(|| removed.unwrap().purge().unwrap()),
+    );
     sessions::measure(&root);
     println!();
 }

@@ -79,7 +79,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             control::wake(&context, &session)?;
             ui.narrate(&format!("Answered {id}, which goes on"));
         }
-        _ if control::wake(&context, &session)? => {
+        phase if control::wake(&context, &session)? || !phase.needs_supervisor() => {
+            // Where it was not woken, the supervisor that was on its way out has heard it.
             ui.narrate(&format!("Told {id}, which was {phase} and goes on"));
         }
         _ => {

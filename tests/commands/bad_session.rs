@@ -64,7 +64,7 @@ fn one_that_cannot_be_read_hides_no_other() {
     let path = "[ROOT]/shop/.git/agent/sessions/go-bad-[id]";
     for (file, bytes, what) in [
         ("state.toml", "{", "is damaged: line 1: invalid key-value pair, expected key"),
-        ("state.toml", "phase = 1", "is damaged: line 1: missing field `format`"),
+        ("state.toml", "phase = \"done\"", "is damaged: line 1: missing field `format`"),
         ("spec.toml", "form", "is damaged: line 1: key with no value, expected `=`"),
         ("spec.toml", "format = 99", "is in format 99; this git-agent knows format 1"),
     ] {

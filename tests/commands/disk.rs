@@ -75,14 +75,14 @@ fn a_session_that_meets_a_full_disk_goes_on_when_there_is_room() {
     let script = format!(
         "git agent start 'say hi' --model {model} >/dev/null 2>&1
         until_state running; until git agent status --json say-hi | grep -q 'steps\":1'; do :; done
-        fill; touch ../../go; until_state interrupted
+        fill; touch ../../go; until_state paused
         free; git agent resume say-hi 2>&1; until_state done
         git diff --stat=60 main agent/say-hi -- new.txt
         git fsck --strict --no-dangling --no-progress; git status --short"
     );
     let Some(said) = on_a_small_disk(&repo, &script) else { return };
     let (resumed, rest) = said.split_once("hint: git agent attach ").unwrap();
-    assert!(resumed.ends_with(", which was interrupted\n"), "{said}");
+    assert!(resumed.ends_with(", which was paused\n"), "{said}");
     let rest = rest.split_once('\n').unwrap().1;
     assert_eq!(rest, " new.txt | 1 +\n 1 file changed, 1 insertion(+)\n");
 }
