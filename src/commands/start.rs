@@ -49,7 +49,7 @@ pub struct Args {
     /// Commit to start from
     #[arg(long, value_name = "REV", default_value = "HEAD", value_parser = filled())]
     base: String,
-    /// Branch to work on, made anew (default: agent/<name>)
+    /// Branch to work on, made anew (default: agent/NAME)
     #[arg(long, value_name = "NAME", value_parser = filled())]
     branch: Option<String>,
     /// Name of the session's worktree folder (default: from the task)

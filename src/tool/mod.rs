@@ -2,7 +2,7 @@
 //!
 //! Invariant: a tool never takes the loop down: what goes wrong goes back to the model in words.
 //!
-//! To add one: a file with its `SHAPE` and its `call`, and an arm in [`Tool`].
+//! To add one: a file with its `SHAPE` and its `call`, and an arm in `Tool`.
 
 mod arguments;
 mod ask;
