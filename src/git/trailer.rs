@@ -130,9 +130,8 @@ mod tests {
             .unwrap()
     }
 
-    const MESSAGES: [&str; 19] = [
+    const MESSAGES: [&str; 18] = [
         "title\n",
-        "title",
         "Key: value\n",
         "title\n\nbody\n",
         "title\n\nbody\n\n\n",
