@@ -26,6 +26,7 @@ mod revision;
 mod scan;
 mod smudge;
 mod snapshot;
+mod stale;
 mod take;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -121,6 +121,9 @@ async fn work(
     let mut model = open_model(&worktree, session, &tools, config.patience)?;
     let price = model.pricing();
     let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
+    if state.phase == Phase::Interrupted {
+        break_dead_locks(&worktree, session)?;
+    }
     let checkpoints = Checkpoints::open(worktree.clone(), spec.clone(), config.max_file_size);
     let checkpoints = checkpoints.map_err(fault)?;
 
@@ -161,6 +164,20 @@ async fn work(
         Rest::Stopped if signals.shutdown.is_raised() => world.interrupt("the system ended it"),
         rest => world.settle(&rest),
     }
+}
+
+/// Takes away the locks on its refs that a run which was killed has left. The session's ref is
+/// written by the holder of its lock alone; the branch may be a person's just now, for a moment.
+fn break_dead_locks(repo: &Repo, session: &Session) -> Result<(), Fault> {
+    for (name, age) in [
+        (session.ref_name(), Duration::ZERO),
+        (session.spec.branch.clone(), Duration::from_secs(1)),
+    ] {
+        if repo.break_dead_lock(&name, age).map_err(fault)? {
+            tracing::warn!(name, "a lock that a killed run has left is taken away");
+        }
+    }
+    Ok(())
 }
 
 /// The session's worktree, if it is the one that the session was made with.
