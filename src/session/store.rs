@@ -561,6 +561,10 @@ mod tests {
         assert_eq!(session.state().unwrap().phase, Phase::Running);
         assert!(matches!(session.lock(), Err(SessionError::Lock { .. })));
         drop(lock);
+        // A child that another test starts just now holds the lock too, until it runs its program.
+        while session.holder().unwrap().is_some() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         assert_eq!(session.state().unwrap().phase, Phase::Interrupted);
         let on_disk: State = format::read(&session.state_path()).unwrap();
         assert_eq!(on_disk, state);
