@@ -3,10 +3,16 @@
 //! Invariant: a default stands in one place, here; a bad value is refused with its origin, never
 //! replaced by a default.
 
+mod keys;
+mod value;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use keys::{KEYS, Key};
+use value::{boolean, count, near, one_of, optional, size, template, text};
 
 /// How long a model server that is overloaded or limits the rate is waited for, where nothing else
 /// is set.
@@ -153,91 +159,6 @@ pub struct UnknownKey {
     pub near: Option<String>,
 }
 
-/// A setting, as the manual tells of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// Its name; `<provider>` stands for any.
-    pub name: &'static str,
-    /// The shape of its value.
-    pub value: &'static str,
-    /// What it does.
-    pub about: &'static str,
-}
-
-/// All settings, in the order of the manual.
-pub const KEYS: [Key; 14] = [
-    Key {
-        name: "agent.model",
-        value: "<provider>/<model>",
-        about: "The model, where --model names none.",
-    },
-    Key {
-        name: "agent.verify",
-        value: "<command>",
-        about: "A command that must succeed before a session is done. May be given several times; an empty value forgets those before it.",
-    },
-    Key {
-        name: "agent.setup",
-        value: "<command>",
-        about: "A command to run in each new worktree before the agent begins, such as the installation of dependencies.",
-    },
-    Key {
-        name: "agent.worktreePath",
-        value: "<template>",
-        about: "Where worktrees are made. {repo} is the name of the repository and {name} that of the session. Default: ../{repo}.worktrees/{name}.",
-    },
-    Key {
-        name: "agent.branchPrefix",
-        value: "<prefix>",
-        about: "What the names of session branches begin with. Default: agent/.",
-    },
-    Key {
-        name: "agent.commitStrategy",
-        value: "incremental|turn|single|none",
-        about: "When work becomes commits: at each step, at the end of each turn, once, or never. Default: incremental.",
-    },
-    Key {
-        name: "agent.trailers",
-        value: "<bool>",
-        about: "Whether commits carry Agent-Session and Assisted-by trailers. Default: true.",
-    },
-    Key {
-        name: "agent.maxFileSize",
-        value: "<size>",
-        about: "New files larger than this are left out of commits, with a notice. Takes the suffixes k, m and g. Default: 10m.",
-    },
-    Key {
-        name: "agent.maxSteps",
-        value: "<number>",
-        about: "After so many steps a session pauses. Default: 200.",
-    },
-    Key {
-        name: "agent.patience",
-        value: "<seconds>",
-        about: "How long a model server that gives no answer is tried again before the session pauses. Default: 600.",
-    },
-    Key {
-        name: "agent.unattended",
-        value: "<bool>",
-        about: "Whether sessions do without the tool that asks a person. Default: false.",
-    },
-    Key {
-        name: "agent.logLevel",
-        value: "error|warn|info|debug|trace",
-        about: "How much a supervisor writes to its log. Default: info.",
-    },
-    Key {
-        name: "agent.<provider>.baseUrl",
-        value: "<url>",
-        about: "The address of a provider's interface. Plain http is for this machine only.",
-    },
-    Key {
-        name: "agent.<provider>.keyCommand",
-        value: "<command>",
-        about: "A command that prints the provider's key. Used where the provider's own variable is not set.",
-    },
-];
-
 impl Config {
     /// Reads the settings from git's entries, in git's order: later ones win. Entries of other
     /// sections are passed over.
@@ -307,84 +228,6 @@ impl Config {
         }
         Ok(true)
     }
-}
-
-fn text(entry: &Entry) -> Result<String, ConfigError> {
-    optional(entry).ok_or_else(|| bad(entry, "some text"))
-}
-
-/// An empty value takes back what a wider level has set.
-fn optional(entry: &Entry) -> Option<String> {
-    Some(entry.value.clone()).filter(|value| !value.trim().is_empty())
-}
-
-fn template(entry: &Entry) -> Result<String, ConfigError> {
-    let template = text(entry)?;
-    if template.contains("{name}") {
-        Ok(template)
-    } else {
-        Err(bad(entry, "a path with {name} in it, so that each session has its own"))
-    }
-}
-
-/// As git reads a boolean: a key without a value is true.
-fn boolean(entry: &Entry) -> Result<bool, ConfigError> {
-    match entry.value.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "on" => Ok(true),
-        "false" | "no" | "off" | "" => Ok(false),
-        number => match number.parse::<i64>() {
-            Ok(number) => Ok(number != 0),
-            Err(_) => Err(bad(entry, "true or false")),
-        },
-    }
-}
-
-/// As git reads a size: `k`, `m` and `g` multiply by powers of 1024.
-fn size(entry: &Entry) -> Result<u64, ConfigError> {
-    let value = entry.value.trim();
-    let (digits, shift) = match value.char_indices().next_back() {
-        Some((at, 'k' | 'K')) => (&value[..at], 10),
-        Some((at, 'm' | 'M')) => (&value[..at], 20),
-        Some((at, 'g' | 'G')) => (&value[..at], 30),
-        _ => (value, 0),
-    };
-    let size = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
-    size.ok_or_else(|| bad(entry, "a size in bytes, such as 10m"))
-}
-
-fn count(entry: &Entry) -> Result<u32, ConfigError> {
-    let count = entry.value.trim().parse().ok().filter(|count| *count > 0);
-    count.ok_or_else(|| bad(entry, "a number from 1"))
-}
-
-fn one_of<T: clap::ValueEnum>(entry: &Entry) -> Result<T, ConfigError> {
-    T::from_str(entry.value.trim(), true).map_err(|_| {
-        let names = T::value_variants().iter().filter_map(T::to_possible_value);
-        let names: Vec<_> = names.map(|name| name.get_name().to_owned()).collect();
-        bad(entry, &format!("one of {}", names.join(", ")))
-    })
-}
-
-fn bad(entry: &Entry, expected: &str) -> ConfigError {
-    let Entry { key, value, origin } = entry.clone();
-    // git hands keys over in lower case; people know them as they are documented.
-    let known = KEYS.iter().map(|known| known.name).find(|name| name.eq_ignore_ascii_case(&key));
-    let key = known.map_or(key, str::to_owned);
-    ConfigError { key, value, origin, expected: expected.to_owned() }
-}
-
-/// The known key whose name is nearest to this one, if it is near at all.
-fn near(key: &str) -> Option<String> {
-    let provider = key.split_once('.')?.1.rsplit_once('.').map(|(provider, _)| provider);
-    let names = KEYS.iter().map(|known| match provider {
-        Some(provider) => known.name.replace("<provider>", provider),
-        None => known.name.to_owned(),
-    });
-    let distance = |name: &str| {
-        strsim::damerau_levenshtein(&name.to_ascii_lowercase(), &key.to_ascii_lowercase())
-    };
-    let best = names.map(|name| (distance(&name), name)).min()?;
-    (best.0 <= 3).then_some(best.1)
 }
 
 #[cfg(test)]

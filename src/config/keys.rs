@@ -1,0 +1,88 @@
+//! The settings by name, as the manual tells of them.
+//!
+//! Invariant: what stands here is read by [`super::Config::read`], and the other way round.
+
+/// A setting, as the manual tells of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its name; `<provider>` stands for any.
+    pub name: &'static str,
+    /// The shape of its value.
+    pub value: &'static str,
+    /// What it does.
+    pub about: &'static str,
+}
+
+/// All settings, in the order of the manual.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "agent.model",
+        value: "<provider>/<model>",
+        about: "The model, where --model names none.",
+    },
+    Key {
+        name: "agent.verify",
+        value: "<command>",
+        about: "A command that must succeed before a session is done. May be given several times; an empty value forgets those before it.",
+    },
+    Key {
+        name: "agent.setup",
+        value: "<command>",
+        about: "A command to run in each new worktree before the agent begins, such as the installation of dependencies.",
+    },
+    Key {
+        name: "agent.worktreePath",
+        value: "<template>",
+        about: "Where worktrees are made. {repo} is the name of the repository and {name} that of the session. Default: ../{repo}.worktrees/{name}.",
+    },
+    Key {
+        name: "agent.branchPrefix",
+        value: "<prefix>",
+        about: "What the names of session branches begin with. Default: agent/.",
+    },
+    Key {
+        name: "agent.commitStrategy",
+        value: "incremental|turn|single|none",
+        about: "When work becomes commits: at each step, at the end of each turn, once, or never. Default: incremental.",
+    },
+    Key {
+        name: "agent.trailers",
+        value: "<bool>",
+        about: "Whether commits carry Agent-Session and Assisted-by trailers. Default: true.",
+    },
+    Key {
+        name: "agent.maxFileSize",
+        value: "<size>",
+        about: "New files larger than this are left out of commits, with a notice. Takes the suffixes k, m and g. Default: 10m.",
+    },
+    Key {
+        name: "agent.maxSteps",
+        value: "<number>",
+        about: "After so many steps a session pauses. Default: 200.",
+    },
+    Key {
+        name: "agent.patience",
+        value: "<seconds>",
+        about: "How long a model server that gives no answer is tried again before the session pauses. Default: 600.",
+    },
+    Key {
+        name: "agent.unattended",
+        value: "<bool>",
+        about: "Whether sessions do without the tool that asks a person. Default: false.",
+    },
+    Key {
+        name: "agent.logLevel",
+        value: "error|warn|info|debug|trace",
+        about: "How much a supervisor writes to its log. Default: info.",
+    },
+    Key {
+        name: "agent.<provider>.baseUrl",
+        value: "<url>",
+        about: "The address of a provider's interface. Plain http is for this machine only.",
+    },
+    Key {
+        name: "agent.<provider>.keyCommand",
+        value: "<command>",
+        about: "A command that prints the provider's key. Used where the provider's own variable is not set.",
+    },
+];
