@@ -12,7 +12,7 @@ use crate::git::{CommitInfo, Draft, ObjectId, Repo, Snapshot, WorktreeEntry};
 use crate::session::lock::{Lock, LockError};
 use crate::session::record::Record;
 use crate::session::spec::Spec;
-use crate::session::state::State;
+use crate::session::state::{Phase, State};
 use crate::session::store::{Session, SessionError};
 
 /// How the message of a snapshot of what no commit held begins.
@@ -151,7 +151,16 @@ pub fn hold(session: &Session) -> Result<(Lock, State), LandError> {
                     return Err(LandError::NotAtRest { id: session.id.clone(), phase });
                 }
             }
-            held => return Ok(held?),
+            held => {
+                let (lock, state) = held?;
+                // It is nobody's yet, but may be somebody's at any moment.
+                return match session.ticket().map_err(SessionError::from)? {
+                    Some(_) if state.phase == Phase::Queued => {
+                        Err(LandError::NotAtRest { id: session.id.clone(), phase: state.phase })
+                    }
+                    _ => Ok((lock, state)),
+                };
+            }
         }
     }
 }
