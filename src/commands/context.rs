@@ -9,9 +9,10 @@ use clap_complete::ArgValueCompleter;
 use jiff::Timestamp;
 
 use super::complete;
-use crate::config::{Config, Entry, UnknownKey};
+use crate::config::{Config, UnknownKey};
 use crate::error::{Result, ResultExt};
 use crate::git::Repo;
+use crate::session::settings;
 use crate::session::store::{Session, Store};
 use crate::ui::Ui;
 
@@ -106,8 +107,5 @@ impl<'a> Context<'a> {
 /// # Errors
 /// A value is not what its key asks for.
 pub fn config_of(repo: &Repo) -> Result<(Config, Vec<UnknownKey>)> {
-    let entries = repo.config("agent").into_iter();
-    let entries =
-        entries.map(|entry| Entry { key: entry.key, value: entry.value, origin: entry.origin });
-    Ok(Config::read(entries)?)
+    Ok(settings::of(repo)?)
 }

@@ -25,6 +25,8 @@ pub mod pause;
 pub mod resume;
 pub mod stop;
 
+pub mod rewind;
+
 pub mod worktree;
 
 pub mod demo;

@@ -17,7 +17,6 @@ use jiff::Timestamp;
 
 use crate::agent::{Agent, Conversation, Fault, Limits, Rest, prompt};
 use crate::cancel::Signals;
-use crate::config::{Config, Entry};
 use crate::event::{Event, Origin, Update, UserMessage};
 use crate::git::{OpenError, Repo};
 use crate::model::{self, Choice, Endpoint, Model, Pace, Surroundings};
@@ -28,6 +27,8 @@ use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
 use crate::session::journal::Journal;
 use crate::session::reserve;
+use crate::session::rewind;
+use crate::session::settings;
 use crate::session::state::{Phase, State};
 use crate::session::store::{Broken, Session, SessionError};
 use crate::session::worktree;
@@ -99,7 +100,7 @@ fn is_called_back(session: &Session) -> bool {
 async fn work(
     repo: &Repo,
     session: &Session,
-    state: State,
+    mut state: State,
     signals: &Signals,
 ) -> Result<(), Fault> {
     if let Err(error) = reserve::keep(&session.dir) {
@@ -107,7 +108,7 @@ async fn work(
     }
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
-    let config = config(&worktree)?;
+    let (config, _unknown) = settings::of(&worktree).map_err(fault)?;
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
     let tools = Toolbox::new(tool::Setup {
@@ -121,6 +122,7 @@ async fn work(
     let mut model = open_model(&worktree, session, &tools, config.patience)?;
     let price = model.pricing();
     let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
+    rewind::finish(&worktree, session, &mut state).map_err(fault)?;
     if state.phase == Phase::Interrupted {
         break_dead_locks(&worktree, session)?;
     }
@@ -198,13 +200,6 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
             path.display()
         ))),
     }
-}
-
-fn config(repo: &Repo) -> Result<Config, Fault> {
-    let entries = repo.config("agent").into_iter();
-    let entries = entries.map(|e| Entry { key: e.key, value: e.value, origin: e.origin });
-    let (config, _unknown) = Config::read(entries).map_err(fault)?;
-    Ok(config)
 }
 
 fn open_model(

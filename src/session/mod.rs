@@ -16,6 +16,8 @@ pub mod lock;
 pub mod note;
 pub mod record;
 pub mod reserve;
+pub mod rewind;
+pub mod settings;
 pub mod spec;
 pub mod state;
 pub mod store;
