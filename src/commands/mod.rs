@@ -22,6 +22,7 @@ pub mod attach;
 pub mod say;
 
 pub mod pause;
+pub mod reprioritize;
 pub mod resume;
 pub mod stop;
 

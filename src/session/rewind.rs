@@ -19,7 +19,6 @@ use super::checkpoint::{CheckpointError, Checkpoints, Place};
 use super::format::FormatError;
 use super::journal::{Journal, Reader};
 use super::record::{Record, RecordError, Recorder};
-use super::settings;
 use super::spec::Spec;
 use super::state::{Changes, IllegalMove, Phase, State};
 use super::store::Session;
@@ -263,7 +262,7 @@ pub fn events(session: &Session) -> std::io::Result<Vec<Event>> {
 }
 
 fn open(view: Repo, spec: &Spec) -> Result<Checkpoints, RewindError> {
-    let max_file_size = settings::of(&view)?.0.max_file_size;
+    let max_file_size = view.agent_config()?.0.max_file_size;
     Ok(Checkpoints::open(view, spec.clone(), max_file_size)?)
 }
 
