@@ -26,6 +26,8 @@ pub mod reprioritize;
 pub mod resume;
 pub mod stop;
 
+pub mod rewind;
+
 pub mod worktree;
 
 pub mod demo;

@@ -234,6 +234,7 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
             timeout: None,
             budget: None,
         },
+        forked_from: None,
     }
 }
 

@@ -29,6 +29,7 @@ use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
 use crate::session::journal::Journal;
 use crate::session::reserve;
+use crate::session::rewind;
 use crate::session::state::{Phase, State};
 use crate::session::store::{Broken, Session, SessionError};
 use crate::session::worktree;
@@ -107,7 +108,7 @@ fn is_called_back(session: &Session) -> bool {
 async fn work(
     repo: &Repo,
     session: &Session,
-    state: State,
+    mut state: State,
     signals: &Signals,
 ) -> Result<(), Fault> {
     if let Err(error) = reserve::keep(&session.dir) {
@@ -115,7 +116,7 @@ async fn work(
     }
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
-    let config = config(&worktree)?;
+    let (config, _unknown) = worktree.agent_config().map_err(fault)?;
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
     let (bounds, unmet) = Bounds::new(&bounds(&config), &session.id);
@@ -133,6 +134,7 @@ async fn work(
     let mut model = open_model(&worktree, session, &tools, config.patience)?;
     let price = model.pricing();
     let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
+    rewind::finish(&worktree, session, &mut state).map_err(fault)?;
     let Past { journal, events, unsaid } = Past::open(&worktree, session)?;
     if past::has_died(&events) {
         break_dead_locks(&worktree, session)?;
@@ -213,11 +215,6 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
             path.display()
         ))),
     }
-}
-
-fn config(repo: &Repo) -> Result<Config, Fault> {
-    let (config, _unknown) = repo.agent_config().map_err(fault)?;
-    Ok(config)
 }
 
 fn bounds(config: &Config) -> sandbox::Limits {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::fault;
 use crate::agent::{Conversation, Fault};
-use crate::event::{self, Event, Update};
+use crate::event::{self, Event, Update, line};
 use crate::file;
 use crate::git::{self, ObjectId, Repo};
 use crate::message::Usage;
@@ -162,7 +162,7 @@ pub(super) fn caught_up(
     state.step = conversation.step();
     state.usage = conversation.usage();
     state.plan = conversation.plan().to_vec();
-    let answers = events.iter().filter_map(|event| match &event.update {
+    let answers = line::own(events).iter().filter_map(|event| match &event.update {
         Update::AgentMessage(answer) => Some(price(&answer.usage)),
         _ => None,
     });

@@ -16,6 +16,7 @@ pub mod lock;
 pub mod note;
 pub mod record;
 pub mod reserve;
+pub mod rewind;
 pub mod spec;
 pub mod state;
 pub mod store;
