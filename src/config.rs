@@ -4,6 +4,7 @@
 //! replaced by a default.
 
 mod keys;
+mod notify;
 mod value;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use keys::{KEYS, Key};
+pub use notify::{Channel, Notify, Occasion};
 use value::{boolean, count, near, one_of, optional, size, template, text};
 
 /// How long a model server that is overloaded or limits the rate is waited for, where nothing else
@@ -56,6 +58,8 @@ pub struct Config {
     pub unattended: bool,
     /// `agent.logLevel`.
     pub log_level: LogLevel,
+    /// `agent.notify` and its kin.
+    pub notify: Notify,
     /// `agent.<provider>.*`, by the provider's name.
     pub providers: BTreeMap<String, Provider>,
 }
@@ -128,6 +132,7 @@ impl Default for Config {
             patience: PATIENCE,
             unattended: false,
             log_level: LogLevel::default(),
+            notify: Notify::default(),
             providers: BTreeMap::new(),
         }
     }
@@ -205,7 +210,7 @@ impl Config {
             "patience" => self.patience = Duration::from_secs(count(entry)?.into()),
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
-            _ => return Ok(false),
+            _ => return self.notify.set(entry, name),
         }
         Ok(true)
     }
@@ -281,6 +286,7 @@ mod tests {
             patience: Duration::from_secs(8),
             unattended: true,
             log_level: LogLevel::Debug,
+            notify: Notify::default(),
             providers: BTreeMap::from([
                 ("My.Server".to_owned(), provider(Some("http://localhost:1"), None)),
                 ("openai".to_owned(), provider(None, Some("pass show openai"))),

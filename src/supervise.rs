@@ -3,6 +3,8 @@
 //! Invariant: it owns no terminal, holds the session's lock as long as it lives, and leaves a state
 //! that is true: at rest with a reason, or, if it is killed, a free lock that tells of it.
 
+mod notices;
+
 use std::convert::Infallible;
 use std::io;
 use std::path::Path;
@@ -18,6 +20,8 @@ use crate::runner::{self, RunError};
 use crate::sandbox;
 use crate::session::inbox::{Inbox, Kind, When};
 use crate::session::store::{Session, Store};
+
+use notices::Notices;
 
 /// How often the inbox is looked at unasked: a signal can get lost, a file cannot.
 const LOOK: Duration = Duration::from_secs(1);
@@ -74,9 +78,29 @@ async fn supervise(common_dir: &Path, id: &str) -> Result<(), RunError> {
     // Before the lock is taken: whoever holds it is signalled, and a signal that nobody waits for
     // ends a process.
     let bell = Bell::hang().map_err(RunError::Runtime)?;
-    tokio::select! {
+    let mut notices = Notices::open(&repo, &session);
+    let watching = watch(bell, &inbox, &signals);
+    tokio::pin!(watching);
+    let ended = tokio::select! {
         ended = runner::run(&repo, &session, &signals) => ended,
-        Err(error) = watch(bell, &inbox, &signals) => Err(RunError::Runtime(error)),
+        Err(error) = &mut watching => Err(RunError::Runtime(error)),
+        never = tell(notices.as_mut()) => match never {},
+    };
+    // The session is free for others by now; a shutdown waits for nobody.
+    if let (Some(notices), Ok(())) = (notices, &ended) {
+        tokio::select! {
+            () = notices.close() => {}
+            () = signals.shutdown.raised() => {}
+            Err(error) = &mut watching => tracing::warn!(%error, "notices are given up"),
+        }
+    }
+    ended
+}
+
+async fn tell(notices: Option<&mut Notices>) -> Infallible {
+    match notices {
+        Some(notices) => notices.follow().await,
+        None => std::future::pending().await,
     }
 }
 

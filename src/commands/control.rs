@@ -119,3 +119,12 @@ pub fn chosen(context: &Context<'_>, named: &[String], all: bool) -> Result<Vec<
     }
     named.iter().map(|given| context.session(given)).collect()
 }
+
+/// Waits for something on a runtime of its own.
+///
+/// # Errors
+/// The system gives no event loop.
+pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(future))
+}

@@ -23,6 +23,7 @@ pub mod say;
 
 pub mod pause;
 pub mod resume;
+mod ring;
 pub mod stop;
 
 pub mod worktree;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::NonEmptyStringValueParser;
 
 use super::context::Context;
+use super::control;
 use super::follow::{self, Form};
 use super::message;
 use crate::config::{CommitStrategy, Config};
@@ -103,7 +104,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     if args.dry_run {
         return foretell(&context, args, &plan);
     }
-    block_on(model::knock(&plan.endpoint))??;
+    control::block_on(model::knock(&plan.endpoint))??;
     let created = create(&context, args, &plan)?;
     supervise::spawn(&context.repo, &created.session)?;
     tell(&context, &plan, &created)?;
@@ -112,13 +113,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         (_, true) => Form::Nothing,
         _ => return Ok(()),
     };
-    let state = follow::until_it_rests(ui, &created.session, 0, &mut form)?;
+    let state = follow::until_it_rests(&context, &created.session, 0, &mut form)?;
     follow::outcome(ui, &created.session, &state)
-}
-
-fn block_on<F: Future>(future: F) -> Result<F::Output> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(future))
 }
 
 fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
