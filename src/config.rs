@@ -4,6 +4,7 @@
 //! replaced by a default.
 
 mod keys;
+mod notify;
 mod value;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use keys::{KEYS, Key};
+pub use notify::{Channel, Notify, Occasion};
 use value::{
     boolean, ceiling, count, near, niceness, one_of, optional, optional_size, size, template, text,
 };
@@ -72,6 +74,8 @@ pub struct Config {
     pub unattended: bool,
     /// `agent.logLevel`.
     pub log_level: LogLevel,
+    /// `agent.notify` and its kin.
+    pub notify: Notify,
     /// `agent.<provider>.*`, by the provider's name.
     pub providers: BTreeMap<String, Provider>,
 }
@@ -151,6 +155,7 @@ impl Default for Config {
             cpu_limit: None,
             unattended: false,
             log_level: LogLevel::default(),
+            notify: Notify::default(),
             providers: BTreeMap::new(),
         }
     }
@@ -235,7 +240,7 @@ impl Config {
             "cpulimit" => self.cpu_limit = ceiling(entry)?,
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
-            _ => return Ok(false),
+            _ => return self.notify.set(entry, name),
         }
         Ok(true)
     }
@@ -325,6 +330,7 @@ mod tests {
             cpu_limit: Some(2.0),
             unattended: true,
             log_level: LogLevel::Debug,
+            notify: Notify::default(),
             providers: BTreeMap::from([
                 ("My.Server".to_owned(), provider(Some("http://localhost:1"), None)),
                 ("openai".to_owned(), provider(None, Some("pass show openai"))),
