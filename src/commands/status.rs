@@ -66,6 +66,7 @@ fn next(session: &Session, phase: Phase) -> Option<String> {
             Some(format!("git agent diff {id}    git agent worktree merge {id} --squash"))
         }
         Phase::Running | Phase::Verifying => Some(format!("git agent attach {id}")),
-        Phase::Queued | Phase::Stopped | Phase::Landed | Phase::Archived => None,
+        Phase::Queued => Some(format!("git agent reprioritize high {id}")),
+        Phase::Stopped | Phase::Landed | Phase::Archived => None,
     }
 }

@@ -377,6 +377,23 @@ fn what_a_killed_command_has_written_is_committed_by_the_stop() {
 }
 
 #[test]
+fn what_was_wished_of_a_run_that_died_is_not_wished_of_the_next() {
+    let repo = Repo::new();
+    for verb in ["pause", "stop"] {
+        let id = start(&repo, verb, &patient(&repo), &[]);
+        until("its command runs", || repo.wait_state(&id, "running", SOON)["steps"] == 1);
+        // It cannot hear, and dies.
+        let pid = supervisor(&repo, &id);
+        kill_process(pid, Signal::STOP).unwrap();
+        repo.agent(&[verb, &id]).success();
+        kill_process(pid, Signal::KILL).unwrap();
+        repo.wait_state(&id, "interrupted", SOON);
+        repo.agent(&["resume", &id]).success();
+        repo.wait_state(&id, "done", SOON);
+    }
+}
+
+#[test]
 fn it_runs_with_what_its_own_shell_had() {
     let repo = with_slots(1);
     let first = start(&repo, "first", &patient(&repo), &[]);
