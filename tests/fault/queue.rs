@@ -410,6 +410,24 @@ fn it_runs_with_what_its_own_shell_had() {
 }
 
 #[test]
+fn commands_are_as_nice_as_is_set_and_what_cannot_be_limited_is_said() {
+    let repo = Repo::new();
+    repo.git(&["config", "agent.nice", "3"]);
+    repo.git(&["config", "agent.memoryLimit", "64g"]);
+    let nice = json!(["bash", {"command": "nice > nice.txt; ulimit -v > space.txt"}]);
+    let model = transcript(&repo, "nice.jsonl", &[nice, json!("All is done.")]);
+    let id =
+        start(&repo, "be nice", &model, &["--verify", "test \"$(nice)\" = \"$(cat nice.txt)\""]);
+    repo.wait_state(&id, "done", SOON);
+    let mine: u32 = repo.home().cmd("nice").run().success().trim().parse().unwrap();
+    let of = |file: &str| repo.git(&["show", &format!("agent/be-nice:{file}")]);
+    assert_eq!(of("nice.txt"), (mine + 3).min(19).to_string());
+    let status = repo.agent(&["status", &id]).success();
+    let is_said = status.contains("agent.memoryLimit holds for each process alone");
+    assert_eq!(of("space.txt") == (64_u64 << 20).to_string(), is_said, "{status}");
+}
+
+#[test]
 fn a_key_is_not_kept_and_whoever_has_it_starts_the_session() {
     let repo = with_slots(1);
     let first = start(&repo, "first", &patient(&repo), &[]);
