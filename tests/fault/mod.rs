@@ -7,4 +7,5 @@ mod breakage;
 mod kill;
 mod model;
 mod nonsense;
+mod queue;
 mod steer;
