@@ -3,6 +3,7 @@
 //! Invariant: a default stands in one place, here; a bad value is refused with its origin, never
 //! replaced by a default.
 
+pub mod amount;
 mod keys;
 mod value;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use amount::Bound;
 pub use keys::{KEYS, Key};
 use value::{boolean, count, near, one_of, optional, size, template, text};
 
@@ -30,7 +32,7 @@ pub struct Entry {
 }
 
 /// The settings, defaults filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `agent.model`: `provider/model`.
     pub model: Option<String>,
@@ -48,8 +50,14 @@ pub struct Config {
     pub trailers: bool,
     /// `agent.maxFileSize`, in bytes.
     pub max_file_size: u64,
+    /// `agent.budget`, in US dollars.
+    pub budget: Bound,
+    /// `agent.maxTokens`.
+    pub max_tokens: Bound,
     /// `agent.maxSteps`.
-    pub max_steps: u32,
+    pub max_steps: Bound,
+    /// `agent.timeout`: time at work, in seconds.
+    pub timeout: Bound,
     /// `agent.patience`: how long a model server that gives no answer is tried.
     pub patience: Duration,
     /// `agent.unattended`.
@@ -124,7 +132,10 @@ impl Default for Config {
             commit_strategy: CommitStrategy::default(),
             trailers: true,
             max_file_size: 10 << 20,
-            max_steps: 200,
+            budget: Bound(Some(5.0)),
+            max_tokens: Bound(None),
+            max_steps: Bound(Some(200.0)),
+            timeout: Bound(Some(7_200.0)),
             patience: PATIENCE,
             unattended: false,
             log_level: LogLevel::default(),
@@ -201,7 +212,10 @@ impl Config {
             "commitstrategy" => self.commit_strategy = one_of(entry)?,
             "trailers" => self.trailers = boolean(entry)?,
             "maxfilesize" => self.max_file_size = size(entry)?,
-            "maxsteps" => self.max_steps = count(entry)?,
+            "budget" => self.budget = amount::setting(entry, amount::dollars)?,
+            "maxtokens" => self.max_tokens = amount::setting(entry, amount::tokens)?,
+            "maxsteps" => self.max_steps = amount::setting(entry, amount::steps)?,
+            "timeout" => self.timeout = amount::setting(entry, amount::time)?,
             "patience" => self.patience = Duration::from_secs(count(entry)?.into()),
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
@@ -255,7 +269,10 @@ mod tests {
             ("agent.commitStrategy", "turn"),
             ("agent.trailers", "off"),
             ("agent.maxFileSize", "2k"),
+            ("agent.budget", "$2.50"),
+            ("agent.maxTokens", "2m"),
             ("agent.maxSteps", "7"),
+            ("agent.timeout", "90m"),
             ("agent.patience", "8"),
             ("agent.unattended", "true"),
             ("agent.logLevel", "debug"),
@@ -277,7 +294,10 @@ mod tests {
             commit_strategy: CommitStrategy::Turn,
             trailers: false,
             max_file_size: 2048,
-            max_steps: 7,
+            budget: Bound(Some(2.5)),
+            max_tokens: Bound(Some(2e6)),
+            max_steps: Bound(Some(7.0)),
+            timeout: Bound(Some(5_400.0)),
             patience: Duration::from_secs(8),
             unattended: true,
             log_level: LogLevel::Debug,
@@ -295,6 +315,8 @@ mod tests {
             let name = key.name.replace("<provider>", "anthropic");
             let value = match key.value {
                 "<bool>" => "true",
+                "<time>" => "1h",
+                "<dollars>" | "<tokens>" | "<steps>" => "1",
                 "<size>" | "<number>" | "<seconds>" => "1",
                 "<template>" => "{name}",
                 choice if choice.contains('|') => choice.split('|').next().unwrap(),
@@ -328,6 +350,11 @@ mod tests {
              expected a size in bytes, such as 10m"
         );
         assert_eq!(
+            said("agent.budget", "much"),
+            "bad value 'much' for agent.budget (file:.git/config): \
+             expected US dollars above 0, such as 5, 2.50 or $5, or none"
+        );
+        assert_eq!(
             said("agent.commitStrategy", "often"),
             "bad value 'often' for agent.commitStrategy (file:.git/config): \
              expected one of incremental, turn, single, none"
@@ -335,6 +362,9 @@ mod tests {
         for (key, value) in [
             ("agent.maxFileSize", "99999999999g"),
             ("agent.maxSteps", "0"),
+            ("agent.budget", "0"),
+            ("agent.maxTokens", "many"),
+            ("agent.timeout", "90"),
             ("agent.trailers", "maybe"),
             ("agent.worktreePath", "/one/for/all"),
             ("agent.model", ""),

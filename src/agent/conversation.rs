@@ -3,10 +3,15 @@
 //! Invariant: [`Conversation::apply`] is the only way in, live and on resume, so the model is told
 //! the same messages in the same order, byte for byte, however often the session was interrupted.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
+use super::limits::Account;
+use super::question::Questions;
 use crate::agent::{StepWords, prompt};
-use crate::event::{Event, Origin, Question, Update, UserMessage};
+use crate::event::{
+    Decision, Event, LimitChange, LimitMark, Origin, Question, QuestionKind, Unfinished, Update,
+    UserMessage,
+};
 use crate::message::{Answer, Message, PlanItem, StopReason, ToolCall, ToolResult, Usage};
 use crate::tool::{self, Toolbox};
 
@@ -21,8 +26,14 @@ pub struct Conversation {
     /// Said while calls were open; told after their results, as every provider demands.
     held: Vec<Message>,
     open: Vec<OpenCall>,
-    /// What a person is to answer, in the order it was asked.
-    questions: VecDeque<Question>,
+    /// What a person is to answer.
+    questions: Questions,
+    /// Calls that a person has approved.
+    approved: HashSet<String>,
+    /// What the limits are, and what of them was said.
+    account: Account,
+    /// What the model was saying when it was cut short, until somebody speaks.
+    begun: String,
     last: Last,
     heard: HashSet<String>,
     red_rounds: u32,
@@ -42,6 +53,8 @@ struct Last {
     answer: Option<Answer>,
     /// Somebody has spoken since, or results have come: the model is to be asked.
     answered: bool,
+    /// Somebody has spoken while its calls ran.
+    spoken: bool,
     /// What it finished with.
     summary: Option<String>,
 }
@@ -57,7 +70,9 @@ pub enum Next {
     Nudge(&'static str),
     /// Let the verify commands judge.
     Verify(String),
-    /// Wait for a person.
+    /// Ask a person this.
+    Question(Question),
+    /// Wait for the person who was asked.
     Wait(Question),
 }
 
@@ -83,7 +98,12 @@ impl Conversation {
             }
             Update::ToolCallUpdate(end) => self.result(end.result.clone()),
             Update::Plan(items) => self.plan.clone_from(items),
-            Update::Question(question) => self.questions.push_back(question.clone()),
+            Update::Question(question) => self.questions.ask(question),
+            Update::Decision(decision) => self.decide(decision),
+            Update::Limit(change) => self.change_limit(change),
+            Update::LimitMark(mark) => self.mark(mark),
+            Update::Unfinished(unfinished) => self.cut_short(unfinished),
+            Update::Worked(millis) => self.account.worked += millis,
             Update::Verify(record) if record.exit != 0 => self.red_rounds += 1,
             Update::Verify(_)
             | Update::Checkpoint(_)
@@ -107,7 +127,7 @@ impl Conversation {
         };
         match answer.stop {
             StopReason::PauseTurn => Next::Ask,
-            StopReason::Refusal => Next::Wait(declined(answer)),
+            StopReason::Refusal => Next::Question(declined(answer)),
             StopReason::MaxTokens => Next::Nudge(prompt::CUT_OFF),
             StopReason::EndTurn | StopReason::ToolUse if answer.text.trim().is_empty() => {
                 Next::Nudge(prompt::EMPTY)
@@ -133,10 +153,9 @@ impl Conversation {
     /// of. Those that may be run again are as if they had not begun.
     pub fn lost_calls(&mut self, is_repeatable: impl Fn(&ToolCall) -> bool) -> Vec<ToolCall> {
         let questions = &self.questions;
-        let is_asked = |id: &str| questions.iter().any(|it| it.call_id.as_deref() == Some(id));
         let mut lost = Vec::new();
         for open in self.open.iter_mut().filter(|open| open.begun && open.result.is_none()) {
-            if is_asked(&open.call.id) {
+            if questions.is_for(&open.call.id) {
                 // A person is to give its result.
             } else if is_repeatable(&open.call) {
                 open.begun = false;
@@ -167,14 +186,29 @@ impl Conversation {
         self.usage
     }
 
+    /// Time at work so far, in milliseconds.
+    pub fn worked(&self) -> u64 {
+        self.account.worked
+    }
+
     /// The plan as it stands.
     pub fn plan(&self) -> &[PlanItem] {
         &self.plan
     }
 
-    /// Whether the model waits for a person's answer.
-    pub fn is_asking(&self) -> bool {
-        !self.questions.is_empty()
+    /// What a person is asked now, before anything else goes on.
+    pub fn asked(&self) -> Option<&Question> {
+        self.questions.front()
+    }
+
+    /// Whether a person has approved this call.
+    pub fn is_approved(&self, call_id: &str) -> bool {
+        self.approved.contains(call_id)
+    }
+
+    /// What the limits are, and what of them was said.
+    pub(super) fn account(&self) -> &Account {
+        &self.account
     }
 
     /// Whether this message of the inbox has been delivered.
@@ -208,7 +242,7 @@ impl Conversation {
         self.heard.extend(message.inbox_id.clone());
         if message.from == Origin::Person {
             (self.red_rounds, self.strikes) = (0, 0);
-            let asked = self.questions.pop_front().and_then(|question| question.call_id);
+            let asked = self.questions.hear().and_then(|question| question.call_id);
             if let Some(call_id) = asked {
                 // The answer to a question of the model is the result of the call that asked.
                 let output = message.text.clone();
@@ -216,13 +250,61 @@ impl Conversation {
             }
         }
         self.last.answered = true;
+        self.last.spoken = true;
         self.last.summary = None;
-        let message = Message::User(message.text.clone());
+        if !self.begun.is_empty() {
+            let begun = std::mem::take(&mut self.begun);
+            self.say(prompt::cut_short(&begun));
+        }
+        self.say(message.text.clone());
+    }
+
+    /// Tells the model something; what calls gave comes first.
+    fn say(&mut self, text: String) {
+        let message = Message::User(text);
         if self.open.is_empty() { self.messages.push(message) } else { self.held.push(message) }
+    }
+
+    fn cut_short(&mut self, unfinished: &Unfinished) {
+        self.usage += unfinished.usage;
+        self.begun.clone_from(&unfinished.text);
+    }
+
+    fn decide(&mut self, decision: &Decision) {
+        self.heard.extend(decision.inbox_id.clone());
+        let Some(question) = self.questions.decide(decision) else { return };
+        let (Some(call_id), QuestionKind::Permission) = (question.call_id, question.kind) else {
+            return;
+        };
+        if decision.verdict.is_yes() {
+            // It is to run as if it had not been asked about.
+            if let Some(open) = self.open_call(&call_id) {
+                open.begun = false;
+            }
+            self.approved.insert(call_id);
+        } else {
+            let output = prompt::denied(&decision.reason);
+            self.result(ToolResult { call_id, output, is_error: true });
+        }
+    }
+
+    fn change_limit(&mut self, change: &LimitChange) {
+        self.heard.extend(change.inbox_id.clone());
+        self.account.change(change);
+        self.say(prompt::limit_changed(change));
+    }
+
+    fn mark(&mut self, mark: &LimitMark) {
+        self.account.mark(mark);
+        // What cannot be counted is none of the model's business.
+        if mark.percent > 0 {
+            self.say(prompt::limit_mark(mark));
+        }
     }
 
     fn answer(&mut self, answer: &Answer) {
         self.end_open_calls();
+        self.begun.clear();
         self.step += 1;
         self.usage += answer.usage;
         let of_use = answer.stop != StopReason::MaxTokens
@@ -230,7 +312,7 @@ impl Conversation {
         self.strikes = if of_use { self.strikes } else { self.strikes + 1 };
         let open = |call: &ToolCall| OpenCall { call: call.clone(), begun: false, result: None };
         self.open = answer.calls.iter().map(open).collect();
-        self.last = Last { answer: Some(answer.clone()), answered: false, summary: None };
+        self.last = Last { answer: Some(answer.clone()), ..Last::default() };
         self.messages.push(Message::Assistant(answer.clone()));
     }
 
@@ -250,6 +332,10 @@ impl Conversation {
         if self.open.iter().all(|open| open.result.is_some()) {
             let results = self.open.drain(..).filter_map(|open| open.result).collect();
             self.messages.push(Message::Results(results));
+            if self.last.spoken {
+                // One more reason to go on, though it says that it has finished.
+                self.last.summary = None;
+            }
             self.messages.append(&mut self.held);
             self.last.answered = true;
         }
@@ -270,5 +356,9 @@ impl Conversation {
 
 fn declined(answer: &Answer) -> Question {
     let said = answer.text.trim().lines().next().unwrap_or("it gave no reason");
-    Question { text: format!("the model declined: {said}"), options: Vec::new(), call_id: None }
+    Question {
+        text: format!("the model declined: {said}"),
+        kind: QuestionKind::Declined,
+        ..Question::default()
+    }
 }

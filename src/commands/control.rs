@@ -4,12 +4,16 @@
 //! Invariant: a process is signalled only while it holds the session's lock, so a process id that
 //! was given to somebody else is never hit.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use clap::builder::NonEmptyStringValueParser;
+use clap_complete::ArgValueCompleter;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::complete;
 use super::context::Context;
-use crate::error::{CommandError, Result};
+use crate::error::{self, CommandError, Result, exit};
 use crate::session::inbox::Kind;
 use crate::session::state::Phase;
 use crate::session::store::Session;
@@ -59,10 +63,16 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
     check_worktree(session)?;
     let before = session.state()?;
     supervise::spawn(&context.repo, session)?;
-    // Until it has the session, a look would still find the old state.
-    let deadline = Instant::now() + PATIENCE;
-    while session.holder()?.is_none() && session.state()? == before {
-        if Instant::now() > deadline {
+    // Until it has begun, a look would still find the old state and its question.
+    let (deadline, mut was_held) = (Instant::now() + PATIENCE, false);
+    while session.state()? == before {
+        let is_held = session.holder()?.is_some();
+        // One that has come and gone has had no more to say.
+        if was_held && !is_held {
+            break;
+        }
+        was_held |= is_held;
+        if Instant::now() > deadline && !is_held {
             return Err(CommandError::no(format!("{} was not taken up", session.id)).hint(
                 format!("Its supervisor's own words are in {}", session.log_path().display()),
             ));
@@ -118,4 +128,56 @@ pub fn chosen(context: &Context<'_>, named: &[String], all: bool) -> Result<Vec<
         return Ok(context.store.list()?.sessions);
     }
     named.iter().map(|given| context.session(given)).collect()
+}
+
+/// Sessions as arguments: those that are named, or all.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SessionArgs {
+    /// Sessions, each by any unique beginning of its id or name
+    #[arg(
+        value_name = "SESSION",
+        required_unless_present = "all",
+        value_parser = NonEmptyStringValueParser::new(),
+        add = ArgValueCompleter::new(complete::sessions),
+    )]
+    pub sessions: Vec<String>,
+    /// Every session that this can be done to
+    #[arg(long, conflicts_with = "sessions")]
+    pub all: bool,
+}
+
+/// Does something to each of these sessions, whatever becomes of the others. `act` says whether
+/// there was anything to do; where it was nothing for any of all of them, `nothing` is said.
+///
+/// # Errors
+/// Told: one of them could not be found or handled; the exit code is the highest of all.
+pub fn each(
+    context: &Context<'_>,
+    args: &SessionArgs,
+    nothing: &str,
+    mut act: impl FnMut(&Session) -> Result<bool>,
+) -> Result {
+    let found: Vec<Result<Session>> = match args.all {
+        true => context.store.list()?.sessions.into_iter().map(Ok).collect(),
+        false => args.sessions.iter().map(|given| context.session(given)).collect(),
+    };
+    let (mut done, mut worst, mut seen) = (false, exit::DONE, BTreeSet::new());
+    for session in found {
+        let acted = session.and_then(|session| match seen.insert(session.id.clone()) {
+            true => act(&session),
+            // It was named twice.
+            false => Ok(true),
+        });
+        match acted {
+            Ok(acted) => done |= acted,
+            Err(error) => worst = worst.max(error.report(context.ui)),
+        }
+    }
+    if worst != exit::DONE {
+        return Err(CommandError::new(error::Kind::Told(worst), ""));
+    }
+    if args.all && !done {
+        context.ui.narrate(nothing);
+    }
+    Ok(())
 }

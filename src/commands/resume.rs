@@ -3,15 +3,20 @@
 //! Invariant: a session has one supervisor; one that runs is left alone.
 
 use super::context::Context;
-use super::{complete, control};
+use super::limits::LimitArgs;
+use super::{complete, control, question};
 use crate::error::{CommandError, Result};
-use crate::session::state::Phase;
+use crate::event::{Limit, QuestionKind};
+use crate::session::inbox::Kind;
+use crate::session::state::{Phase, State};
+use crate::session::store::Session;
 use crate::ui::Ui;
 
 /// Let sessions go on that are paused, interrupted, failed or stopped
 ///
 /// The journal is replayed against the repository first: a step that was cut short is told to the
-/// agent as such, and nothing is run twice.
+/// agent as such, and nothing is run twice. A limit that is given holds from now on, for all that
+/// the session has used and will use.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Sessions, each by any unique beginning of its id or name
@@ -25,6 +30,8 @@ pub struct Args {
     /// Resume every session that is paused or interrupted
     #[arg(long, conflicts_with = "sessions")]
     all: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 /// Starts a supervisor for each session that rests.
@@ -39,6 +46,9 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         let state = session.state()?;
         let phase = state.phase;
         let is_meant = matches!(phase, Phase::Paused | Phase::Interrupted);
+        if is_meant || !args.all {
+            check_limits(&session, &state, &args.limits)?;
+        }
         match phase {
             _ if args.all && !is_meant => {}
             Phase::Done => {
@@ -46,15 +56,15 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
                     .hint(format!("git agent say {id} \"…\" gives it more to do")));
             }
             // Where it is not the model that asks (a key was refused, say), it may be mended by now.
-            Phase::NeedsInput if state.question.is_some_and(|it| it.call_id.is_some()) => {
+            Phase::NeedsInput if waits_for_an_answer(&state, &args.limits) => {
                 return Err(CommandError::no(format!("{id} waits for an answer"))
-                    .hint(format!("git agent say {id} \"…\"")));
+                    .hint(question::how(id, state.question.as_ref())));
             }
             Phase::Landed | Phase::Archived => {
                 return Err(CommandError::no(format!("{id} is {phase} and can't go on"))
                     .hint("git agent start \"…\" begins another"));
             }
-            _ if control::wake(&context, &session)? => {
+            _ if set_limits(&session, &args.limits)? && control::wake(&context, &session)? => {
                 woken = true;
                 ui.narrate(&format!("Resumed {id}, which was {phase}"));
                 ui.hint(&format!("git agent attach {id}"));
@@ -66,4 +76,44 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         ui.narrate("Nothing to resume: no session is paused or interrupted");
     }
     Ok(())
+}
+
+/// Whether somebody has to say something first. What asks for a key may go on once it is mended; a
+/// limit that is set anew is no question any more.
+fn waits_for_an_answer(state: &State, limits: &LimitArgs) -> bool {
+    state.question.as_ref().is_some_and(|asked| match (asked.kind, asked.limit) {
+        (QuestionKind::Key, _) => false,
+        (QuestionKind::Limit, Some(limit)) => limits.of(limit).is_none(),
+        _ => true,
+    })
+}
+
+/// Refuses limits that cannot be set.
+fn check_limits(session: &Session, state: &State, limits: &LimitArgs) -> Result {
+    let id = &session.id;
+    if limits.given().next().is_none() {
+        return Ok(());
+    }
+    if state.phase.needs_supervisor() {
+        return Err(CommandError::no(format!(
+            "{id} is {}; limits are set while it rests",
+            state.phase
+        ))
+        .hint(format!("git agent pause {id}")));
+    }
+    if let (Some(name), Some(_)) = (&session.spec.share_budget, limits.of(Limit::Budget)) {
+        let message = format!("{id} shares the budget {name}, which cannot be set for it alone");
+        return Err(
+            CommandError::usage(message).hint("git agent approve raises it when it is spent")
+        );
+    }
+    limits.check(id, state)
+}
+
+/// Leaves the limits for who runs the session next; true, so that it can go on.
+fn set_limits(session: &Session, limits: &LimitArgs) -> Result<bool> {
+    for (limit, to) in limits.given() {
+        session.send(Kind::Limit { limit, to })?;
+    }
+    Ok(true)
 }

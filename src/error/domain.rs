@@ -17,6 +17,7 @@ use crate::process::ProcessError;
 use crate::runner::RunError;
 use crate::session::create::CreateError;
 use crate::session::format::FormatError;
+use crate::session::id::NameError;
 use crate::session::inbox::SendError;
 use crate::session::lock::LockError;
 use crate::session::state::IllegalMove;
@@ -197,6 +198,12 @@ impl From<SessionError> for CommandError {
             SessionError::Lock { .. } => no(&error),
             SessionError::Over { .. } => no(&error).hint("git agent start \"…\" begins another"),
         }
+    }
+}
+
+impl From<NameError> for CommandError {
+    fn from(error: NameError) -> Self {
+        usage(&error).hint("Letters, digits, - and . are always fine")
     }
 }
 
