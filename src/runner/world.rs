@@ -277,7 +277,9 @@ impl SessionWorld<'_> {
             // Why it rests says more than what follows from that; the next run records it.
             _ => self.complain(recorded),
         }
-        self.write_state()
+        self.write_state()?;
+        // From now on nobody wishes so any more.
+        self.drop_wishes(phase)
     }
 
     /// Tells of what did not work and need not keep the session from resting.
@@ -289,7 +291,7 @@ impl SessionWorld<'_> {
     }
 
     /// A pause that comes too late has come true; so has a stop, where there is nothing to stop.
-    fn drop_wishes(&self, phase: Phase) -> Result<(), Fault> {
+    fn drop_wishes(&mut self, phase: Phase) -> Result<(), Fault> {
         let inbox = self.session.inbox();
         let waiting = inbox.peek().map_err(fault("cannot read the inbox"))?;
         for letter in waiting.letters {
@@ -302,6 +304,10 @@ impl SessionWorld<'_> {
                 | Kind::Limit { .. } => false,
             };
             if has_come_true {
+                if matches!(letter.kind, Kind::Stop { .. }) {
+                    let notice = format!("it was {phase} before it could be stopped");
+                    self.record(self.state.step, vec![Update::Notice(notice)])?;
+                }
                 inbox.done(&letter.id).map_err(fault("cannot clear the inbox"))?;
             }
         }

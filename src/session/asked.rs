@@ -3,16 +3,16 @@
 //! Invariant: one process at a time has it, and a question whose answer is on its way is not asked
 //! any more; so of two answers one is given, and the other is refused.
 
-use std::time::Duration;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::time::{Duration, Instant};
 
 use super::inbox::{Kind, SendError};
-use super::lock::Lock;
+use super::spec::Spec;
 use super::state::Phase;
 use super::store::{Session, SessionError};
 use crate::event::{Question, Verdict};
 
-/// The file of the lock in a session's folder.
-const LOCK: &str = "answer.lock";
 /// How long another answer may take to be written down.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Asked<'s> {
     session: &'s Session,
     question: Question,
-    _lock: Lock,
+    // Its lock is the right to answer; it goes with the file.
+    _spec: File,
 }
 
 impl<'s> Asked<'s> {
@@ -33,8 +34,7 @@ impl<'s> Asked<'s> {
         if session.state()?.phase != Phase::NeedsInput {
             return Ok(None);
         }
-        let lock = Lock::acquire_within(&session.dir.join(LOCK), PATIENCE);
-        let lock = lock.map_err(|source| SessionError::Lock { id: session.id.clone(), source })?;
+        let spec = lock(session).map_err(SendError::from)?;
         // In this order: a message is taken away only after the state says that the session runs.
         let waiting = session.inbox().peek().map_err(SendError::from)?.letters;
         let Some(question) = session.state()?.question else { return Ok(None) };
@@ -44,7 +44,7 @@ impl<'s> Asked<'s> {
             _ => false,
         };
         let is_answered = waiting.iter().any(|letter| answers(&letter.kind));
-        Ok((!is_answered).then_some(Self { session, question, _lock: lock }))
+        Ok((!is_answered).then_some(Self { session, question, _spec: spec }))
     }
 
     /// What is asked.
@@ -69,6 +69,25 @@ impl<'s> Asked<'s> {
     pub fn decide(self, verdict: Verdict, reason: String) -> Result<(), SessionError> {
         let question = self.question.number;
         self.session.send(Kind::Decide { question, verdict, reason }).map(drop)
+    }
+}
+
+/// The session's spec, which is always there and never changes, locked.
+fn lock(session: &Session) -> io::Result<File> {
+    // To write, as some file systems demand it for a lock.
+    let spec = File::options().read(true).write(true).open(session.dir.join(Spec::FILE))?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match spec.try_lock() {
+            Ok(()) => return Ok(spec),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::other("somebody else is about to answer"));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
     }
 }
 
