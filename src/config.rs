@@ -5,6 +5,7 @@
 
 pub mod amount;
 mod keys;
+mod notify;
 mod value;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use amount::Bound;
 pub use keys::{KEYS, Key};
-use value::{boolean, count, near, one_of, optional, size, template, text};
+pub use notify::{Channel, Notify, Occasion};
+use value::{boolean, ceiling, count, near, niceness, one_of, optional, size, template, text};
 
 /// How long a model server that is overloaded or limits the rate is waited for, where nothing else
 /// is set.
@@ -60,10 +62,22 @@ pub struct Config {
     pub timeout: Bound,
     /// `agent.patience`: how long a model server that gives no answer is tried.
     pub patience: Duration,
+    /// `agent.maxRunning`: sessions that run at once in the repository.
+    pub max_running: u32,
+    /// `agent.maxRunningTotal`: sessions that run at once in all of the user's repositories.
+    pub max_running_total: u32,
+    /// `agent.minFreeMemory`, in bytes: with less, no further session is started.
+    pub min_free_memory: u64,
+    /// `agent.maxLoad`: with a higher load of each core, no further session is started.
+    pub max_load: Option<f64>,
+    /// `agent.nice`: how much less than others the commands of tools get of the processor.
+    pub nice: u8,
     /// `agent.unattended`.
     pub unattended: bool,
     /// `agent.logLevel`.
     pub log_level: LogLevel,
+    /// `agent.notify` and its kin.
+    pub notify: Notify,
     /// `agent.<provider>.*`, by the provider's name.
     pub providers: BTreeMap<String, Provider>,
 }
@@ -137,8 +151,14 @@ impl Default for Config {
             max_steps: Bound(Some(200.0)),
             timeout: Bound(Some(7_200.0)),
             patience: PATIENCE,
+            max_running: 3,
+            max_running_total: 8,
+            min_free_memory: 512 << 20,
+            max_load: None,
+            nice: 0,
             unattended: false,
             log_level: LogLevel::default(),
+            notify: Notify::default(),
             providers: BTreeMap::new(),
         }
     }
@@ -217,9 +237,14 @@ impl Config {
             "maxsteps" => self.max_steps = amount::setting(entry, amount::steps)?,
             "timeout" => self.timeout = amount::setting(entry, amount::time)?,
             "patience" => self.patience = Duration::from_secs(count(entry)?.into()),
+            "maxrunning" => self.max_running = count(entry)?,
+            "maxrunningtotal" => self.max_running_total = count(entry)?,
+            "minfreememory" => self.min_free_memory = size(entry)?,
+            "maxload" => self.max_load = ceiling(entry)?,
+            "nice" => self.nice = niceness(entry)?,
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
-            _ => return Ok(false),
+            _ => return self.notify.set(entry, name),
         }
         Ok(true)
     }
@@ -274,6 +299,11 @@ mod tests {
             ("agent.maxSteps", "7"),
             ("agent.timeout", "90m"),
             ("agent.patience", "8"),
+            ("agent.maxRunning", "4"),
+            ("agent.maxRunningTotal", "5"),
+            ("agent.minFreeMemory", "1g"),
+            ("agent.maxLoad", "1.5"),
+            ("agent.nice", "10"),
             ("agent.unattended", "true"),
             ("agent.logLevel", "debug"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
@@ -299,8 +329,14 @@ mod tests {
             max_steps: Bound(Some(7.0)),
             timeout: Bound(Some(5_400.0)),
             patience: Duration::from_secs(8),
+            max_running: 4,
+            max_running_total: 5,
+            min_free_memory: 1 << 30,
+            max_load: Some(1.5),
+            nice: 10,
             unattended: true,
             log_level: LogLevel::Debug,
+            notify: Notify::default(),
             providers: BTreeMap::from([
                 ("My.Server".to_owned(), provider(Some("http://localhost:1"), None)),
                 ("openai".to_owned(), provider(None, Some("pass show openai"))),
@@ -366,6 +402,10 @@ mod tests {
             ("agent.maxTokens", "many"),
             ("agent.timeout", "90"),
             ("agent.trailers", "maybe"),
+            ("agent.maxRunning", "0"),
+            ("agent.maxLoad", "-1"),
+            ("agent.maxLoad", "nan"),
+            ("agent.nice", "20"),
             ("agent.worktreePath", "/one/for/all"),
             ("agent.model", ""),
         ] {

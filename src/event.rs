@@ -4,6 +4,7 @@
 //! one; a reader skips an update it does not know, and a journal is only ever appended to.
 
 mod limit;
+pub mod line;
 mod question;
 
 use jiff::Timestamp;
@@ -12,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::message::{Answer, PlanItem, ToolCall, ToolResult, Usage};
 
-pub use limit::{Limit, LimitChange, LimitMark};
+pub use limit::{Limit, LimitChange, LimitMark, NOTICED};
 pub use question::{Decision, Question, QuestionKind, Verdict};
 
 /// The format number that each line begins with.
@@ -104,6 +105,10 @@ pub enum Update {
     State(StateChange),
     /// A request failed and will be tried again.
     Waiting(Waiting),
+    /// Code and conversation were set to another moment: what counts now is [`line::Line`].
+    Rewind(Rewind),
+    /// What comes before is the past of another session, which this one was forked from.
+    Fork(Fork),
     /// Anything else a person should know.
     Notice(String),
     /// An update of a newer program: skipped, never an error.
@@ -182,6 +187,9 @@ pub struct VerifyRecord {
     pub output: String,
 }
 
+/// The reason of a pause that a person asked for; any other needs one.
+pub const BY_HAND: &str = "paused by hand";
+
 /// A move between states.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateChange {
@@ -217,6 +225,49 @@ pub struct Unfinished {
     /// What it has cost, as far as the server had told.
     #[serde(default)]
     pub usage: Usage,
+}
+
+/// Code and conversation were set to another moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewind {
+    /// In which way.
+    pub way: Way,
+    /// The last step there is now; 0 is the start.
+    pub step: u32,
+    /// Where the code was before, what was in no commit included.
+    pub from: Place,
+    /// Where it is since.
+    pub to: Place,
+}
+
+/// In which way time was moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Back to the end of a step.
+    Back,
+    /// To where it was before the last rewind.
+    Undo,
+    /// To where it was before the last undo.
+    Redo,
+}
+
+/// Where the code of a session is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The branch's commit, in hex.
+    pub head: String,
+    /// The tree of the worktree, in hex: also what no commit of the branch holds.
+    pub tree: String,
+}
+
+/// Where a session was forked from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fork {
+    /// The id of the other session.
+    pub session: String,
+    /// The last of its steps that both share.
+    pub step: u32,
 }
 
 /// What a model is saying just now: shown to who looks, never stored.

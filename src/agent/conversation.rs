@@ -8,10 +8,8 @@ use std::collections::HashSet;
 use super::limits::Account;
 use super::question::Questions;
 use crate::agent::{StepWords, prompt};
-use crate::event::{
-    Decision, Event, LimitChange, LimitMark, Origin, Question, QuestionKind, Unfinished, Update,
-    UserMessage,
-};
+use crate::event::line::Line;
+use crate::event::{Decision, Event, Origin, Question, QuestionKind, Update, UserMessage};
 use crate::message::{Answer, Message, PlanItem, StopReason, ToolCall, ToolResult, Usage};
 use crate::tool::{self, Toolbox};
 
@@ -26,6 +24,8 @@ pub struct Conversation {
     /// Said while calls were open; told after their results, as every provider demands.
     held: Vec<Message>,
     open: Vec<OpenCall>,
+    /// How much was asked so far.
+    asked: u32,
     /// What a person is to answer.
     questions: Questions,
     /// Calls that a person has approved.
@@ -79,15 +79,47 @@ pub enum Next {
 impl Conversation {
     /// The conversation that a journal tells of.
     pub fn replay<'e>(events: impl IntoIterator<Item = &'e Event>) -> Self {
+        let events: Vec<_> = events.into_iter().collect();
         let mut conversation = Self::default();
-        for event in events {
-            conversation.apply(&event.update);
+        for event in &events {
+            conversation.count(&event.update);
+        }
+        for event in Line::of(events).events() {
+            conversation.follow(&event.update);
         }
         conversation
     }
 
     /// Takes in what has happened.
     pub fn apply(&mut self, update: &Update) {
+        self.count(update);
+        self.follow(update);
+    }
+
+    /// What no rewind takes back: what was spent, what was heard, and what a person has allowed.
+    fn count(&mut self, update: &Update) {
+        match update {
+            Update::AgentMessage(answer) => self.usage += answer.usage,
+            Update::Unfinished(unfinished) => self.usage += unfinished.usage,
+            Update::UserMessage(message) => self.heard.extend(message.inbox_id.clone()),
+            Update::Question(_) => self.asked += 1,
+            Update::Decision(decision) => self.heard.extend(decision.inbox_id.clone()),
+            Update::Limit(change) => {
+                self.heard.extend(change.inbox_id.clone());
+                self.account.change(change);
+            }
+            Update::LimitMark(mark) => self.account.mark(mark),
+            Update::Worked(millis) => self.account.worked += millis,
+            // The session that this one was forked from has paid for what came before.
+            Update::Fork(fork) => {
+                self.usage = Usage::default();
+                self.account = Account::after(fork.step);
+            }
+            _ => {}
+        }
+    }
+
+    fn follow(&mut self, update: &Update) {
         match update {
             Update::UserMessage(message) => self.hear(message),
             Update::AgentMessage(answer) => self.answer(answer),
@@ -100,15 +132,19 @@ impl Conversation {
             Update::Plan(items) => self.plan.clone_from(items),
             Update::Question(question) => self.questions.ask(question),
             Update::Decision(decision) => self.decide(decision),
-            Update::Limit(change) => self.change_limit(change),
-            Update::LimitMark(mark) => self.mark(mark),
-            Update::Unfinished(unfinished) => self.cut_short(unfinished),
-            Update::Worked(millis) => self.account.worked += millis,
+            Update::Limit(change) => self.say(prompt::limit_changed(change)),
+            // What cannot be counted is none of the model's business.
+            Update::LimitMark(mark) if mark.percent > 0 => self.say(prompt::limit_mark(mark)),
+            Update::Unfinished(unfinished) => self.begun.clone_from(&unfinished.text),
             Update::Verify(record) if record.exit != 0 => self.red_rounds += 1,
             Update::Verify(_)
             | Update::Checkpoint(_)
             | Update::State(_)
             | Update::Waiting(_)
+            | Update::LimitMark(_)
+            | Update::Worked(_)
+            | Update::Rewind(_)
+            | Update::Fork(_)
             | Update::Notice(_)
             | Update::Unknown => {}
         }
@@ -201,6 +237,11 @@ impl Conversation {
         self.questions.front()
     }
 
+    /// How much a person was asked so far.
+    pub fn questions(&self) -> u32 {
+        self.asked
+    }
+
     /// Whether a person has approved this call.
     pub fn is_approved(&self, call_id: &str) -> bool {
         self.approved.contains(call_id)
@@ -239,7 +280,6 @@ impl Conversation {
     }
 
     fn hear(&mut self, message: &UserMessage) {
-        self.heard.extend(message.inbox_id.clone());
         if message.from == Origin::Person {
             (self.red_rounds, self.strikes) = (0, 0);
             let asked = self.questions.hear().and_then(|question| question.call_id);
@@ -265,13 +305,7 @@ impl Conversation {
         if self.open.is_empty() { self.messages.push(message) } else { self.held.push(message) }
     }
 
-    fn cut_short(&mut self, unfinished: &Unfinished) {
-        self.usage += unfinished.usage;
-        self.begun.clone_from(&unfinished.text);
-    }
-
     fn decide(&mut self, decision: &Decision) {
-        self.heard.extend(decision.inbox_id.clone());
         let Some(question) = self.questions.decide(decision) else { return };
         let (Some(call_id), QuestionKind::Permission) = (question.call_id, question.kind) else {
             return;
@@ -288,25 +322,10 @@ impl Conversation {
         }
     }
 
-    fn change_limit(&mut self, change: &LimitChange) {
-        self.heard.extend(change.inbox_id.clone());
-        self.account.change(change);
-        self.say(prompt::limit_changed(change));
-    }
-
-    fn mark(&mut self, mark: &LimitMark) {
-        self.account.mark(mark);
-        // What cannot be counted is none of the model's business.
-        if mark.percent > 0 {
-            self.say(prompt::limit_mark(mark));
-        }
-    }
-
     fn answer(&mut self, answer: &Answer) {
         self.end_open_calls();
         self.begun.clear();
         self.step += 1;
-        self.usage += answer.usage;
         let of_use = answer.stop != StopReason::MaxTokens
             && !(answer.calls.is_empty() && answer.text.trim().is_empty());
         self.strikes = if of_use { self.strikes } else { self.strikes + 1 };

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::{Agent, Fault, Rest, World};
 use crate::event::{
-    Decision, Limit, LimitChange, LimitMark, Question, QuestionKind, Update, Verdict,
+    Decision, Limit, LimitChange, LimitMark, NOTICED, Question, QuestionKind, Update, Verdict,
 };
 use crate::message::Usage;
 use crate::model::ModelError;
 
 /// At how much of a limit the model is told, in percent.
-const MARKS: [u8; 3] = [50, 80, 95];
+const MARKS: [u8; 3] = [50, NOTICED, 95];
 
 /// Time at work is journalled in pieces of at least this.
 const LAP: Duration = Duration::from_secs(1);
@@ -66,6 +66,8 @@ impl Allowances {
 /// What the journal tells of the limits.
 #[derive(Debug, Default)]
 pub(super) struct Account {
+    /// Steps of another session that this one was forked from.
+    before: u32,
     /// Time at work, in milliseconds.
     pub(super) worked: u64,
     /// Limits that a person has set anew.
@@ -75,6 +77,11 @@ pub(super) struct Account {
 }
 
 impl Account {
+    /// The account of a session that goes on from this step of another, with limits of its own.
+    pub(super) fn after(step: u32) -> Self {
+        Self { before: step, ..Self::default() }
+    }
+
     /// How much of this there may be by now.
     pub(super) fn allowed(&self, limits: &Limits, limit: Limit) -> Option<Allowance> {
         self.changed[limit as usize].unwrap_or_else(|| limits.allowed.of(limit))
@@ -279,7 +286,10 @@ impl<W: World> Agent<'_, W> {
     /// How much of this the session has used up.
     fn spent(&self, limit: Limit, money: &Money) -> f64 {
         match limit {
-            Limit::Steps => f64::from(self.conversation.step()),
+            Limit::Steps => {
+                let before = self.conversation.account().before;
+                f64::from(self.conversation.step().saturating_sub(before))
+            }
             Limit::Tokens => tokens(self.conversation.usage()),
             Limit::Budget => money.dollars.unwrap_or_default(),
             Limit::Timeout => {

@@ -15,10 +15,11 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    /// Takes in what is asked, and counts it.
+    /// Takes in what is asked. Who asked in earlier times did not number it.
     pub(super) fn ask(&mut self, question: &Question) {
         self.asked += 1;
-        self.open.push_back(Question { number: self.asked, ..question.clone() });
+        let number = if question.number > 0 { question.number } else { self.asked };
+        self.open.push_back(Question { number, ..question.clone() });
     }
 
     /// The one that is to be answered now.

@@ -4,7 +4,7 @@
 //! what was said before a question was seen is no answer to it.
 
 use super::{Agent, Moment, Rest, World};
-use crate::event::{Decision, Limit, Origin, Question, QuestionKind, Update, Verdict};
+use crate::event::{self, Decision, Limit, Origin, Question, QuestionKind, Update, Verdict};
 
 /// What somebody wants of a session.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,7 +104,7 @@ impl<W: World> Agent<'_, W> {
         }
         // What has nothing left to do rests by itself.
         if is_paused && (heard || at == Moment::Step) {
-            return Err(Rest::Paused { reason: "paused by hand".to_owned() });
+            return Err(Rest::Paused { reason: event::BY_HAND.to_owned() });
         }
         denied.map_or(Ok(heard), |reason| Err(Rest::Paused { reason }))
     }

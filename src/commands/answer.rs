@@ -52,7 +52,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             .hint(format!("git agent status {id}")));
     }
     asked.answer(text)?;
-    control::wake(&context, &session)?;
-    ui.narrate(&format!("Answered {id}, which goes on"));
+    let woken = control::wake(&context, &session)?;
+    ui.narrate(&format!("Answered {id}, which {}", woken.words()));
     Ok(())
 }

@@ -36,8 +36,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             return Ok(false);
         }
         let id = &session.id;
-        question::decide(&context, session, verdict, "")?;
-        ui.narrate(&format!("Approved {id}, which goes on"));
+        let woken = question::decide(&context, session, verdict, "")?;
+        ui.narrate(&format!("Approved {id}, which {}", woken.words()));
         Ok(true)
     })
 }

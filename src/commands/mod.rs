@@ -28,8 +28,12 @@ pub mod deny;
 pub mod say;
 
 pub mod pause;
+pub mod reprioritize;
 pub mod resume;
+mod ring;
 pub mod stop;
+
+pub mod rewind;
 
 pub mod worktree;
 

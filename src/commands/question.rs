@@ -4,7 +4,7 @@
 //! and `deny`; whoever answers in another way is told how, and nothing is changed.
 
 use super::context::Context;
-use super::control;
+use super::control::{self, Woken};
 use crate::error::{CommandError, Result};
 use crate::event::{Question, QuestionKind, Verdict};
 use crate::session::asked::Asked;
@@ -58,7 +58,12 @@ pub fn take(session: &Session, is_right: impl Fn(QuestionKind) -> bool) -> Resul
 ///
 /// # Errors
 /// It asks nothing that is decided by yes or no, or cannot go on.
-pub fn decide(context: &Context<'_>, session: &Session, verdict: Verdict, reason: &str) -> Result {
+pub fn decide(
+    context: &Context<'_>,
+    session: &Session,
+    verdict: Verdict,
+    reason: &str,
+) -> Result<Woken> {
     let asked = take(session, QuestionKind::is_decision)?;
     control::check_worktree(session)?;
     let question = asked.question().clone();
@@ -72,11 +77,11 @@ pub fn decide(context: &Context<'_>, session: &Session, verdict: Verdict, reason
         context.store.budget(name).raise(&session.id, question.number)?;
     }
     asked.decide(verdict, reason.to_owned())?;
-    control::wake(context, session)?;
+    let woken = control::wake(context, session)?;
     if let Some(name) = shared.filter(|_| verdict.is_yes()) {
         wake_others(context, session, name)?;
     }
-    Ok(())
+    Ok(woken)
 }
 
 /// Whoever waits for the same budget need not be asked as well.
@@ -84,8 +89,8 @@ fn wake_others(context: &Context<'_>, decided: &Session, name: &str) -> Result {
     for other in context.store.list()?.sessions {
         let shares = other.id != decided.id && other.spec.share_budget.as_deref() == Some(name);
         if shares && other.state()?.question.as_ref().is_some_and(is_on_budget) {
-            control::wake(context, &other)?;
-            context.ui.narrate(&format!("{} shares the budget and goes on", other.id));
+            let woken = control::wake(context, &other)?;
+            context.ui.narrate(&format!("{} shares the budget and {}", other.id, woken.words()));
         }
     }
     Ok(())

@@ -3,79 +3,93 @@
 //! Invariant: a session has one supervisor; one that runs is left alone.
 
 use super::context::Context;
+use super::control::{self, SessionArgs, Woken};
 use super::limits::LimitArgs;
-use super::{complete, control, question};
+use super::question;
 use crate::error::{CommandError, Result};
 use crate::event::{Limit, QuestionKind};
 use crate::session::inbox::Kind;
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
-use crate::ui::Ui;
+use crate::ui::{Ui, card};
 
 /// Let sessions go on that are paused, interrupted, failed or stopped
 ///
 /// The journal is replayed against the repository first: a step that was cut short is told to the
-/// agent as such, and nothing is run twice. A limit that is given holds from now on, for all that
-/// the session has used and will use.
+/// agent as such, and nothing is run twice. Where as many run as may, it waits for its turn. A
+/// limit that is given holds from now on, for all that the session has used and will use. With
+/// --all: every session that is paused or interrupted.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Sessions, each by any unique beginning of its id or name
-    #[arg(
-        value_name = "SESSION",
-        required_unless_present = "all",
-        value_parser = clap::builder::NonEmptyStringValueParser::new(),
-        add = clap_complete::ArgValueCompleter::new(complete::sessions),
-    )]
-    sessions: Vec<String>,
-    /// Resume every session that is paused or interrupted
-    #[arg(long, conflicts_with = "sessions")]
-    all: bool,
+    #[command(flatten)]
+    sessions: SessionArgs,
     #[command(flatten)]
     limits: LimitArgs,
 }
 
-/// Starts a supervisor for each session that rests.
+/// Queues up each session that rests.
 ///
 /// # Errors
-/// One that was named is not found, is over, or waits for an answer; or no process can be started.
+/// Told: one that was named is not found, is over, or waits for an answer; or no process can be
+/// started.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
-    let mut woken = false;
-    for session in control::chosen(&context, &args.sessions, args.all)? {
-        let id = &session.id;
-        let state = session.state()?;
-        let phase = state.phase;
-        let is_meant = matches!(phase, Phase::Paused | Phase::Interrupted);
-        if is_meant || !args.all {
-            check_limits(&session, &state, &args.limits)?;
+    let nothing = "Nothing to resume: no session is paused or interrupted";
+    control::each(&context, &args.sessions, nothing, |session| {
+        resume(&context, session, &args.limits, args.sessions.all)
+    })
+}
+
+fn resume(
+    context: &Context<'_>,
+    session: &Session,
+    limits: &LimitArgs,
+    is_one_of_all: bool,
+) -> Result<bool> {
+    let id = &session.id;
+    let state = session.state()?;
+    let phase = state.phase;
+    if is_one_of_all && !matches!(phase, Phase::Paused | Phase::Interrupted) {
+        return Ok(false);
+    }
+    check_limits(session, &state, limits)?;
+    let woken = match phase {
+        Phase::Done => {
+            return Err(CommandError::no(format!("{id} is done"))
+                .hint(format!("git agent say {id} \"…\" gives it more to do")));
         }
-        match phase {
-            _ if args.all && !is_meant => {}
-            Phase::Done => {
-                return Err(CommandError::no(format!("{id} is done"))
-                    .hint(format!("git agent say {id} \"…\" gives it more to do")));
-            }
-            // Where it is not the model that asks (a key was refused, say), it may be mended by now.
-            Phase::NeedsInput if waits_for_an_answer(&state, &args.limits) => {
-                return Err(CommandError::no(format!("{id} waits for an answer"))
-                    .hint(question::how(id, state.question.as_ref())));
-            }
-            Phase::Landed | Phase::Archived => {
-                return Err(CommandError::no(format!("{id} is {phase} and can't go on"))
-                    .hint("git agent start \"…\" begins another"));
-            }
-            _ if set_limits(&session, &args.limits)? && control::wake(&context, &session)? => {
-                woken = true;
-                ui.narrate(&format!("Resumed {id}, which was {phase}"));
-                ui.hint(&format!("git agent attach {id}"));
-            }
-            _ => ui.narrate(&format!("Nothing to resume: {id} {}", control::standing(phase))),
+        // Where it is not the model that asks (a key was refused, say), it may be mended by now.
+        Phase::NeedsInput if waits_for_an_answer(&state, limits) => {
+            return Err(CommandError::no(format!("{id} waits for an answer"))
+                .hint(question::how(id, state.question.as_ref())));
+        }
+        Phase::Landed | Phase::Archived => {
+            return Err(CommandError::no(format!("{id} is {phase} and can't go on"))
+                .hint("git agent start \"…\" begins another"));
+        }
+        // From now on it waits with the keys and settings of this shell.
+        Phase::Queued if control::waits(session)? => control::queue_up(context, session, None)?,
+        _ => {
+            set_limits(session, limits)?;
+            control::wake(context, session)?
+        }
+    };
+    match woken {
+        Woken::Ran => {
+            context.ui.narrate(&format!("Nothing to resume: {id} {}", control::standing(phase)));
+            return Ok(false);
+        }
+        Woken::GoesOn => {
+            context.ui.narrate(&format!("Resumed {id}, which was {phase}"));
+            context.ui.hint(&format!("git agent attach {id}"));
+        }
+        Woken::Waits(place) => {
+            let place = card::place(&place);
+            context.ui.narrate(&format!("Queued {id}, which was {phase}: {place}"));
+            context.ui.hint(&format!("git agent reprioritize high {id}"));
         }
     }
-    if args.all && !woken {
-        ui.narrate("Nothing to resume: no session is paused or interrupted");
-    }
-    Ok(())
+    Ok(true)
 }
 
 /// Whether somebody has to say something first. What asks for a key may go on once it is mended; a
@@ -110,10 +124,10 @@ fn check_limits(session: &Session, state: &State, limits: &LimitArgs) -> Result 
     limits.check(id, state)
 }
 
-/// Leaves the limits for who runs the session next; true, so that it can go on.
-fn set_limits(session: &Session, limits: &LimitArgs) -> Result<bool> {
+/// Leaves the limits for who runs the session next.
+fn set_limits(session: &Session, limits: &LimitArgs) -> Result {
     for (limit, to) in limits.given() {
         session.send(Kind::Limit { limit, to })?;
     }
-    Ok(true)
+    Ok(())
 }

@@ -9,8 +9,9 @@ use clap::builder::NonEmptyStringValueParser;
 use clap_complete::ArgValueCompleter;
 
 use super::context::Context;
+use super::control::{self, Woken};
 use super::several::Several;
-use super::{complete, control, message, question};
+use super::{complete, message, question};
 use crate::error::{CommandError, Result};
 use crate::event::QuestionKind;
 use crate::session::asked::Asked;
@@ -121,9 +122,9 @@ fn say(context: &Context<'_>, session: &Session, text: &str, when: When) -> Resu
     let id = &session.id;
     let is_key = asked.question().kind == QuestionKind::Key;
     asked.answer(text.to_owned())?;
-    control::wake(context, session)?;
+    let woken = control::wake(context, session)?;
     let done = if is_key { "Told" } else { "Answered" };
-    context.ui.narrate(&format!("{done} {id}, which goes on"));
+    context.ui.narrate(&format!("{done} {id}, which {}", woken.words()));
     Ok(())
 }
 
@@ -140,11 +141,14 @@ fn tell(context: &Context<'_>, session: &Session, phase: Phase, text: &str, when
             ui.narrate(&format!("Told {id}, which reads it once its question is answered"));
             ui.hint(&question::how(id, session.state()?.question.as_ref()));
         }
-        phase if control::wake(context, session)? || !phase.needs_supervisor() => {
+        Phase::Queued => ui.narrate(&format!("Told {id}, which is queued and reads it then")),
+        phase => {
+            let woken = control::wake(context, session)?;
             // Where it was not woken, the supervisor that was on its way out has heard it.
-            ui.narrate(&format!("Told {id}, which was {phase} and goes on"));
-        }
-        _ => {
+            if woken != Woken::Ran || !phase.needs_supervisor() {
+                ui.narrate(&format!("Told {id}, which was {phase} and {}", woken.words()));
+                return Ok(());
+            }
             let at = match when {
                 When::Now => "now",
                 When::AfterStep => "after this step",

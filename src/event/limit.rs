@@ -109,6 +109,9 @@ pub struct LimitChange {
     pub inbox_id: Option<String>,
 }
 
+/// How much of a limit is used up when a person is told, in percent.
+pub const NOTICED: u8 = 80;
+
 /// So much of a limit is used up, and was said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitMark {

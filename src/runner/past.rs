@@ -11,14 +11,14 @@ use jiff::Timestamp;
 
 use super::fault;
 use crate::agent::{Conversation, Fault};
-use crate::event::{self, Event, Update};
+use crate::event::{self, Event, Update, line};
 use crate::file;
 use crate::git::{self, ObjectId, Repo};
 use crate::message::Usage;
 use crate::session::journal::{Entry, Journal, Reader};
 use crate::session::record::Record;
 use crate::session::spec::Limits;
-use crate::session::state::State;
+use crate::session::state::{Phase, State};
 use crate::session::store::Session;
 
 /// What has happened in a session so far.
@@ -142,9 +142,20 @@ fn unsaid_commit(
     }))
 }
 
+/// Whether the last run came to no rest of its own.
+pub(super) fn has_died(events: &[Event]) -> bool {
+    let last = events.iter().rev().find_map(|event| match &event.update {
+        // Who goes on is queued up first.
+        Update::State(change) if change.to != Phase::Queued.as_str() => Some(change.to.as_str()),
+        _ => None,
+    });
+    let open = [Phase::Running, Phase::Verifying, Phase::Interrupted].map(Phase::as_str);
+    last.is_some_and(|last| open.contains(&last))
+}
+
 /// The limits as the journal tells them.
 pub(super) fn follow_limits(state: &mut State, given: Limits, events: &[Event]) {
-    for event in events {
+    for event in line::own(events) {
         if let Update::Limit(change) = &event.update {
             state.limits.get_or_insert(given).set(change.limit, change.to);
         }
@@ -162,7 +173,7 @@ pub(super) fn caught_up(
     state.usage = conversation.usage();
     state.worked = conversation.worked();
     state.plan = conversation.plan().to_vec();
-    let costs = events.iter().filter_map(|event| match &event.update {
+    let costs = line::own(events).iter().filter_map(|event| match &event.update {
         Update::AgentMessage(answer) => Some(price(&answer.usage)),
         Update::Unfinished(unfinished) => Some(price(&unfinished.usage)),
         _ => None,

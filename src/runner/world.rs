@@ -30,9 +30,6 @@ const VERIFY_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// How much of what it prints goes back to the model.
 const VERIFY_CAP: Cap = Cap { bytes: 8 << 10, lines: 200 };
 
-/// How much of a limit is used when a person is told, in percent.
-pub(super) const NOTICED: u8 = 80;
-
 /// Dollars for the tokens of one answer, where the model's price is known.
 pub(super) type Price = dyn Fn(&Usage) -> Option<f64>;
 
@@ -349,7 +346,7 @@ impl SessionWorld<'_> {
                 let limits = self.state.limits.get_or_insert(self.session.spec.limits);
                 limits.set(change.limit, change.to);
             }
-            Update::LimitMark(mark) if mark.percent == NOTICED => {
+            Update::LimitMark(mark) if mark.percent == event::NOTICED => {
                 self.state.notices.push(mark.text.clone());
             }
             Update::Plan(items) => self.state.plan.clone_from(items),

@@ -60,6 +60,20 @@ pub struct Spec {
     /// What it may use up.
     #[serde(default)]
     pub limits: Limits,
+    /// The session whose past it shares; none for one that began by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<Origin>,
+}
+
+/// The session that another was forked from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its id.
+    pub session: String,
+    /// The last step that both share.
+    pub step: u32,
+    /// The commit that the fork's branch begins at, in hex.
+    pub commit: String,
 }
 
 /// What the work starts from.
@@ -125,6 +139,11 @@ impl Spec {
         self.branch.strip_prefix("refs/heads/").unwrap_or(&self.branch)
     }
 
+    /// The commit that the branch begins at, in hex.
+    pub fn first_commit(&self) -> &str {
+        self.forked_from.as_ref().map_or(&self.base.commit, |origin| &origin.commit)
+    }
+
     /// The model as people read it: of a transcript its file's name, not where it lies here.
     pub fn model_label(&self) -> String {
         self.model.parse::<Choice>().map_or_else(|_| self.model.clone(), |choice| choice.label())
@@ -180,6 +199,7 @@ pub(super) mod tests {
                 timeout: Some(7200),
                 budget: Some(5.0),
             },
+            forked_from: None,
         }
     }
 

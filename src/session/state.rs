@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::{self, FORMAT, FormatError};
 use super::spec::Limits;
+use super::ticket::Priority;
 use crate::event::{Question, StateChange, VerifyRecord, Waiting};
 use crate::file;
 use crate::message::{PlanItem, PlanStatus, Usage};
@@ -80,19 +81,23 @@ pub const MOVES: &[(Phase, Phase)] = {
         (NeedsInput, Landed),
         (Interrupted, Queued),
         (Interrupted, Running),
+        (Interrupted, Paused),
         (Interrupted, Stopped),
         (Interrupted, Landed),
         (Interrupted, Archived),
         (Done, Queued),
         (Done, Running),
+        (Done, Paused),
         (Done, Landed),
         (Done, Archived),
         (Failed, Queued),
         (Failed, Running),
+        (Failed, Paused),
         (Failed, Landed),
         (Failed, Archived),
         (Stopped, Queued),
         (Stopped, Running),
+        (Stopped, Paused),
         (Stopped, Landed),
         (Stopped, Archived),
         (Landed, Archived),
@@ -195,6 +200,9 @@ pub struct State {
     /// Messages taken from the inbox so far.
     #[serde(default)]
     pub delivered: u64,
+    /// What goes first, where it has to wait.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub priority: Priority,
     /// US dollars; none while a price is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
@@ -280,6 +288,7 @@ impl State {
             activity: String::new(),
             summary: String::new(),
             delivered: 0,
+            priority: Priority::default(),
             cost_usd: None,
             created,
             started: None,
@@ -385,6 +394,11 @@ impl State {
             source: source.into(),
         })
     }
+}
+
+/// An ordinary priority says nothing.
+fn is_usual(priority: &Priority) -> bool {
+    *priority == Priority::default()
 }
 
 #[cfg(test)]

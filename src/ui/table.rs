@@ -355,6 +355,7 @@ pub(crate) mod tests {
             created: minutes_ago(age),
             updated: minutes_ago(0),
             question: None,
+            queue: None,
             question_kind: None,
             limits: LimitsView::default(),
             worked_s: 0,
