@@ -321,7 +321,7 @@ pub(crate) fn cost(session: &SessionView) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::ui::view::{UsageView, VerifyView, sort_by_attention};
+    use crate::ui::view::{LimitsView, UsageView, VerifyView, sort_by_attention};
 
     const TERMINAL: Look = Look { terminal: true, colour: false, unicode: true, width: 120 };
 
@@ -356,6 +356,9 @@ pub(crate) mod tests {
             updated: minutes_ago(0),
             question: None,
             queue: None,
+            question_kind: None,
+            limits: LimitsView::default(),
+            worked_s: 0,
             note: None,
             model: "anthropic/claude".to_owned(),
         }

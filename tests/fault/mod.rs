@@ -9,3 +9,4 @@ mod model;
 mod nonsense;
 mod queue;
 mod steer;
+mod words;
