@@ -24,7 +24,7 @@ fn nobody_of_that_name() {
         let args = [verb, &["nope"]].concat();
         refused(&repo, &args, 2, "error: no session 'nope'\nhint: git agent list\n");
     }
-    let near = format!("{}x", &id[..id.len() - 1]);
+    let near = format!("{id}x");
     let out = repo.agent(&["status", &near]);
     assert_eq!(out.code, 2);
     let wanted =
