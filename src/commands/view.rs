@@ -3,11 +3,13 @@
 //! Invariant: a number here was measured by the session; nothing is filled in for one that is not
 //! known.
 
+use std::path::Path;
+
 use crate::error::Result;
-use crate::event::Waiting;
 use crate::git::{ObjectId, Repo};
 use crate::session::state::{Phase, State, VerifyStatus as Verified};
 use crate::session::store::Session;
+use crate::ui::text;
 use crate::ui::view::{
     CommitView, Progress, SessionCard, SessionView, UsageView, VerifyStatus, VerifyView,
 };
@@ -21,6 +23,7 @@ pub fn session(session: &Session, state: &State) -> SessionView {
         name: spec.name.clone(),
         task: spec.task.clone(),
         state: state.phase.to_string(),
+        reason: Some(state.reason.clone()).filter(|reason| !reason.is_empty()),
         branch: spec.branch_name().to_owned(),
         worktree,
         base: spec.base.commit.clone(),
@@ -41,6 +44,7 @@ pub fn session(session: &Session, state: &State) -> SessionView {
         created: state.created,
         updated: state.updated,
         question: state.question.as_ref().map(|question| question.text.clone()),
+        waiting: state.waiting.clone().filter(|_| state.phase.needs_supervisor()),
         note: note(state),
         model: spec.model_label(),
     }
@@ -64,9 +68,18 @@ pub fn card(repo: &Repo, session: &Session, state: &State) -> Result<SessionCard
         } else {
             String::new()
         },
+        place: from_here(&session.spec.worktree),
         summary: state.summary.clone(),
         notices,
     })
+}
+
+/// A path as one would type it here, where that is shorter.
+pub fn from_here(path: &Path) -> String {
+    match std::env::current_dir() {
+        Ok(here) => text::path_from(&here, path),
+        Err(_) => path.display().to_string(),
+    }
 }
 
 /// The commits since the base, oldest first. A tip that is gone has none: the card still shows.
@@ -101,11 +114,8 @@ fn verify(state: &State) -> VerifyView {
     }
 }
 
-/// What a person should know besides the state: why it rests, or what it waits for.
+/// What a person should know besides the state: why it rests.
 fn note(state: &State) -> Option<String> {
     let rests = !matches!(state.phase, Phase::Running | Phase::Verifying | Phase::NeedsInput);
-    match &state.waiting {
-        Some(Waiting { reason, attempt, .. }) => Some(format!("waits, try {attempt}: {reason}")),
-        None => Some(state.reason.clone()).filter(|reason| rests && !reason.is_empty()),
-    }
+    Some(state.reason.clone()).filter(|reason| rests && !reason.is_empty())
 }

@@ -5,6 +5,7 @@
 //!
 //! Invariant: one writer, the holder of the lock; everybody else reads, and writes to the inbox.
 
+mod called;
 pub mod checkpoint;
 pub mod create;
 pub mod format;

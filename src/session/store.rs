@@ -9,6 +9,7 @@ use std::time::Duration;
 use fs_err as fs;
 use jiff::Timestamp;
 
+use super::called;
 use super::format::{self, FormatError};
 use super::inbox::{Inbox, Kind, SendError};
 use super::journal::Journal;
@@ -245,14 +246,22 @@ impl Store {
     /// # Errors
     /// None or several are meant, or the one that is cannot be read.
     pub fn find(&self, given: &str) -> Result<Session, FindError> {
-        let listing = self.list()?;
-        let names = listing
-            .sessions
-            .iter()
-            .map(|session| (session.id.as_str(), session.spec.name.as_str()));
-        let broken = listing.broken.iter().map(|broken| (broken.id.as_str(), broken.id.as_str()));
-        let id = pick(given, names.chain(broken))?.to_owned();
-        Ok(self.session(&id)?)
+        let ids = self.ids()?;
+        if ids.binary_search_by(|id| id.as_str().cmp(given)).is_ok() {
+            return Ok(self.session(given)?);
+        }
+        let called = ids.into_iter().filter_map(|id| {
+            let spec = self.sessions().join(&id).join(Spec::FILE);
+            match called::name(&spec) {
+                Ok(name) => Some((id, name)),
+                // It was removed since its folder's name was read.
+                Err(_) if !self.sessions().join(&id).exists() => None,
+                Err(_) => Some((id.clone(), id)),
+            }
+        });
+        let called: Vec<_> = called.collect();
+        let names = called.iter().map(|(id, name)| (id.as_str(), name.as_str()));
+        Ok(self.session(pick(given, names)?)?)
     }
 
     /// The session with exactly this id.

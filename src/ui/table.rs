@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::text::{neutral, pad, truncate};
 use super::view::{Progress, SessionView, VerifyStatus};
 use super::{Look, Tone, units, width};
+use crate::event::Waiting;
 
 /// How a state is shown.
 #[derive(Clone, Copy, Debug)]
@@ -69,31 +70,37 @@ pub fn sessions(sessions: &[SessionView], now: Timestamp, look: &Look) -> String
     out.push_str(&line(&header, &widths, None, look));
     out.push('\n');
     for (session, row) in sessions.iter().zip(rows) {
-        out.push_str(&layout.line(session, &row, &widths, look));
+        out.push_str(&layout.line(session, &row, &widths, now, look));
         out.push('\n');
     }
     out
 }
 
-/// Any other listing: these columns, aligned; the last one is cut where a terminal ends.
+/// Any other listing: these columns, aligned. The last one is never cut: where it does not fit on a
+/// terminal, it stands on a line of its own in each row.
 pub fn plain(header: &[&str], rows: &[Vec<String>], look: &Look) -> String {
     let cell = |text: &str, tone| (neutral(text).into_owned(), tone);
     let header: Vec<_> = header.iter().map(|name| cell(name, Tone::Faint)).collect();
     let rows: Vec<Vec<Cell>> =
         rows.iter().map(|row| row.iter().map(|text| cell(text, Tone::Plain)).collect()).collect();
     let widths = widths(&header, &rows);
+    let whole = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+    let is_parted = look.terminal && whole > look.width && widths.len() > 1;
     let mut out = String::new();
-    for row in [header].into_iter().chain(rows) {
-        let mut row = row;
-        let taken: usize = widths.iter().rev().skip(1).map(|columns| columns + GAP).sum();
-        if let Some(last) = row.last_mut().filter(|_| look.terminal) {
-            let room = look.width.saturating_sub(taken);
-            last.0 = truncate(&last.0, room, look).into_owned();
-        }
+    for (at, mut row) in [header].into_iter().chain(rows).enumerate() {
+        let last = if is_parted { row.pop() } else { None };
         out.push_str(&line(&row, &widths, None, look));
         out.push('\n');
+        if let Some((text, _)) = last.filter(|_| at > 0) {
+            out.push_str(&format!("{} {text}\n", hook(look)));
+        }
     }
     out
+}
+
+/// What hangs a line under its row.
+fn hook(look: &Look) -> String {
+    format!("  {}", look.paint(Tone::Faint, look.glyph("└", "`")))
 }
 
 /// Which columns are shown, and how long each may be.
@@ -214,10 +221,18 @@ impl Layout {
     }
 
     /// A row, its mark before it and its note behind it.
-    fn line(&self, session: &SessionView, row: &[Cell], widths: &[usize], look: &Look) -> String {
+    fn line(
+        &self,
+        session: &SessionView,
+        row: &[Cell],
+        widths: &[usize],
+        now: Timestamp,
+        look: &Look,
+    ) -> String {
         let standing = standing(&session.state);
-        let note = session.question.as_ref().or(session.note.as_ref()).map(|note| neutral(note));
-        let note = note.as_deref().unwrap_or_default().trim();
+        let note = note(session, now);
+        let note = neutral(note.trim());
+        let note = note.as_ref();
         if !look.terminal {
             return line(row, widths, Some(note).filter(|note| !note.is_empty()), look);
         }
@@ -231,11 +246,26 @@ impl Layout {
             format!("{mark} {}", line(row, widths, Some(&note), look))
         } else {
             let note = truncate(note, look.width.saturating_sub(4), look);
-            let hook = look.paint(Tone::Faint, look.glyph("└", "`"));
             let note = look.paint(standing.tone, note);
-            format!("{mark} {}\n  {hook} {note}", line(row, widths, None, look))
+            format!("{mark} {}\n{} {note}", line(row, widths, None, look), hook(look))
         }
     }
+}
+
+/// What a person should know of a session besides its row: what it asks, what it waits for, or why
+/// it rests.
+fn note(session: &SessionView, now: Timestamp) -> String {
+    match (&session.question, &session.waiting, &session.note) {
+        (Some(question), _, _) => question.clone(),
+        (None, Some(waiting), _) => waits(waiting, now),
+        (None, None, note) => note.clone().unwrap_or_default(),
+    }
+}
+
+/// `tries again in 45s (try 2): 529 overloaded`.
+pub(crate) fn waits(waiting: &Waiting, now: Timestamp) -> String {
+    let Waiting { reason, attempt, until } = waiting;
+    format!("tries again in {} (try {attempt}): {reason}", units::ago(now, *until))
 }
 
 fn widths(header: &[Cell], rows: &[Vec<Cell>]) -> Vec<usize> {
@@ -342,6 +372,7 @@ pub(crate) mod tests {
             name,
             task: "Add rate limiting to the login endpoint".to_owned(),
             state: state.to_owned(),
+            reason: None,
             base: "1111111111111111111111111111111111111111".to_owned(),
             head: "2222222222222222222222222222222222222222".to_owned(),
             steps: 0,
@@ -355,6 +386,7 @@ pub(crate) mod tests {
             created: minutes_ago(age),
             updated: minutes_ago(0),
             question: None,
+            waiting: None,
             note: None,
             model: "anthropic/claude".to_owned(),
         }
@@ -472,10 +504,33 @@ upgrade-axum-x0sn       queued       -         -             -       -      1m
     }
 
     #[test]
+    fn a_path_that_does_not_fit_has_a_line_of_its_own() {
+        let rows = [vec!["a-7f3k".to_owned(), "done".to_owned(), "../a/long/path".to_owned()]];
+        let header = ["SESSION", "STATE", "WORKTREE"];
+        let at = |width| plain(&header, &rows, &Look { width, ..TERMINAL });
+        assert_eq!(at(30), "SESSION  STATE  WORKTREE\na-7f3k   done   ../a/long/path\n");
+        assert_eq!(at(29), "SESSION  STATE\na-7f3k   done\n  └ ../a/long/path\n");
+        let piped = plain(&header, &rows, &Look { width: 20, ..Look::PLAIN });
+        assert_eq!(piped, at(30));
+    }
+
+    #[test]
     fn a_bar_is_full_only_when_all_is_done() {
         let bar = |done, total| progress(Progress { done, total }, 4, &TERMINAL);
         let bars = [bar(0, 9), bar(1, 9), bar(8, 9), bar(9, 9), bar(0, 0)];
         assert_eq!(bars, ["░░░░ 0/9", "█░░░ 1/9", "███░ 8/9", "████ 9/9", ""]);
+    }
+
+    #[test]
+    fn what_it_waits_for_is_said_with_the_time() {
+        let until = now() + jiff::SignedDuration::from_secs(45);
+        let waiting = Waiting { reason: "529 overloaded".to_owned(), attempt: 2, until };
+        let waits = SessionView { waiting: Some(waiting), ..session("a-7f3k", "running", 1) };
+        let table = sessions(&[waits], now(), &TERMINAL);
+        assert!(
+            table.trim_end().ends_with("1m   tries again in 45s (try 2): 529 overloaded"),
+            "{table}"
+        );
     }
 
     #[test]
