@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use keys::{KEYS, Key};
 pub use notify::{Channel, Notify, Occasion};
-use value::{boolean, count, near, one_of, optional, size, template, text};
+use value::{boolean, ceiling, count, near, niceness, one_of, optional, size, template, text};
 
 /// How long a model server that is overloaded or limits the rate is waited for, where nothing else
 /// is set.
@@ -32,7 +32,7 @@ pub struct Entry {
 }
 
 /// The settings, defaults filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `agent.model`: `provider/model`.
     pub model: Option<String>,
@@ -54,6 +54,16 @@ pub struct Config {
     pub max_steps: u32,
     /// `agent.patience`: how long a model server that gives no answer is tried.
     pub patience: Duration,
+    /// `agent.maxRunning`: sessions that run at once in the repository.
+    pub max_running: u32,
+    /// `agent.maxRunningTotal`: sessions that run at once in all of the user's repositories.
+    pub max_running_total: u32,
+    /// `agent.minFreeMemory`, in bytes: with less, no further session is started.
+    pub min_free_memory: u64,
+    /// `agent.maxLoad`: with a higher load of each core, no further session is started.
+    pub max_load: Option<f64>,
+    /// `agent.nice`: how much less than others the commands of tools get of the processor.
+    pub nice: u8,
     /// `agent.unattended`.
     pub unattended: bool,
     /// `agent.logLevel`.
@@ -130,6 +140,11 @@ impl Default for Config {
             max_file_size: 10 << 20,
             max_steps: 200,
             patience: PATIENCE,
+            max_running: 3,
+            max_running_total: 8,
+            min_free_memory: 512 << 20,
+            max_load: None,
+            nice: 0,
             unattended: false,
             log_level: LogLevel::default(),
             notify: Notify::default(),
@@ -208,6 +223,11 @@ impl Config {
             "maxfilesize" => self.max_file_size = size(entry)?,
             "maxsteps" => self.max_steps = count(entry)?,
             "patience" => self.patience = Duration::from_secs(count(entry)?.into()),
+            "maxrunning" => self.max_running = count(entry)?,
+            "maxrunningtotal" => self.max_running_total = count(entry)?,
+            "minfreememory" => self.min_free_memory = size(entry)?,
+            "maxload" => self.max_load = ceiling(entry)?,
+            "nice" => self.nice = niceness(entry)?,
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
             _ => return self.notify.set(entry, name),
@@ -262,6 +282,11 @@ mod tests {
             ("agent.maxFileSize", "2k"),
             ("agent.maxSteps", "7"),
             ("agent.patience", "8"),
+            ("agent.maxRunning", "4"),
+            ("agent.maxRunningTotal", "5"),
+            ("agent.minFreeMemory", "1g"),
+            ("agent.maxLoad", "1.5"),
+            ("agent.nice", "10"),
             ("agent.unattended", "true"),
             ("agent.logLevel", "debug"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
@@ -284,6 +309,11 @@ mod tests {
             max_file_size: 2048,
             max_steps: 7,
             patience: Duration::from_secs(8),
+            max_running: 4,
+            max_running_total: 5,
+            min_free_memory: 1 << 30,
+            max_load: Some(1.5),
+            nice: 10,
             unattended: true,
             log_level: LogLevel::Debug,
             notify: Notify::default(),
@@ -342,6 +372,10 @@ mod tests {
             ("agent.maxFileSize", "99999999999g"),
             ("agent.maxSteps", "0"),
             ("agent.trailers", "maybe"),
+            ("agent.maxRunning", "0"),
+            ("agent.maxLoad", "-1"),
+            ("agent.maxLoad", "nan"),
+            ("agent.nice", "20"),
             ("agent.worktreePath", "/one/for/all"),
             ("agent.model", ""),
         ] {

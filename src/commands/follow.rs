@@ -3,7 +3,7 @@
 //! Invariant: it only reads; whatever ends the view, the session goes on.
 
 use std::io::ErrorKind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,6 +13,7 @@ use super::control;
 use super::ring::Ring;
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::event::Event;
+use crate::queue;
 use crate::session::journal::{Entry, Reader};
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
@@ -22,6 +23,9 @@ use crate::ui::live::Line;
 
 /// How often the journal and the state are looked at: below what a person notices.
 const PERIOD: Duration = Duration::from_millis(100);
+
+/// How often one who waits for a session in the queue starts it, should nobody else.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What is printed for each event.
 #[derive(Debug)]
@@ -89,6 +93,7 @@ pub fn until_it_rests(
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut reader = Reader::open(&session.journal_path(), from)?;
         let mut line = Line::new(ui);
+        let mut looked = Instant::now();
         loop {
             // Both before the journal, which then holds all that it rests after. And the holder
             // before the state: one that takes the session up has not changed its state yet.
@@ -104,6 +109,10 @@ pub fn until_it_rests(
             }
             if is_for_people {
                 line.show(&state.activity);
+            }
+            if state.phase == Phase::Queued && looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                session.dir.ancestors().nth(3).into_iter().for_each(queue::look);
             }
             tokio::select! {
                 () = tokio::time::sleep(PERIOD) => {}

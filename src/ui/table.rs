@@ -387,6 +387,7 @@ pub(crate) mod tests {
             updated: minutes_ago(0),
             question: None,
             waiting: None,
+            queue: None,
             note: None,
             model: "anthropic/claude".to_owned(),
         }
