@@ -16,7 +16,7 @@ use super::journal::Journal;
 use super::lock::{self, Holder, Lock, LockError};
 use super::spec::Spec;
 use super::state::{Phase, State};
-use crate::file;
+use crate::{file, parallel};
 
 /// How long a new session may wait for its supervisor, in seconds.
 pub(super) const START_GRACE: i64 = 10;
@@ -222,8 +222,8 @@ impl Store {
     /// The folder of the sessions cannot be read.
     pub fn list(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();
-        for id in self.ids()? {
-            match self.session(&id) {
+        for read in parallel::map(&self.ids()?, |id| self.session(id)) {
+            match read {
                 Ok(session) => listing.sessions.push(session),
                 // It was removed since its name was read.
                 Err(broken) if !self.sessions().join(&broken.id).exists() => {}
@@ -253,17 +253,16 @@ impl Store {
         if ids.binary_search_by(|id| id.as_str().cmp(given)).is_ok() {
             return Ok(self.session(given)?);
         }
-        let called = ids.into_iter().filter_map(|id| {
-            let spec = self.sessions().join(&id).join(Spec::FILE);
-            match called::name(&spec) {
-                Ok(name) => Some((id, name)),
+        let names = parallel::map(&ids, |id| {
+            let dir = self.sessions().join(id);
+            match called::name(&dir.join(Spec::FILE)) {
                 // It was removed since its folder's name was read.
-                Err(_) if !self.sessions().join(&id).exists() => None,
-                Err(_) => Some((id.clone(), id)),
+                Err(_) if !dir.exists() => None,
+                name => Some(name.unwrap_or_else(|_| id.clone())),
             }
         });
-        let called: Vec<_> = called.collect();
-        let names = called.iter().map(|(id, name)| (id.as_str(), name.as_str()));
+        let called = ids.iter().zip(&names);
+        let names = called.filter_map(|(id, name)| Some((id.as_str(), name.as_deref()?)));
         Ok(self.session(pick(given, names)?)?)
     }
 
@@ -456,7 +455,7 @@ impl Session {
     /// the journal and the last record.
     fn read_state(&self) -> Result<State, FormatError> {
         let path = self.state_path();
-        let text = fs::read_to_string(&path)?;
+        let text = file::read_text(&path)?;
         if text.bytes().all(|byte| byte == 0) {
             return Ok(State { phase: Phase::Running, ..State::new(self.spec.created) });
         }

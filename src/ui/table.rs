@@ -45,8 +45,8 @@ pub fn standing(state: &str) -> Standing {
 /// What stands between two columns.
 const GAP: usize = 2;
 
-/// Columns of a full progress bar.
-const BAR: usize = 8;
+/// Columns of a full progress bar, and of what is left of it where room is short.
+const BARS: [usize; 3] = [8, 5, 0];
 
 /// A session's id is never cut below this.
 const LEAST_SESSION: usize = 5;
@@ -118,6 +118,33 @@ struct Layout {
     progress: bool,
 }
 
+/// The widest cell of each column, in each form that a layout may give it: measured once, since of a
+/// thousand sessions nothing else takes as long.
+struct Widest {
+    session: usize,
+    state: usize,
+    progress: [usize; BARS.len()],
+    changes: [usize; 2],
+    cost: usize,
+    age: usize,
+}
+
+impl Widest {
+    fn of(sessions: &[SessionView], now: Timestamp, look: &Look) -> Self {
+        let of = |cell: &dyn Fn(&SessionView) -> String| {
+            sessions.iter().map(|session| width(&cell(session))).max().unwrap_or(0)
+        };
+        Self {
+            session: of(&|session| neutral(&session.id).into_owned()),
+            state: of(&|session| neutral(&session.state).into_owned()),
+            progress: BARS.map(|bar| of(&|session| progress(session.progress, bar, look))),
+            changes: [false, true].map(|short| of(&|session| changes(session, short, look))),
+            cost: of(&cost),
+            age: of(&|session| units::ago(session.created, now)),
+        }
+    }
+}
+
 /// A cell and its colour.
 type Cell = (String, Tone);
 
@@ -125,7 +152,7 @@ impl Layout {
     const FULL: Self = Self {
         session: usize::MAX,
         state: usize::MAX,
-        bar: BAR,
+        bar: BARS[0],
         short_changes: false,
         short_verify: false,
         cost: true,
@@ -141,16 +168,13 @@ impl Layout {
         if !look.terminal {
             return layout;
         }
-        let taken = |layout: &Self| {
-            let rows = sessions.iter().map(|session| layout.row(session, now, look));
-            let widths = widths(&layout.header(), &rows.collect::<Vec<_>>());
-            2 + widths.iter().sum::<usize>() + GAP * (widths.len() - 1)
-        };
+        let widest = Widest::of(sessions, now, look);
+        let over = |layout: &Self| layout.taken(&widest).saturating_sub(look.width);
         let sacrifices: [fn(&mut Self); 9] = [
             |layout| layout.short_changes = true,
             |layout| layout.short_verify = true,
-            |layout| layout.bar = 5,
-            |layout| layout.bar = 0,
+            |layout| layout.bar = BARS[1],
+            |layout| layout.bar = BARS[2],
             |layout| layout.verify = false,
             |layout| layout.cost = false,
             |layout| layout.changes = false,
@@ -158,25 +182,40 @@ impl Layout {
             |layout| layout.progress = false,
         ];
         for sacrifice in sacrifices {
-            if taken(&layout) <= look.width {
+            if over(&layout) == 0 {
                 return layout;
             }
             sacrifice(&mut layout);
             // A name that is a little too long is cut rather than a column given up.
-            let over = taken(&layout).saturating_sub(look.width);
-            let longest = sessions.iter().map(|session| width(&session.id)).max().unwrap_or(0);
-            if over > 0 && layout.bar == 0 && longest.saturating_sub(over) >= 24 {
-                layout.session = longest - over;
+            let over = over(&layout);
+            if over > 0 && layout.bar == 0 && widest.session.saturating_sub(over) >= 24 {
+                layout.session = widest.session - over;
             }
         }
-        let over = taken(&layout).saturating_sub(look.width);
-        if over > 0 {
-            let longest = sessions.iter().map(|session| width(&session.id)).max().unwrap_or(0);
-            layout.session = longest.saturating_sub(over).max(LEAST_SESSION);
-            let longest = sessions.iter().map(|session| width(&session.state)).max().unwrap_or(0);
-            layout.state = longest.saturating_sub(taken(&layout).saturating_sub(look.width));
+        if over(&layout) > 0 {
+            layout.session = widest.session.saturating_sub(over(&layout)).max(LEAST_SESSION);
+            layout.state = widest.state.saturating_sub(over(&layout));
         }
         layout
+    }
+
+    /// Columns of the terminal that all of it takes.
+    fn taken(&self, widest: &Widest) -> usize {
+        let bar = BARS.iter().position(|bar| *bar == self.bar).unwrap_or(0);
+        let cells = [
+            (true, widest.session.min(self.session)),
+            (true, widest.state.min(self.state)),
+            (self.progress, widest.progress[bar]),
+            (self.changes, widest.changes[usize::from(self.short_changes)]),
+            (self.verify, 1),
+            (self.cost, widest.cost),
+            (self.age, widest.age),
+        ];
+        let cells = cells.into_iter().filter_map(|(is_shown, cell)| is_shown.then_some(cell));
+        let header = self.header();
+        let columns = header.iter().zip(cells).map(|((name, _), cell)| cell.max(width(name)) + GAP);
+        // The mark before a row is as wide as a gap.
+        columns.sum()
     }
 
     fn header(&self) -> Vec<Cell> {
