@@ -44,6 +44,14 @@ pub fn run(common_dir: &Path, id: &str) -> Result<(), RunError> {
     let runtime = runtime.map_err(RunError::Runtime)?;
     let signals = Signals::default();
     let ended = runtime.block_on(supervise(common_dir, id, &signals));
+    if ended.is_err() {
+        give_way(common_dir, &signals);
+    }
+    ended
+}
+
+/// Lets the next of the queue begin.
+fn give_way(common_dir: &Path, signals: &Signals) {
     queue::leave_slots();
     // Where the system shuts down, nobody else is to begin.
     if !signals.shutdown.is_raised()
@@ -51,19 +59,9 @@ pub fn run(common_dir: &Path, id: &str) -> Result<(), RunError> {
     {
         tracing::error!(%error, "those who wait are not started");
     }
-    match ended? {
-        Some(notices) if !signals.shutdown.is_raised() => {
-            runtime.block_on(last_words(notices)).map_err(RunError::Runtime)
-        }
-        _ => Ok(()),
-    }
 }
 
-async fn supervise(
-    common_dir: &Path,
-    id: &str,
-    signals: &Signals,
-) -> Result<Option<Notices>, RunError> {
+async fn supervise(common_dir: &Path, id: &str, signals: &Signals) -> Result<(), RunError> {
     let repo = Repo::open(common_dir)?;
     let session = Store::open(common_dir).session(id)?;
     let inbox = session.inbox();
@@ -71,12 +69,25 @@ async fn supervise(
     // ends a process.
     let bell = Bell::hang().map_err(RunError::Runtime)?;
     let mut notices = Notices::open(&repo, &session);
-    tokio::select! {
-        ended = runner::run(&repo, &session, signals) => ended?,
-        Err(error) = watch(bell, &inbox, signals, common_dir) => return Err(RunError::Runtime(error)),
+    let watching = watch(bell, &inbox, signals, common_dir);
+    tokio::pin!(watching);
+    let ended = tokio::select! {
+        ended = runner::run(&repo, &session, signals) => ended,
+        Err(error) = &mut watching => Err(RunError::Runtime(error)),
         never = tell(notices.as_mut()) => match never {},
+    };
+    ended?;
+    // Telling people of the end may take a while: neither slot nor lock is held for it, and a
+    // shutdown waits for nobody.
+    give_way(common_dir, signals);
+    if let Some(notices) = notices {
+        tokio::select! {
+            () = notices.close() => {}
+            () = signals.shutdown.raised() => {}
+            Err(error) = &mut watching => tracing::warn!(%error, "notices are given up"),
+        }
     }
-    Ok(notices)
+    Ok(())
 }
 
 async fn tell(notices: Option<&mut Notices>) -> Infallible {
@@ -84,17 +95,6 @@ async fn tell(notices: Option<&mut Notices>) -> Infallible {
         Some(notices) => notices.follow().await,
         None => std::future::pending().await,
     }
-}
-
-/// Tells what is left to tell, when the session and its slots are free for others.
-async fn last_words(notices: Notices) -> io::Result<()> {
-    let mut bell = Bell::hang()?;
-    tokio::select! {
-        () = notices.close() => {}
-        _ = bell.interrupt.recv() => {}
-        _ = bell.terminate.recv() => {}
-    }
-    Ok(())
 }
 
 /// The system's signals that are heeded.
