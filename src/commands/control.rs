@@ -110,7 +110,14 @@ pub fn queue_up(
         }
         entered => entered?,
     }
-    queue::advance(context.repo.common_dir(), queue::PATIENCE)?;
+    match queue::advance(context.repo.common_dir(), queue::PATIENCE) {
+        // They start it, or find that there is no slot.
+        Ok(()) | Err(QueueError::Busy(_)) => {}
+        Err(error) => {
+            let waits = format!("{} waits in the queue: git agent list starts it", session.id);
+            return Err(CommandError::from(error).hint(waits));
+        }
+    }
     let place = queue::places(&context.repo)?.remove(&session.id);
     Ok(place.map_or(Woken::GoesOn, Woken::Waits))
 }
