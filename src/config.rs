@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 pub use amount::Bound;
 pub use keys::{KEYS, Key};
 pub use notify::{Channel, Notify, Occasion};
-use value::{boolean, ceiling, count, near, niceness, one_of, optional, size, template, text};
+use value::{
+    boolean, ceiling, count, near, niceness, one_of, optional, optional_size, size, template, text,
+};
 
 /// How long a model server that is overloaded or limits the rate is waited for, where nothing else
 /// is set.
@@ -72,6 +74,10 @@ pub struct Config {
     pub max_load: Option<f64>,
     /// `agent.nice`: how much less than others the commands of tools get of the processor.
     pub nice: u8,
+    /// `agent.memoryLimit`: what the commands of one session may have together, in bytes.
+    pub memory_limit: Option<u64>,
+    /// `agent.cpuLimit`: how many processors they may keep busy.
+    pub cpu_limit: Option<f64>,
     /// `agent.unattended`.
     pub unattended: bool,
     /// `agent.logLevel`.
@@ -156,6 +162,8 @@ impl Default for Config {
             min_free_memory: 512 << 20,
             max_load: None,
             nice: 0,
+            memory_limit: None,
+            cpu_limit: None,
             unattended: false,
             log_level: LogLevel::default(),
             notify: Notify::default(),
@@ -242,6 +250,8 @@ impl Config {
             "minfreememory" => self.min_free_memory = size(entry)?,
             "maxload" => self.max_load = ceiling(entry)?,
             "nice" => self.nice = niceness(entry)?,
+            "memorylimit" => self.memory_limit = optional_size(entry)?,
+            "cpulimit" => self.cpu_limit = ceiling(entry)?,
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
             _ => return self.notify.set(entry, name),
@@ -304,6 +314,8 @@ mod tests {
             ("agent.minFreeMemory", "1g"),
             ("agent.maxLoad", "1.5"),
             ("agent.nice", "10"),
+            ("agent.memoryLimit", "4g"),
+            ("agent.cpuLimit", "2"),
             ("agent.unattended", "true"),
             ("agent.logLevel", "debug"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
@@ -334,6 +346,8 @@ mod tests {
             min_free_memory: 1 << 30,
             max_load: Some(1.5),
             nice: 10,
+            memory_limit: Some(4 << 30),
+            cpu_limit: Some(2.0),
             unattended: true,
             log_level: LogLevel::Debug,
             notify: Notify::default(),
@@ -406,6 +420,7 @@ mod tests {
             ("agent.maxLoad", "-1"),
             ("agent.maxLoad", "nan"),
             ("agent.nice", "20"),
+            ("agent.memoryLimit", "0"),
             ("agent.worktreePath", "/one/for/all"),
             ("agent.model", ""),
         ] {

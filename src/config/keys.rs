@@ -102,6 +102,16 @@ pub const KEYS: &[Key] = &[
         about: "The niceness, 0 to 19, that the commands of tools and of checks run at. Default: 0.",
     },
     Key {
+        name: "agent.memoryLimit",
+        value: "<size>",
+        about: "Memory that the commands of one session may have together, where a cgroup can be made for them; elsewhere the address space of each. What a linker or a test suite needs must fit. Not limited by default.",
+    },
+    Key {
+        name: "agent.cpuLimit",
+        value: "<number>",
+        about: "Processors that the commands of one session may keep busy, such as 1.5, where a cgroup can be made for them. Not limited by default.",
+    },
+    Key {
         name: "agent.unattended",
         value: "<bool>",
         about: "Whether sessions do without the tool that asks a person. Default: false.",

@@ -228,6 +228,7 @@ impl From<SettleError> for CommandError {
     fn from(error: SettleError) -> Self {
         match error {
             SettleError::Session(error) => error.into(),
+            SettleError::Rewind(error) => error.into(),
             SettleError::Format(error) => error.into(),
             SettleError::Io(error) => error.into(),
         }
@@ -238,6 +239,7 @@ impl From<QueueError> for CommandError {
     fn from(error: QueueError) -> Self {
         match error {
             QueueError::Session(error) => error.into(),
+            QueueError::Rewind(error) => error.into(),
             QueueError::Format(error) => error.into(),
             QueueError::Move(error) => error.into(),
             QueueError::Repo(error) => error.into(),

@@ -18,11 +18,12 @@ use jiff::Timestamp;
 
 use crate::agent::{Agent, Allowances, Conversation, Fault, Limits, Rest, prompt};
 use crate::cancel::Signals;
+use crate::config::Config;
 use crate::event::{Event, Limit, Origin, Update, UserMessage};
 use crate::git::{OpenError, Repo};
 use crate::model::{self, Choice, Endpoint, Model, Pace, Surroundings};
 use crate::process::Cmd;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{self, Bounds, Sandbox};
 use crate::session::checkpoint::Checkpoints;
 use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
@@ -122,6 +123,8 @@ async fn work(
     let (config, _unknown) = worktree.agent_config().map_err(fault)?;
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
+    let (bounds, unmet) = Bounds::new(&bounds(&config), &session.id);
+    let sandbox = sandbox.within(bounds);
     let tools = Toolbox::new(tool::Setup {
         root: spec.worktree.clone(),
         out_dir: session.out_dir(),
@@ -147,6 +150,9 @@ async fn work(
     let mut state = past::caught_up(state, &conversation, &events, &price);
     past::follow_limits(&mut state, spec.limits, &events);
     checkpoints.catch_up(&mut state);
+    let is_unsaid = |line: &String| !state.notices.contains(line);
+    let unmet: Vec<_> = unmet.into_iter().filter(is_unsaid).collect();
+    state.notices.extend(unmet);
     let mut world = SessionWorld {
         session,
         tools: &tools,
@@ -222,6 +228,11 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
             path.display()
         ))),
     }
+}
+
+fn bounds(config: &Config) -> sandbox::Limits {
+    let Config { nice, memory_limit: memory, cpu_limit: cpu, .. } = *config;
+    sandbox::Limits { nice, memory, cpu }
 }
 
 fn open_model(

@@ -11,4 +11,4 @@ mod session;
 mod snapshot;
 mod start;
 mod strategy;
-mod worktree;
+pub(crate) mod worktree;
