@@ -55,7 +55,8 @@ fn a_question_is_answered_by_what_it_asks_for() {
 fn where_nothing_is_asked_nothing_is_answered() {
     let repo = Repo::new();
     ran(&repo, "say hi", &quick(&repo), &[]);
-    let nothing = "error: say-hi-[id] asks nothing: it is done\nhint: git agent status say-hi-[id]\n";
+    let nothing =
+        "error: say-hi-[id] asks nothing: it is done\nhint: git agent status say-hi-[id]\n";
     refused(&repo, &["approve", "say-hi"], 1, nothing);
     refused(&repo, &["approve", "--always", "say-hi"], 1, nothing);
     refused(&repo, &["deny", "say-hi", "never"], 1, nothing);
@@ -163,17 +164,23 @@ fn amounts_that_make_no_sense() {
     let dollars = "expected US dollars above 0, such as 5, 2.50 or $5";
     let cases: &[(&str, &str, String)] = &[
         ("--budget", "0", format!("'0' for '--budget <DOLLARS>': {dollars}, or none")),
-        ("--budget", "", format!("'' for '--budget <DOLLARS>': {dollars} (in quotes: '$5'), or none")),
+        (
+            "--budget",
+            "",
+            format!("'' for '--budget <DOLLARS>': {dollars} (in quotes: '$5'), or none"),
+        ),
         ("--budget", "much", format!("'much' for '--budget <DOLLARS>': {dollars}, or none")),
         (
             "--max-tokens",
             "2x",
-            "'2x' for '--max-tokens <TOKENS>': expected tokens, such as 500k or [time], or none".into(),
+            "'2x' for '--max-tokens <TOKENS>': expected tokens, such as 500k or [time], or none"
+                .into(),
         ),
         (
             "--timeout",
             "90",
-            "'90' for '--timeout <TIME>': expected a time, such as [time] or [time], or none".into(),
+            "'90' for '--timeout <TIME>': expected a time, such as [time] or [time], or none"
+                .into(),
         ),
         (
             "--max-steps",

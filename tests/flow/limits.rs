@@ -119,7 +119,10 @@ fn k02_a_try_that_fails_is_counted_and_ends_in_a_question_when_the_budget_is_spe
     let status = play.rests("needs-input");
     assert_eq!(question(&status), "the budget of $0.25 is spent; approve adds another $0.25");
     assert_eq!(play.server.served(), [0, 0, 0], "no further try is made");
-    assert_eq!((status["steps"].clone(), status["usage"]["input"].clone()), (json!(0), json!(300_000)));
+    assert_eq!(
+        (status["steps"].clone(), status["usage"]["input"].clone()),
+        (json!(0), json!(300_000))
+    );
     let cost = status["usage"]["cost_usd"].as_f64().unwrap();
     assert!((0.3..0.301).contains(&cost), "{cost}");
     play.close();
@@ -169,7 +172,10 @@ fn a_limit_is_set_anew_while_the_session_rests() {
     play.run("resume", &["--max-steps", "3", "--budget", "7"]).success();
     let status = play.rests("needs-input");
     assert_eq!(question(&status), "the limit of 3 steps is reached; approve adds another 3 steps");
-    assert_eq!((&status["limits"]["steps"], &status["limits"]["budget_usd"]), (&json!(3), &json!(7.0)));
+    assert_eq!(
+        (&status["limits"]["steps"], &status["limits"]["budget_usd"]),
+        (&json!(3), &json!(7.0))
+    );
     play.run("resume", &["--max-steps", "none"]).success();
     let status = play.rests("done");
     assert_eq!(status["limits"]["steps"], Value::Null);
@@ -185,9 +191,7 @@ fn sessions_share_a_budget_and_one_approval_is_for_all() {
     let mut play = Play { repo, server, dialect, id: String::new() };
     let share = ["--share-budget", "both"];
     let one = begin(&play, "The first task", &[&share[..], &["--budget", "0.20"]].concat());
-    let rests = |id: &str, state: &str| {
-        play.repo.wait_state(id, state, super::play::SOON)
-    };
+    let rests = |id: &str, state: &str| play.repo.wait_state(id, state, super::play::SOON);
     let status = rests(&one, "needs-input");
     let asked = "the shared budget both of $0.20 is spent; approve adds another $0.20";
     assert_eq!(question(&status), asked);
