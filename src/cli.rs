@@ -165,7 +165,9 @@ fn dispatch(ui: &Ui, verb: Verb) -> Result {
 fn enter(dir: Option<PathBuf>) -> Result {
     let Some(dir) = dir.filter(|dir| !dir.as_os_str().is_empty()) else { return Ok(()) };
     std::env::set_current_dir(&dir).map_err(|error| {
-        CommandError::usage(format!("cannot change to '{}'", dir.display())).caused_by(Some(&error))
+        CommandError::usage(format!("cannot change to '{}'", dir.display()))
+            .caused_by(Some(&error))
+            .hint("-C takes a folder that is there")
     })
 }
 

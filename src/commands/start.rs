@@ -2,7 +2,7 @@
 //!
 //! Invariant: it ends with a whole session or with nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 
@@ -10,7 +10,7 @@ use super::context::Context;
 use super::control::{self, Woken};
 use super::follow::{self, Form};
 use super::limits::{self, LimitArgs};
-use super::message;
+use super::{message, view};
 use crate::config::{CommitStrategy, Config};
 use crate::error::{CommandError, Result};
 use crate::git::{Head, ObjectId, Repo};
@@ -247,7 +247,7 @@ fn folder(repo: &Repo) -> String {
 
 fn tell(context: &Context<'_>, plan: &Plan, created: &Created, woken: &Woken) -> Result {
     let Created { session: Session { id, spec, .. }, included, submodules, .. } = created;
-    let worktree = relative(&spec.worktree);
+    let worktree = view::from_here(&spec.worktree);
     let branch = spec.branch_name();
     let done = if matches!(woken, Woken::Waits(_)) { "Queued" } else { "Started" };
     context.ui.answer(&format!("{done} {id}  (branch {branch}, worktree {worktree})"))?;
@@ -287,7 +287,7 @@ fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
     let wish = Wish { slug: &slug, name: args.worktree.as_deref(), branch: args.branch.as_deref() };
     let place = worktree::place(&context.repo, &layout(&plan.config), &wish)?;
     let spec = spec(context, args, plan, &place);
-    let (branch, worktree) = (spec.branch_name(), relative(&spec.worktree));
+    let (branch, worktree) = (spec.branch_name(), view::from_here(&spec.worktree));
     let verify = if spec.verify.is_empty() { "none".to_owned() } else { spec.verify.join("; ") };
     let lines = [
         format!("Would start a session on branch {branch}, in {worktree}"),
@@ -298,17 +298,6 @@ fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
         format!("  limits   {}", limits::words(&spec.limits, spec.share_budget.as_deref())),
     ];
     Ok(context.ui.answer(&lines.join("\n"))?)
-}
-
-/// A path as one would type it here, where that is shorter.
-fn relative(path: &Path) -> String {
-    let shown = || {
-        let here = std::env::current_dir().ok()?;
-        let parent = here.parent()?;
-        let below = path.strip_prefix(parent).ok()?;
-        Some(Path::new("..").join(below).display().to_string())
-    };
-    shown().unwrap_or_else(|| path.display().to_string())
 }
 
 fn filled() -> NonEmptyStringValueParser {

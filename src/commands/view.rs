@@ -3,17 +3,19 @@
 //! Invariant: a number here was measured by the session; nothing is filled in for one that is not
 //! known.
 
+use std::path::Path;
+
 use crate::error::Result;
-use crate::event::{Limit, Waiting};
+use crate::event::Limit;
 use crate::git::{ObjectId, Repo};
 use crate::queue;
 use crate::session::state::{Phase, State, VerifyStatus as Verified};
 use crate::session::store::{Session, Store};
-use crate::ui::card;
 use crate::ui::view::{
     CommitView, LimitView, LimitsView, Progress, QueueView, SessionCard, SessionView, UsageView,
     VerifyStatus, VerifyView,
 };
+use crate::ui::{card, text};
 
 /// A session as `list` shows it.
 pub fn session(session: &Session, state: &State) -> SessionView {
@@ -25,6 +27,7 @@ pub fn session(session: &Session, state: &State) -> SessionView {
         name: spec.name.clone(),
         task: spec.task.clone(),
         state: state.phase.to_string(),
+        reason: Some(state.reason.clone()).filter(|reason| !reason.is_empty()),
         branch: spec.branch_name().to_owned(),
         worktree,
         base: spec.base.commit.clone(),
@@ -45,6 +48,7 @@ pub fn session(session: &Session, state: &State) -> SessionView {
         created: state.created,
         updated: state.updated,
         question: state.question.as_ref().map(|question| question.text.clone()),
+        waiting: state.waiting.clone().filter(|_| state.phase.needs_supervisor()),
         queue: None,
         question_kind: state.question.as_ref().map(|question| question.kind),
         limits: LimitsView {
@@ -102,6 +106,7 @@ pub fn card(repo: &Repo, session: &Session, state: &State) -> Result<SessionCard
         } else {
             String::new()
         },
+        place: from_here(&session.spec.worktree),
         summary: state.summary.clone(),
         notices,
         limits: limits(repo, session, state)?,
@@ -126,6 +131,14 @@ fn limits(repo: &Repo, session: &Session, state: &State) -> Result<Vec<LimitView
         }
     }
     Ok(views)
+}
+
+/// A path as one would type it here, where that is shorter.
+pub fn from_here(path: &Path) -> String {
+    match std::env::current_dir() {
+        Ok(here) => text::path_from(&here, path),
+        Err(_) => path.display().to_string(),
+    }
 }
 
 /// The commits since the base, oldest first. A tip that is gone has none: the card still shows.
@@ -160,11 +173,8 @@ fn verify(state: &State) -> VerifyView {
     }
 }
 
-/// What a person should know besides the state: why it rests, or what it waits for.
+/// What a person should know besides the state: why it rests.
 fn note(state: &State) -> Option<String> {
     let rests = !matches!(state.phase, Phase::Running | Phase::Verifying | Phase::NeedsInput);
-    match &state.waiting {
-        Some(Waiting { reason, attempt, .. }) => Some(format!("waits, try {attempt}: {reason}")),
-        None => Some(state.reason.clone()).filter(|reason| rests && !reason.is_empty()),
-    }
+    Some(state.reason.clone()).filter(|reason| rests && !reason.is_empty())
 }

@@ -7,6 +7,7 @@
 
 pub mod asked;
 pub mod budget;
+mod called;
 pub mod checkpoint;
 pub mod create;
 pub mod format;

@@ -85,7 +85,7 @@ fn set_in(text: &str, indent: usize, look: &Look) -> Vec<String> {
     lines.flat_map(|line| wrap(&line, room)).map(|line| format!("{:indent$}{line}", "")).collect()
 }
 
-fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, String); 13] {
+fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, String); 14] {
     let session = &card.session;
     let standing = table::standing(&session.state);
     let room = look.width.saturating_sub(NAMES + 2);
@@ -107,7 +107,14 @@ fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, Str
     [
         ("asks", told(session.question.as_deref().unwrap_or_default(), &card.options)),
         ("note", told(session.note.as_deref().unwrap_or_default(), &[])),
-        ("now", fit(&card.activity)),
+        (
+            "waits",
+            session
+                .waiting
+                .as_ref()
+                .map_or_else(String::new, |it| told(&table::waits(it, now), &[])),
+        ),
+        ("now", if session.waiting.is_none() { fit(&card.activity) } else { String::new() }),
         ("progress", progress(session, look)),
         ("changes", if session.files == 0 { "none".to_owned() } else { changes }),
         ("verify", verify(session, look)),
@@ -116,9 +123,19 @@ fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, Str
         ("model", fit(&session.model)),
         ("sandbox", fit(&session.sandbox)),
         ("branch", format!("{} from {}", fit(&session.branch), short(&session.base))),
-        ("worktree", session.worktree.as_deref().map_or_else(|| "removed".to_owned(), fit)),
+        ("worktree", worktree(card, look)),
         ("started", times(session, now)),
     ]
+}
+
+/// Never cut: it is there to be copied.
+fn worktree(card: &SessionCard, look: &Look) -> String {
+    let path = match &card.session.worktree {
+        None => return "removed".to_owned(),
+        Some(_) if look.terminal => &card.place,
+        Some(path) => path,
+    };
+    neutral(path).into_owned()
 }
 
 fn progress(session: &SessionView, look: &Look) -> String {
@@ -280,6 +297,7 @@ mod tests {
             commits: (1..=13).map(commit).collect(),
             options: vec!["Redis".to_owned(), "memory".to_owned()],
             activity: "cargo test".to_owned(),
+            place: "../shop.worktrees/add-jwt".to_owned(),
             summary: String::new(),
             notices: vec!["left out of the commits: big.bin".to_owned()],
             limits: vec![
@@ -312,7 +330,7 @@ mod tests {
   model     anthropic/claude
   sandbox   none
   branch    agent/add-jwt from 1111111
-  worktree  /home/ada/shop.worktrees/add-jwt
+  worktree  ../shop.worktrees/add-jwt
   started   12m ago, last change 0s ago
 
   notices

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::event::{Limit, QuestionKind};
+use crate::event::{Limit, QuestionKind, Waiting};
 use crate::message::PlanItem;
 
 /// One session.
@@ -20,6 +20,8 @@ pub struct SessionView {
     pub task: String,
     /// The state's name: `running`, `needs-input` …
     pub state: String,
+    /// Why it is in this state; none where that says itself.
+    pub reason: Option<String>,
     /// The branch, without `refs/heads/`.
     pub branch: String,
     /// The worktree's folder; none when it is removed.
@@ -50,6 +52,8 @@ pub struct SessionView {
     pub updated: Timestamp,
     /// What it waits to be told.
     pub question: Option<String>,
+    /// A request that will be tried again, while it waits for that.
+    pub waiting: Option<Waiting>,
     /// Where it stands, while it waits to be run.
     pub queue: Option<QueueView>,
     /// How that is answered: `ask`, `limit` …
@@ -168,6 +172,8 @@ pub struct SessionCard {
     pub options: Vec<String>,
     /// What it is doing now, in one line; may be empty.
     pub activity: String,
+    /// Its worktree as one would type it here.
+    pub place: String,
     /// What the agent said at the end; may be empty.
     pub summary: String,
     /// What a person should know.

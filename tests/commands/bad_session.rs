@@ -24,7 +24,8 @@ fn nobody_of_that_name() {
         let args = [verb, &["nope"]].concat();
         refused(&repo, &args, 2, "error: no session 'nope'\nhint: git agent list\n");
     }
-    let near = format!("{}x", &id[..id.len() - 1]);
+    // No id ends in a 1.
+    let near = format!("{}1", &id[..id.len() - 1]);
     let out = repo.agent(&["status", &near]);
     assert_eq!(out.code, 2);
     let wanted =
@@ -223,7 +224,8 @@ fn what_rests_is_neither_paused_nor_resumed() {
         &repo,
         &["log", "ask-me", "--record", "nowhere/t.jsonl"],
         1,
-        "error: cannot write nowhere/t.jsonl: No such file or directory\n",
+        "error: cannot write nowhere/t.jsonl: No such file or directory\n\
+         hint: --record takes a file in a folder that is there, and that you may write to\n",
     );
 }
 

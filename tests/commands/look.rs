@@ -57,13 +57,14 @@ fn the_json_of_a_list_has_these_keys_and_values() {
     let tree = repo.git(&["rev-parse", "agent/say-hi^{tree}"]);
     let worktree = repo.home().root().join("shop.worktrees/say-hi");
     let wanted = json!({
-        "id": id, "name": "say-hi", "task": "say hi", "state": "done", "branch": "agent/say-hi",
+        "id": id, "name": "say-hi", "task": "say hi", "state": "done", "reason": null,
+        "branch": "agent/say-hi",
         "worktree": worktree, "base": repo.git(&["rev-parse", "HEAD"]), "head": tip,
         "steps": 2, "progress": {"done": 0, "total": 0},
         "files": 1, "insertions": 1, "deletions": 0,
         "verify": {"status": "passed", "command": "true", "exit": 0, "tree": tree},
         "usage": {"input": 200, "cached": 100, "output": 20, "cost_usd": null},
-        "sandbox": "none", "created": null, "updated": null, "question": null,
+        "sandbox": "none", "created": null, "updated": null, "question": null, "waiting": null,
         "queue": null, "question_kind": null, "worked_s": null,
         "limits": {
             "budget_usd": 5.0, "shared_budget": null, "tokens": null, "steps": 200,

@@ -234,7 +234,8 @@ fn no_commit_no_repository_no_folder() {
         &repo,
         repo.cmd(&["-C", "../nowhere", "list"]),
         2,
-        "error: cannot change to '../nowhere': No such file or directory\n",
+        "error: cannot change to '../nowhere': No such file or directory\n\
+         hint: -C takes a folder that is there\n",
     );
 }
 
