@@ -189,7 +189,7 @@ fn limits(limits: &[LimitView]) -> String {
                 spent.split(' ').next().unwrap_or_default()
             }
             Some(spent) => spent.as_str(),
-            None => return format!("? of {to} (no price is known)"),
+            None => return format!("? of {to} (no price known)"),
         };
         match shared {
             Some(name) => format!("{spent} of the shared {to} of {}", neutral(name)),
@@ -325,7 +325,7 @@ mod tests {
   changes   4 files +182
   verify    ✗ failed  cargo test · exit 101 · tree abcdef0
   usage     ?  tokens: 120k in (90 % cached), 4.1k out
-  limits    ? of $5.00 (no price is known), 12 m 34 s of 2 h,
+  limits    ? of $5.00 (no price known), 12 m 34 s of 2 h,
             14 of 200 steps
   model     anthropic/claude
   sandbox   none

@@ -10,12 +10,14 @@
 //! | `look.rs` | `list`, `status`, `log`, `diff` |
 //! | `terminal.rs` | the same on a terminal, and Ctrl-C in a view |
 //! | `steer.rs` | `say`, `pause`, `resume`, `stop` |
+//! | `decide.rs` | `answer`, `approve`, `deny`, and what limits take |
 //! | `notices.rs` | `agent.notify` and its channels, and `doctor --notify` |
 //! | `machine.rs` | `doctor`, `setup`, `demo`, help |
 //!
 //! Invariant: outputs are compared whole, standard error included.
 
 mod bad_session;
+mod decide;
 mod disk;
 mod look;
 mod machine;
