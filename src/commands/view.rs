@@ -6,12 +6,14 @@
 use std::path::Path;
 
 use crate::error::Result;
+use crate::event::Limit;
 use crate::git::{ObjectId, Repo};
 use crate::queue;
 use crate::session::state::{Phase, State, VerifyStatus as Verified};
-use crate::session::store::Session;
+use crate::session::store::{Session, Store};
 use crate::ui::view::{
-    CommitView, Progress, QueueView, SessionCard, SessionView, UsageView, VerifyStatus, VerifyView,
+    CommitView, LimitView, LimitsView, Progress, QueueView, SessionCard, SessionView, UsageView,
+    VerifyStatus, VerifyView,
 };
 use crate::ui::{card, text};
 
@@ -19,6 +21,7 @@ use crate::ui::{card, text};
 pub fn session(session: &Session, state: &State) -> SessionView {
     let spec = &session.spec;
     let worktree = spec.worktree.exists().then(|| spec.worktree.to_string_lossy().into_owned());
+    let limits = state.limits.unwrap_or(spec.limits);
     SessionView {
         id: session.id.clone(),
         name: spec.name.clone(),
@@ -47,6 +50,15 @@ pub fn session(session: &Session, state: &State) -> SessionView {
         question: state.question.as_ref().map(|question| question.text.clone()),
         waiting: state.waiting.clone().filter(|_| state.phase.needs_supervisor()),
         queue: None,
+        question_kind: state.question.as_ref().map(|question| question.kind),
+        limits: LimitsView {
+            budget_usd: limits.budget,
+            shared_budget: spec.share_budget.clone(),
+            tokens: limits.max_tokens,
+            steps: limits.max_steps,
+            timeout_s: limits.timeout,
+        },
+        worked_s: state.worked / 1_000,
         note: note(state),
         model: spec.model_label(),
     }
@@ -97,6 +109,7 @@ pub fn card(repo: &Repo, session: &Session, state: &State) -> Result<SessionCard
         place: from_here(&session.spec.worktree),
         summary: state.summary.clone(),
         notices,
+        limits: limits(repo, session, state)?,
     })
 }
 
@@ -106,6 +119,26 @@ pub fn from_here(path: &Path) -> String {
         Ok(here) => text::path_from(&here, path),
         Err(_) => path.display().to_string(),
     }
+}
+
+/// How far each limit is used up; of a shared budget by all that share it.
+fn limits(repo: &Repo, session: &Session, state: &State) -> Result<Vec<LimitView>> {
+    let allowed = state.limits.unwrap_or(session.spec.limits);
+    let mut views = Vec::new();
+    for limit in [Limit::Budget, Limit::Timeout, Limit::Steps, Limit::Tokens] {
+        let shared = session.spec.share_budget.as_deref().filter(|_| limit == Limit::Budget);
+        if let Some(name) = shared {
+            let balance = Store::open(repo.common_dir()).budget(name).balance()?;
+            let (spent, shared) = (Some(balance.spent), Some(name.to_owned()));
+            views.push(LimitView { limit, spent, to: balance.to, shared });
+        } else if let Some(to) = allowed.of(limit) {
+            // What was not begun has cost nothing; what has no price cannot be counted.
+            let spent = super::limits::spent(state, limit);
+            let spent = spent.or_else(|| (state.step == 0).then_some(0.0));
+            views.push(LimitView { limit, spent, to, shared: None });
+        }
+    }
+    Ok(views)
 }
 
 /// The commits since the base, oldest first. A tip that is gone has none: the card still shows.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use fs_err as fs;
 use jiff::Timestamp;
 
+use super::budget::Budget;
 use super::called;
 use super::format::{self, FormatError};
 use super::inbox::{Inbox, Kind, SendError};
@@ -144,6 +145,11 @@ impl Store {
     /// The folder that holds all we keep for the repository: `agent` in the common git dir.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The budget of this name that sessions share.
+    pub fn budget(&self, name: &str) -> Budget {
+        Budget::at(&self.root, name)
     }
 
     /// Makes the folder of a new session, in phase `queued`.

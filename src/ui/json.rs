@@ -68,7 +68,9 @@ mod tests {
         r#""verify":{"status":"none","command":null,"exit":null,"tree":null},"#,
         r#""usage":{"input":120000,"cached":108000,"output":4100,"cost_usd":null},"#,
         r#""sandbox":"none","created":"2026-11-22T14:48:00Z","updated":"2026-11-22T15:00:00Z","#,
-        r#""question":null,"waiting":null,"queue":null"#,
+        r#""question":null,"waiting":null,"queue":null,"question_kind":null,"#,
+        r#""limits":{"budget_usd":null,"shared_budget":null,"tokens":null,"steps":null,"timeout_s":null},"#,
+        r#""worked_s":0"#,
     );
 
     fn add_jwt() -> SessionView {
@@ -98,6 +100,7 @@ mod tests {
             place: String::new(),
             summary: String::new(),
             notices: Vec::new(),
+            limits: Vec::new(),
         };
         let rest = concat!(
             r#""plan":[{"text":"look\u001b","status":"doing"}],"#,

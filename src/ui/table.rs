@@ -390,7 +390,7 @@ pub(crate) fn cost(session: &SessionView) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::ui::view::{UsageView, VerifyView, sort_by_attention};
+    use crate::ui::view::{LimitsView, UsageView, VerifyView, sort_by_attention};
 
     const TERMINAL: Look = Look { terminal: true, colour: false, unicode: true, width: 120 };
 
@@ -427,6 +427,9 @@ pub(crate) mod tests {
             question: None,
             waiting: None,
             queue: None,
+            question_kind: None,
+            limits: LimitsView::default(),
+            worked_s: 0,
             note: None,
             model: "anthropic/claude".to_owned(),
         }

@@ -207,7 +207,7 @@ fn what_rests_is_neither_paused_nor_resumed() {
         &repo,
         &["resume", "ask-me"],
         1,
-        "error: ask-me-[id] waits for an answer\nhint: git agent say ask-me-[id] \"…\"\n",
+        "error: ask-me-[id] waits for an answer\nhint: git agent answer ask-me-[id] \"…\"\n",
     );
     refused(&repo, &["pause", "--all"], 0, "Nothing to pause: no session runs\n");
     let none = "Nothing to resume: no session is paused or interrupted\n";

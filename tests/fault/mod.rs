@@ -7,4 +7,6 @@ mod breakage;
 mod kill;
 mod model;
 mod nonsense;
+mod queue;
 mod steer;
+mod words;
