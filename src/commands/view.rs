@@ -113,6 +113,14 @@ pub fn card(repo: &Repo, session: &Session, state: &State) -> Result<SessionCard
     })
 }
 
+/// A path as one would type it here, where that is shorter.
+pub fn from_here(path: &Path) -> String {
+    match std::env::current_dir() {
+        Ok(here) => text::path_from(&here, path),
+        Err(_) => path.display().to_string(),
+    }
+}
+
 /// How far each limit is used up; of a shared budget by all that share it.
 fn limits(repo: &Repo, session: &Session, state: &State) -> Result<Vec<LimitView>> {
     let allowed = state.limits.unwrap_or(session.spec.limits);
@@ -131,14 +139,6 @@ fn limits(repo: &Repo, session: &Session, state: &State) -> Result<Vec<LimitView
         }
     }
     Ok(views)
-}
-
-/// A path as one would type it here, where that is shorter.
-pub fn from_here(path: &Path) -> String {
-    match std::env::current_dir() {
-        Ok(here) => text::path_from(&here, path),
-        Err(_) => path.display().to_string(),
-    }
 }
 
 /// The commits since the base, oldest first. A tip that is gone has none: the card still shows.
