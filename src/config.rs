@@ -52,6 +52,10 @@ pub struct Config {
     pub max_steps: u32,
     /// `agent.patience`: how long a model server that gives no answer is tried.
     pub patience: Duration,
+    /// `agent.minFreeDisk`, in bytes: below it nothing is begun and what runs pauses.
+    pub min_free_disk: u64,
+    /// `agent.keepDays`: how long a session that is over is kept out of the archive.
+    pub keep_days: u32,
     /// `agent.unattended`.
     pub unattended: bool,
     /// `agent.logLevel`.
@@ -126,6 +130,8 @@ impl Default for Config {
             max_file_size: 10 << 20,
             max_steps: 200,
             patience: PATIENCE,
+            min_free_disk: 512 << 20,
+            keep_days: 30,
             unattended: false,
             log_level: LogLevel::default(),
             providers: BTreeMap::new(),
@@ -203,6 +209,8 @@ impl Config {
             "maxfilesize" => self.max_file_size = size(entry)?,
             "maxsteps" => self.max_steps = count(entry)?,
             "patience" => self.patience = Duration::from_secs(count(entry)?.into()),
+            "minfreedisk" => self.min_free_disk = size(entry)?,
+            "keepdays" => self.keep_days = count(entry)?,
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
             _ => return Ok(false),
@@ -279,6 +287,8 @@ mod tests {
             max_file_size: 2048,
             max_steps: 7,
             patience: Duration::from_secs(8),
+            min_free_disk: 2 << 30,
+            keep_days: 7,
             unattended: true,
             log_level: LogLevel::Debug,
             providers: BTreeMap::from([

@@ -6,10 +6,11 @@
 use crate::error::Result;
 use crate::event::Waiting;
 use crate::git::{ObjectId, Repo};
+use crate::session::size::Size;
 use crate::session::state::{Phase, State, VerifyStatus as Verified};
 use crate::session::store::Session;
 use crate::ui::view::{
-    CommitView, Progress, SessionCard, SessionView, UsageView, VerifyStatus, VerifyView,
+    CommitView, Progress, SessionCard, SessionView, SizeView, UsageView, VerifyStatus, VerifyView,
 };
 
 /// A session as `list` shows it.
@@ -43,7 +44,14 @@ pub fn session(session: &Session, state: &State) -> SessionView {
         question: state.question.as_ref().map(|question| question.text.clone()),
         note: note(state),
         model: spec.model_label(),
+        size: None,
     }
+}
+
+/// What a session takes on the disk, as `list --size` shows it.
+pub fn size(size: Size) -> SizeView {
+    let Size { worktree, state, logs } = size;
+    SizeView { worktree, state, logs, total: size.total() }
 }
 
 /// A session as `status` shows it.

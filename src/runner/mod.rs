@@ -23,6 +23,7 @@ use crate::model::{self, Choice, Endpoint, Model, Pace, Surroundings};
 use crate::process::Cmd;
 use crate::sandbox::Sandbox;
 use crate::session::checkpoint::Checkpoints;
+use crate::session::disk;
 use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
 use crate::session::journal::Journal;
@@ -109,6 +110,9 @@ async fn work(
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
     let (config, _unknown) = settings::of(&worktree).map_err(fault)?;
+    for path in [&spec.worktree, &session.dir] {
+        disk::check(path, config.min_free_disk).map_err(fault)?;
+    }
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
     let tools = Toolbox::new(tool::Setup {
@@ -141,6 +145,7 @@ async fn work(
         checkpoints,
         notes: Notes::left(&events, &price),
         price: Box::new(price),
+        min_free_disk: config.min_free_disk,
     };
     world.enter(Phase::Running, "")?;
     world.say(unsaid)?;

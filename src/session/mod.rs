@@ -5,8 +5,11 @@
 //!
 //! Invariant: one writer, the holder of the lock; everybody else reads, and writes to the inbox.
 
+pub mod archive;
 pub mod checkpoint;
 pub mod create;
+pub mod disk;
+pub mod fork;
 pub mod format;
 pub mod id;
 pub mod inbox;
@@ -15,9 +18,11 @@ pub mod journal;
 pub mod lock;
 pub mod note;
 pub mod record;
+pub mod removed;
 pub mod reserve;
 pub mod rewind;
 pub mod settings;
+pub mod size;
 pub mod spec;
 pub mod state;
 pub mod store;

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use super::checkpoint::{CheckpointError, Checkpoints, Place};
 use super::format::FormatError;
-use super::journal::{Journal, Reader};
+use super::journal::{self, Journal, Reader};
 use super::record::{Record, RecordError, Recorder};
 use super::settings;
 use super::spec::Spec;
@@ -28,7 +28,8 @@ use crate::config::ConfigError;
 use crate::event::line::{self, Line};
 use crate::event::{Event, Rewind, Update, Way};
 use crate::git::{
-    DiffError, GitError, ObjectError, ObjectId, OpenError, RefError, Repo, RevisionError, Status,
+    self, DiffError, GitError, ObjectError, ObjectId, OpenError, RefError, Repo, RevisionError,
+    Status, WorktreeError,
 };
 use intent::Intent;
 
@@ -70,7 +71,7 @@ pub struct Touched {
     pub how: char,
 }
 
-/// Why nothing was rewound.
+/// Why a session is not set to another moment, or not forked there.
 #[derive(Debug, thiserror::Error)]
 pub enum RewindError {
     /// There is no such step.
@@ -111,6 +112,9 @@ pub enum RewindError {
     /// The code cannot be read or moved.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The files cannot be brought there.
+    #[error(transparent)]
+    Worktree(#[from] WorktreeError),
     /// The record cannot be read or written.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -205,11 +209,9 @@ pub fn rewind(
 /// It cannot be finished; it is then still to be finished.
 pub fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<bool, RewindError> {
     let Some(intent) = Intent::read(session)? else { return Ok(false) };
-    let has_moved = match repo.ref_id(&session.ref_name())? {
-        None => false,
-        Some(tip) if intent.is_record(tip) => true,
-        Some(tip) => Record::read(repo, tip)?.before.is_some_and(|last| intent.is_record(last)),
-    };
+    let has_moved = Record::last(repo, &session.id)?.is_some_and(|last| {
+        intent.is_record(last.commit) || last.before.is_some_and(|before| intent.is_record(before))
+    });
     if !has_moved {
         Intent::clear(session)?;
         return Ok(false);
@@ -233,33 +235,38 @@ pub fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<bool,
     Ok(true)
 }
 
-/// Where the code was at the end of this part of a line: what its checkpoints say, else where the
+/// Where the code was at the end of a step: what the checkpoints of the line say, else where the
 /// session began.
-pub fn place_of(repo: &Repo, spec: &Spec, part: &[&Event]) -> Result<Option<Place>, RevisionError> {
+pub(super) fn place_at(
+    repo: &Repo,
+    session: &Session,
+    line: &Line<'_>,
+    step: u32,
+) -> Result<Place, RewindError> {
+    match unsaid(repo, session, line, step)? {
+        Some(place) => Ok(place),
+        None => place_said(repo, session, line.until(step)),
+    }
+}
+
+/// Where the code was as the checkpoints of this part of a line say it.
+fn place_said(repo: &Repo, session: &Session, part: &[&Event]) -> Result<Place, RewindError> {
     let checkpoints = || {
         part.iter().rev().filter_map(|event| match &event.update {
             Update::Checkpoint(checkpoint) => Some(checkpoint),
             _ => None,
         })
     };
-    let parse = |hex: &str| ObjectId::from_hex(hex.as_bytes()).ok();
-    let head = match checkpoints().find_map(|checkpoint| parse(checkpoint.commit.as_deref()?)) {
-        Some(head) => head,
-        None => repo.resolve_commit(spec.first_commit())?,
+    let parse = |hex: &str| ObjectId::from_hex(hex.as_bytes()).map_err(|_| damaged(session));
+    let head = match checkpoints().find_map(|checkpoint| checkpoint.commit.as_deref()) {
+        Some(head) => parse(head)?,
+        None => repo.resolve_commit(&session.spec.base.commit)?,
     };
     let tree = match checkpoints().next() {
-        Some(checkpoint) => parse(&checkpoint.tree),
-        None => repo.tree_of(head).ok(),
+        Some(checkpoint) => parse(&checkpoint.tree)?,
+        None => repo.tree_of(head)?,
     };
-    Ok(tree.map(|tree| Place { head, tree }))
-}
-
-/// All events of the session's journal that can be read.
-///
-/// # Errors
-/// The file system says no.
-pub fn events(session: &Session) -> std::io::Result<Vec<Event>> {
-    Reader::open(&session.journal_path(), 0)?.events().collect()
+    Ok(Place { head, tree })
 }
 
 fn open(view: Repo, spec: &Spec) -> Result<Checkpoints, RewindError> {
@@ -278,7 +285,7 @@ fn decide(
     if state.phase.is_final() {
         return Err(RewindError::Over { id: id.clone(), phase: state.phase });
     }
-    let events = events(session)?;
+    let events = journal::events(&session.journal_path())?;
     let line = Line::of(&events);
     let returned = |way, what| {
         let (part, place) = line.to(way).ok_or(RewindError::Nothing { id: id.clone(), what })?;
@@ -289,12 +296,7 @@ fn decide(
             return Err(RewindError::NoStep { id: id.clone(), step, steps: line.steps() });
         }
         Target::Step(step) => {
-            let part = line.until(step);
-            let to = match unsaid(repo, session, &line, step)? {
-                Some(place) => Some(place),
-                None => place_of(repo, &session.spec, part)?,
-            };
-            (Way::Back, part, to)
+            (Way::Back, line.until(step), Some(place_at(repo, session, &line, step)?))
         }
         Target::Undo => returned(Way::Undo, "undo")?,
         Target::Redo => returned(Way::Redo, "redo")?,
@@ -332,8 +334,7 @@ fn unsaid(
     if step == 0 || step != line.steps() || line.events().iter().any(|event| is_said(&event)) {
         return Ok(None);
     }
-    let Some(tip) = repo.ref_id(&session.ref_name())? else { return Ok(None) };
-    let state = Record::read(repo, tip)?.state;
+    let Some(Record { state, .. }) = Record::last(repo, &session.id)? else { return Ok(None) };
     let id = |hex: Option<&str>| ObjectId::from_hex(hex?.as_bytes()).ok();
     let place = id(state.head.as_deref()).zip(id(state.tree.as_deref()));
     Ok(place.filter(|_| state.step == step).map(|(head, tree)| Place { head, tree }))
@@ -413,28 +414,28 @@ fn complete(
         }
         journal.append(&news)?;
     }
-    let events = events(session)?;
-    follow(&Line::of(&events), state);
+    let events = journal::events(&session.journal_path())?;
+    let line = Line::of(&events);
+    follow(&line, state);
     state.phase = Phase::Paused;
     state.reason = reason(rewind);
     state.updated = Timestamp::now();
     state.head = Some(rewind.to.head.clone());
-    state.tree = Some(rewind.to.tree.clone());
-    state.changes = changes(repo, session, rewind)?;
-    let code = match repo.ref_id(&session.ref_name())? {
-        Some(tip) => Record::read(repo, tip)?.code,
-        None => return Err(damaged(session)),
-    };
+    // Not what is in no commit besides: that is no step's.
+    state.tree = Some(place_said(repo, session, line.events())?.tree.to_string());
+    let to = Place::parse(&rewind.to).ok_or_else(|| damaged(session))?;
+    state.changes = changes(repo, &session.spec, to.tree)?;
+    let last = Record::last(repo, &session.id)?.ok_or_else(|| damaged(session))?;
     let who = repo.identity().map_err(RewindError::Identity)?;
     let recorder = Recorder::open(repo, &session.id)?;
-    let written = recorder.write(repo, &session.spec, state, &path, code, &who)?;
+    let written = recorder.write(repo, &session.spec, state, &path, last.code, &who)?;
     repo.update_refs(&[written.update])?;
     state.write(&session.state_path())?;
     Ok(Intent::clear(session)?)
 }
 
 /// What the state shows of a line.
-fn follow(line: &Line<'_>, state: &mut State) {
+pub(super) fn follow(line: &Line<'_>, state: &mut State) {
     state.step = line.steps();
     (state.plan, state.verify) = (Vec::new(), None);
     (state.question, state.waiting) = (None, None);
@@ -450,11 +451,10 @@ fn follow(line: &Line<'_>, state: &mut State) {
     }
 }
 
-fn changes(repo: &Repo, session: &Session, rewind: &Rewind) -> Result<Changes, RewindError> {
-    let to = Place::parse(&rewind.to).ok_or_else(|| damaged(session))?;
-    let base = repo.tree_of(repo.resolve_commit(&session.spec.base.commit)?)?;
-    let stat = repo.diff_stat(base, to.tree)?;
-    let (files, insertions, deletions) = (stat.files, stat.insertions, stat.deletions);
+/// What a tree changes of a session's base.
+pub(super) fn changes(repo: &Repo, spec: &Spec, tree: ObjectId) -> Result<Changes, RewindError> {
+    let base = repo.tree_of(repo.resolve_commit(&spec.base.commit)?)?;
+    let git::DiffStat { files, insertions, deletions, .. } = repo.diff_stat(base, tree)?;
     Ok(Changes { files, insertions, deletions })
 }
 

@@ -24,6 +24,8 @@ const START_GRACE: i64 = 10;
 const DRAFT: &str = ".new-";
 /// How the folder of a session begins while it is being removed.
 const REMOVED: &str = ".old-";
+/// The folder of the sessions that are removed.
+const ASIDE: &str = "removed";
 /// How old a left-over must be before it is nobody's.
 const SWEEP_AGE: Duration = Duration::from_secs(3600);
 /// The file of the lock.
@@ -199,6 +201,20 @@ impl Store {
     /// # Errors
     /// The folder of the sessions cannot be read, or something in it not deleted.
     pub fn sweep(&self) -> io::Result<()> {
+        self.rubbish()?.iter().try_for_each(fs::remove_dir_all)
+    }
+
+    /// What half-done creations and removals have left.
+    ///
+    /// # Errors
+    /// The folder of the sessions cannot be read.
+    pub fn leftovers(&self) -> io::Result<Vec<PathBuf>> {
+        let unfinished = self.unfinished()?.into_iter().map(|session| session.dir);
+        Ok(unfinished.chain(self.rubbish()?).collect())
+    }
+
+    fn rubbish(&self) -> io::Result<Vec<PathBuf>> {
+        let mut rubbish = Vec::new();
         for name in self.folders()? {
             let dir = self.sessions().join(&name);
             let draft = name.starts_with(DRAFT) && !dir.join(Spec::FILE).exists();
@@ -206,10 +222,10 @@ impl Store {
             let Ok(folder) = fs::metadata(&dir) else { continue };
             let age = folder.modified()?.elapsed().unwrap_or_default();
             if (draft || name.starts_with(REMOVED)) && age > SWEEP_AGE {
-                fs::remove_dir_all(&dir)?;
+                rubbish.push(dir);
             }
         }
-        Ok(())
+        Ok(rubbish)
     }
 
     /// All sessions on this machine.
@@ -275,6 +291,36 @@ impl Store {
         let aside = tempfile::Builder::new().prefix(REMOVED).tempdir_in(self.sessions())?;
         fs::rename(&session.dir, aside.path().join("session"))?;
         aside.close()
+    }
+
+    /// Takes a session out of sight: its folder is set aside whole, for [`Store::take_back`].
+    ///
+    /// # Errors
+    /// Whatever the file system says; it is then where it was.
+    pub fn set_aside(&self, session: &Session) -> io::Result<()> {
+        let aside = self.aside(&session.id);
+        fs::create_dir_all(self.root.join(ASIDE))?;
+        // What an earlier removal left was made again from the record since.
+        if aside.exists() {
+            fs::remove_dir_all(&aside)?;
+        }
+        fs::rename(&session.dir, aside)
+    }
+
+    /// Brings a session back that was set aside.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] where nothing was set aside, or is any more; else whatever the
+    /// file system says, also where there is such a session.
+    pub fn take_back(&self, id: &str) -> io::Result<Session> {
+        fs::create_dir_all(self.sessions())?;
+        fs::rename(self.aside(id), self.sessions().join(id))?;
+        self.session(id).map_err(io::Error::other)
+    }
+
+    /// Where the folder of a removed session is set aside.
+    pub fn aside(&self, id: &str) -> PathBuf {
+        self.root.join(ASIDE).join(id)
     }
 
     fn sessions(&self) -> PathBuf {

@@ -102,7 +102,7 @@ fn file_of(repo: &Repo, id: &str, file: &str) -> PathBuf {
 
 /// Every file and folder of the test with its bytes: checkouts, refs, worktrees, sessions. Left out
 /// are objects, which nothing points to, temporary files, and the locks that every start takes.
-fn everything(repo: &Repo) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn everything(repo: &Repo) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     gather(repo.home().root(), &mut all);
     all

@@ -8,3 +8,4 @@ mod kill;
 mod model;
 mod nonsense;
 mod steer;
+mod time;

@@ -10,4 +10,5 @@ mod session;
 mod snapshot;
 mod start;
 mod strategy;
+mod time;
 mod worktree;
