@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::context::Context;
 use crate::error::{CommandError, Result};
 use crate::session::inbox::Kind;
-use crate::session::state::Phase;
+use crate::session::state::{Phase, State};
 use crate::session::store::Session;
 use crate::supervise;
 
@@ -58,10 +58,10 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
     session.check_writable()?;
     check_worktree(session)?;
     let before = session.state()?;
-    supervise::spawn(&context.repo, session)?;
+    let child = supervise::spawn(&context.repo, session)?;
     // Until it has the session, a look would still find the old state.
     let deadline = Instant::now() + PATIENCE;
-    while session.holder()?.is_none() && session.state()? == before {
+    while !is_taken_up(session, child, &before)? {
         if Instant::now() > deadline {
             return Err(CommandError::no(format!("{} was not taken up", session.id)).hint(
                 format!("Its supervisor's own words are in {}", session.log_path().display()),
@@ -70,6 +70,26 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(true)
+}
+
+/// Whether a supervisor has the session, or has had it since.
+fn is_taken_up(session: &Session, child: u32, before: &State) -> Result<bool> {
+    let holder = session.holder()?;
+    if holder.is_some_and(|holder| holder.pid == Some(child)) {
+        return Ok(true);
+    }
+    // Another holder may be one that removes it.
+    match session.state() {
+        Ok(state) => {
+            let has_changed = holder.is_none() && state != *before;
+            Ok(has_changed || state.phase.needs_supervisor())
+        }
+        Err(_) if !session.dir.exists() => {
+            Err(CommandError::no(format!("session {} was removed", session.id))
+                .hint(format!("git agent restore {}", session.id)))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether somebody works on the session, or is about to. One that rests but is still held is

@@ -28,8 +28,8 @@ use crate::config::ConfigError;
 use crate::event::line::{self, Line};
 use crate::event::{Event, Rewind, Update, Way};
 use crate::git::{
-    self, DiffError, GitError, ObjectError, ObjectId, OpenError, RefError, Repo, RevisionError,
-    Status, WorktreeError,
+    self, DiffError, Expected, GitError, ObjectError, ObjectId, OpenError, RefError, RefUpdate,
+    Repo, RevisionError, Status, WorktreeError,
 };
 use intent::Intent;
 
@@ -209,16 +209,15 @@ pub fn rewind(
 /// It cannot be finished; it is then still to be finished.
 pub fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<bool, RewindError> {
     let Some(intent) = Intent::read(session)? else { return Ok(false) };
-    let has_moved = Record::last(repo, &session.id)?.is_some_and(|last| {
-        intent.is_record(last.commit) || last.before.is_some_and(|before| intent.is_record(before))
-    });
-    if !has_moved {
+    if !move_on(repo, session, &intent)? {
         Intent::clear(session)?;
         return Ok(false);
     }
     let to = Place::parse(&intent.rewind.to).ok_or_else(|| damaged(session))?;
-    // Without a worktree there are no files to follow; who restores it makes them right.
-    if session.spec.worktree.exists() {
+    // Without a worktree there are no files to follow; who restores it makes them right. And what
+    // a person has committed since is gone on from, as ever.
+    let is_there = repo.ref_id(&session.spec.branch)? == Some(to.head);
+    if is_there && !is_said(session, &intent)? && session.spec.worktree.exists() {
         let view = worktree::open(&session.spec.worktree)?;
         // A git that was killed with us leaves its lock on the index, which is no ref, but is
         // locked as one.
@@ -233,6 +232,43 @@ pub fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<bool,
     }
     complete(repo, session, state, &intent)?;
     Ok(true)
+}
+
+/// Moves on what a crash has left behind of branch and session ref: a transaction is safe from
+/// others, but not from a kill between its files. Says whether one of them had moved.
+fn move_on(repo: &Repo, session: &Session, intent: &Intent) -> Result<bool, RewindError> {
+    let parse = |place| Place::parse(place).ok_or_else(|| damaged(session));
+    let (from, to) = (parse(&intent.rewind.from)?, parse(&intent.rewind.to)?);
+    let record = intent.record().ok_or_else(|| damaged(session))?;
+    let (name, branch) = (session.ref_name(), &session.spec.branch);
+    for name in [&name, branch] {
+        repo.break_dead_lock(name, DEAD_LOCK)?;
+    }
+    let last = Record::last(repo, &session.id)?.ok_or_else(|| damaged(session))?;
+    let head = repo.ref_id(branch)?;
+    let is_recorded = repo.has_object(record) && repo.is_ancestor(record, last.commit)?;
+    let has_branch_moved = from.head != to.head && head == Some(to.head);
+    let update = |name: &str, old, new| RefUpdate {
+        name: name.to_owned(),
+        old: Expected::Is(old),
+        new: Some(new),
+        reason: format!("agent: {}", reason(&intent.rewind)),
+    };
+    match (is_recorded, has_branch_moved) {
+        (false, false) => return Ok(false),
+        (false, true) => repo.update_refs(&[update(&name, last.commit, record)])?,
+        (true, false) if head == Some(from.head) && from.head != to.head => {
+            repo.update_refs(&[update(branch, from.head, to.head)])?;
+        }
+        (true, _) => {}
+    }
+    Ok(true)
+}
+
+/// Whether the journal tells of this rewind.
+fn is_said(session: &Session, intent: &Intent) -> Result<bool, RewindError> {
+    let mut events = Reader::open(&session.journal_path(), intent.journal)?.events();
+    Ok(events.any(|event| event.is_ok_and(|event| matches!(event.update, Update::Rewind(_)))))
 }
 
 /// Where the code was at the end of a step: what the checkpoints of the line say, else where the
@@ -403,10 +439,7 @@ fn complete(
     let path = session.journal_path();
     let (mut journal, _torn) = Journal::open(&path)?;
     let rewind = &intent.rewind;
-    let is_said = Reader::open(&path, intent.journal)?
-        .events()
-        .any(|event| event.is_ok_and(|event| matches!(event.update, Update::Rewind(_))));
-    if !is_said {
+    if !is_said(session, intent)? {
         let mut news = vec![Event::now(rewind.step, Update::Rewind(rewind.clone()))];
         if state.phase != Phase::Paused {
             let change = state.move_to(Phase::Paused, "", Timestamp::now())?;

@@ -32,6 +32,8 @@ const SWEEP_AGE: Duration = Duration::from_secs(3600);
 const LOCK: &str = "lock";
 /// Why a session is `interrupted`.
 const DIED: &str = "its supervisor ended without a word";
+/// Why it is, where nobody ran it.
+const CUT_OFF: &str = "a rewind was cut off: who goes on with it finishes it";
 
 /// The sessions of one repository.
 #[derive(Clone, Debug)]
@@ -388,12 +390,14 @@ impl Session {
             let again = self.read_state()?;
             if again == state {
                 if !self.is_starting(&state) {
-                    state.phase = Phase::Interrupted;
-                    DIED.clone_into(&mut state.reason);
+                    interrupt(&mut state, DIED);
                 }
                 break;
             }
             state = again;
+        }
+        if !state.phase.needs_supervisor() && self.is_half_rewound() && self.holder()?.is_none() {
+            interrupt(&mut state, CUT_OFF);
         }
         Ok(state)
     }
@@ -410,8 +414,9 @@ impl Session {
         let mut state = self.read_state()?;
         format::writable(&self.state_path(), state.format)?;
         if matches!(state.phase, Phase::Running | Phase::Verifying) {
-            state.phase = Phase::Interrupted;
-            DIED.clone_into(&mut state.reason);
+            interrupt(&mut state, DIED);
+        } else if self.is_half_rewound() {
+            interrupt(&mut state, CUT_OFF);
         }
         Ok((lock, state))
     }
@@ -470,6 +475,11 @@ impl Session {
         self.dir.join(LOCK)
     }
 
+    /// The file of a rewind that has begun.
+    pub fn rewind_path(&self) -> PathBuf {
+        self.dir.join("rewind.toml")
+    }
+
     /// The file that its supervisor prints to.
     pub fn log_path(&self) -> PathBuf {
         self.dir.join("supervisor.log")
@@ -497,11 +507,21 @@ impl Session {
         format::parse(&text, &path)
     }
 
+    /// Whether a rewind has begun and not ended: it runs, or was cut off.
+    fn is_half_rewound(&self) -> bool {
+        self.rewind_path().exists()
+    }
+
     /// Whether it is so new that its supervisor may still be on its way.
     fn is_starting(&self, state: &State) -> bool {
         let waited = Timestamp::now().as_second() - state.updated.as_second();
         state.phase == Phase::Queued && waited < START_GRACE
     }
+}
+
+fn interrupt(state: &mut State, reason: &str) {
+    state.phase = Phase::Interrupted;
+    reason.clone_into(&mut state.reason);
 }
 
 /// The id that is meant among these ids and names.

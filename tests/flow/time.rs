@@ -345,7 +345,7 @@ fn r01_a_session_is_removed_whole_and_comes_back_whole() {
         assert_eq!(refs(), format!("refs/agent/{}\nrefs/heads/main", play.id));
         assert_eq!(
             play.repo.agent(&["list", "--json"]).success(),
-            "{\"format\":1,\"sessions\":[]}"
+            "{\"format\":1,\"sessions\":[]}\n"
         );
         let listed = play.repo.agent(&["list", "--removed", "--json"]).success();
         let listed: Value = serde_json::from_str(&listed).unwrap();

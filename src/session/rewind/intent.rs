@@ -4,7 +4,6 @@
 //! session's lock finishes it, or finds that it never began.
 
 use std::io;
-use std::path::PathBuf;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -32,20 +31,20 @@ impl Intent {
         Self { format: FORMAT, record: record.to_string(), journal, rewind }
     }
 
-    /// Whether this is the record that the session's ref moves to.
-    pub(super) fn is_record(&self, commit: ObjectId) -> bool {
-        commit == *self.record.as_str()
+    /// The record that the session's ref moves to; none where the file was damaged.
+    pub(super) fn record(&self) -> Option<ObjectId> {
+        ObjectId::from_hex(self.record.as_bytes()).ok()
     }
 
     /// Writes it down.
     pub(super) fn write(&self, session: &Session) -> io::Result<()> {
         let text = toml::to_string(self).map_err(io::Error::other)?;
-        file::replace(&path(session), text.as_bytes())
+        file::replace(&session.rewind_path(), text.as_bytes())
     }
 
     /// The rewind of this session that has begun, if one has.
     pub(super) fn read(session: &Session) -> Result<Option<Self>, FormatError> {
-        let path = path(session);
+        let path = session.rewind_path();
         if !path.exists() {
             return Ok(None);
         }
@@ -56,13 +55,9 @@ impl Intent {
 
     /// Takes it away: the rewind is done, or never began.
     pub(super) fn clear(session: &Session) -> io::Result<()> {
-        match fs::remove_file(path(session)) {
+        match fs::remove_file(session.rewind_path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
-}
-
-fn path(session: &Session) -> PathBuf {
-    session.dir.join("rewind.toml")
 }
