@@ -4,6 +4,7 @@
 //! replaced by a default.
 
 mod keys;
+mod notify;
 mod value;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use keys::{KEYS, Key};
-use value::{boolean, count, near, one_of, optional, size, template, text};
+pub use notify::{Channel, Notify, Occasion};
+use value::{boolean, ceiling, count, near, niceness, one_of, optional, size, template, text};
 
 /// How long a model server that is overloaded or limits the rate is waited for, where nothing else
 /// is set.
@@ -30,7 +32,7 @@ pub struct Entry {
 }
 
 /// The settings, defaults filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `agent.model`: `provider/model`.
     pub model: Option<String>,
@@ -56,10 +58,22 @@ pub struct Config {
     pub min_free_disk: u64,
     /// `agent.keepDays`: how long a session that is over is kept out of the archive.
     pub keep_days: u32,
+    /// `agent.maxRunning`: sessions that run at once in the repository.
+    pub max_running: u32,
+    /// `agent.maxRunningTotal`: sessions that run at once in all of the user's repositories.
+    pub max_running_total: u32,
+    /// `agent.minFreeMemory`, in bytes: with less, no further session is started.
+    pub min_free_memory: u64,
+    /// `agent.maxLoad`: with a higher load of each core, no further session is started.
+    pub max_load: Option<f64>,
+    /// `agent.nice`: how much less than others the commands of tools get of the processor.
+    pub nice: u8,
     /// `agent.unattended`.
     pub unattended: bool,
     /// `agent.logLevel`.
     pub log_level: LogLevel,
+    /// `agent.notify` and its kin.
+    pub notify: Notify,
     /// `agent.<provider>.*`, by the provider's name.
     pub providers: BTreeMap<String, Provider>,
 }
@@ -132,8 +146,14 @@ impl Default for Config {
             patience: PATIENCE,
             min_free_disk: 512 << 20,
             keep_days: 30,
+            max_running: 3,
+            max_running_total: 8,
+            min_free_memory: 512 << 20,
+            max_load: None,
+            nice: 0,
             unattended: false,
             log_level: LogLevel::default(),
+            notify: Notify::default(),
             providers: BTreeMap::new(),
         }
     }
@@ -211,9 +231,14 @@ impl Config {
             "patience" => self.patience = Duration::from_secs(count(entry)?.into()),
             "minfreedisk" => self.min_free_disk = size(entry)?,
             "keepdays" => self.keep_days = count(entry)?,
+            "maxrunning" => self.max_running = count(entry)?,
+            "maxrunningtotal" => self.max_running_total = count(entry)?,
+            "minfreememory" => self.min_free_memory = size(entry)?,
+            "maxload" => self.max_load = ceiling(entry)?,
+            "nice" => self.nice = niceness(entry)?,
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
-            _ => return Ok(false),
+            _ => return self.notify.set(entry, name),
         }
         Ok(true)
     }
@@ -265,6 +290,11 @@ mod tests {
             ("agent.maxFileSize", "2k"),
             ("agent.maxSteps", "7"),
             ("agent.patience", "8"),
+            ("agent.maxRunning", "4"),
+            ("agent.maxRunningTotal", "5"),
+            ("agent.minFreeMemory", "1g"),
+            ("agent.maxLoad", "1.5"),
+            ("agent.nice", "10"),
             ("agent.unattended", "true"),
             ("agent.logLevel", "debug"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
@@ -289,8 +319,14 @@ mod tests {
             patience: Duration::from_secs(8),
             min_free_disk: 2 << 30,
             keep_days: 7,
+            max_running: 4,
+            max_running_total: 5,
+            min_free_memory: 1 << 30,
+            max_load: Some(1.5),
+            nice: 10,
             unattended: true,
             log_level: LogLevel::Debug,
+            notify: Notify::default(),
             providers: BTreeMap::from([
                 ("My.Server".to_owned(), provider(Some("http://localhost:1"), None)),
                 ("openai".to_owned(), provider(None, Some("pass show openai"))),
@@ -346,6 +382,10 @@ mod tests {
             ("agent.maxFileSize", "99999999999g"),
             ("agent.maxSteps", "0"),
             ("agent.trailers", "maybe"),
+            ("agent.maxRunning", "0"),
+            ("agent.maxLoad", "-1"),
+            ("agent.maxLoad", "nan"),
+            ("agent.nice", "20"),
             ("agent.worktreePath", "/one/for/all"),
             ("agent.model", ""),
         ] {

@@ -1,6 +1,7 @@
 //! What most verbs begin with: the repository they were typed in, its sessions, its settings.
 //!
-//! Invariant: opening it writes nothing and reads no session.
+//! Invariant: opening it reads no session, and writes nothing, but that sessions which wait are
+//! started where there is a slot for them.
 
 use std::path::Path;
 
@@ -12,8 +13,9 @@ use super::complete;
 use crate::config::{Config, UnknownKey};
 use crate::error::{CommandError, Result, ResultExt};
 use crate::git::Repo;
+use crate::queue;
+use crate::session::removed;
 use crate::session::store::{FindError, Session, Store};
-use crate::session::{removed, settings};
 use crate::ui::Ui;
 
 /// A session as an argument.
@@ -60,6 +62,7 @@ impl<'a> Context<'a> {
     pub fn open_in(ui: &'a Ui, dir: &Path) -> Result<Self> {
         let repo = Repo::discover(dir)?;
         let store = Store::open(repo.common_dir());
+        queue::look(repo.common_dir());
         Ok(Self { ui, repo, store, now: Timestamp::now() })
     }
 
@@ -115,5 +118,5 @@ impl<'a> Context<'a> {
 /// # Errors
 /// A value is not what its key asks for.
 pub fn config_of(repo: &Repo) -> Result<(Config, Vec<UnknownKey>)> {
-    Ok(settings::of(repo)?)
+    Ok(repo.agent_config()?)
 }

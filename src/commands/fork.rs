@@ -8,8 +8,9 @@ use clap::ValueHint;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::context::{Context, SessionArg};
+use super::control::{self, Woken};
+use super::message;
 use super::start::{layout, relative, tell_included};
-use super::{control, message};
 use crate::agent::Conversation;
 use crate::error::Result;
 use crate::session::create::{self, Created, Request};
@@ -93,7 +94,9 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         false => Kind::Say { text, when: When::AfterStep },
     };
     fork.send(kind)?;
-    control::wake(&context, fork)?;
+    if let woken @ Woken::Waits(_) = control::wake(&context, fork)? {
+        ui.narrate(&format!("  {}", woken.words()));
+    }
     ui.hint(&format!("git agent log -f {id}    git agent status {id}", id = fork.id));
     Ok(())
 }

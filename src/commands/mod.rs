@@ -22,7 +22,9 @@ pub mod attach;
 pub mod say;
 
 pub mod pause;
+pub mod reprioritize;
 pub mod resume;
+mod ring;
 pub mod stop;
 
 pub mod fork;

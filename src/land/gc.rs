@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::LandError;
 use super::remove::{Removal, remove};
-use super::retire::{claim, retire};
+use super::retire::retire;
 use crate::git::{ObjectId, Repo};
 use crate::session::record::{PREFIX, Record};
 use crate::session::state::{Phase, State};
@@ -118,9 +118,7 @@ pub fn take(repo: &Repo, store: &Store, item: &Item, wishes: &Wishes) -> Result<
         (What::Outputs, _) => Ok(fs::remove_dir_all(&item.path)?),
         (What::Expired(session), _) => {
             // Somebody may have been there since it was listed.
-            let (lock, state) = claim(repo, session)?;
-            drop(lock);
-            if !is_old(&state, wishes) {
+            if !is_old(&session.state()?, wishes) {
                 return Ok(());
             }
             retire(repo, store, session, &removal)?;

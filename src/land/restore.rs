@@ -291,7 +291,7 @@ mod tests {
             let refused = bench.stays(&session, &PLAIN).to_string();
             assert!(refused.ends_with(&format!("in use by sleep ({pid})")), "{refused}");
             remove(&bench.repo(), &session, &FORCE).unwrap();
-            Cmd::new("kill").arg(pid.to_string()).run().unwrap();
+            Cmd::new("sh").args(["-c", &format!("kill {pid}")]).run().unwrap();
         }
     }
 

@@ -10,7 +10,6 @@ use super::LandError;
 use super::remove::{Removal, Removed, delete_branch, remove_held};
 use super::work::{self, Leftover, Work};
 use crate::git::Repo;
-use crate::session::lock::Lock;
 use crate::session::record::{Record, Recorder};
 use crate::session::state::{Phase, State};
 use crate::session::store::{Session, Store};
@@ -26,7 +25,7 @@ pub fn retire(
     session: &Session,
     removal: &Removal,
 ) -> Result<Removed, LandError> {
-    let (_lock, mut state) = claim(repo, session)?;
+    let (_lock, mut state) = work::hold(repo, session)?;
     if !removal.force && has_unlanded(repo, session, &state)? {
         return Err(LandError::NotLanded(session.id.clone()));
     }
@@ -42,15 +41,6 @@ pub fn retire(
     removed.branch_deleted = delete_branch(repo, session)?;
     store.set_aside(session)?;
     Ok(removed)
-}
-
-/// Makes sure that nobody runs the session, or is about to.
-pub(super) fn claim(repo: &Repo, session: &Session) -> Result<(Lock, State), LandError> {
-    let phase = session.state()?.phase;
-    if phase.needs_supervisor() {
-        return Err(LandError::NotAtRest { id: session.id.clone(), phase });
-    }
-    work::hold(repo, session)
 }
 
 /// Whether the session has work that is on no branch but its own.

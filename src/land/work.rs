@@ -13,7 +13,7 @@ use crate::session::lock::{Lock, LockError};
 use crate::session::record::Record;
 use crate::session::rewind;
 use crate::session::spec::Spec;
-use crate::session::state::State;
+use crate::session::state::{Phase, State};
 use crate::session::store::{Session, SessionError};
 
 /// How the message of a snapshot of what no commit held begins.
@@ -146,6 +146,7 @@ pub fn hold(repo: &Repo, session: &Session) -> Result<(Lock, State), LandError> 
     const PATIENCE: Duration = Duration::from_secs(3);
     let deadline = Instant::now() + PATIENCE;
     loop {
+        let seen = session.state()?.phase;
         match session.lock() {
             Err(SessionError::Lock { source: LockError::Held { .. }, .. }) => {
                 let phase = session.state()?.phase;
@@ -155,6 +156,13 @@ pub fn hold(repo: &Repo, session: &Session) -> Result<(Lock, State), LandError> 
             }
             held => {
                 let (lock, mut state) = held?;
+                // Its supervisor is on its way, unless all can see that it died there.
+                if state.phase == Phase::Queued && seen != Phase::Interrupted {
+                    return Err(LandError::NotAtRest {
+                        id: session.id.clone(),
+                        phase: state.phase,
+                    });
+                }
                 rewind::finish(repo, session, &mut state)?;
                 return Ok((lock, state));
             }

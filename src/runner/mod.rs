@@ -6,6 +6,7 @@
 mod facts;
 mod notes;
 mod past;
+pub mod settle;
 mod world;
 
 use std::error::Error;
@@ -29,7 +30,6 @@ use crate::session::inbox::Kind;
 use crate::session::journal::Journal;
 use crate::session::reserve;
 use crate::session::rewind;
-use crate::session::settings;
 use crate::session::state::{Phase, State};
 use crate::session::store::{Broken, Session, SessionError};
 use crate::session::worktree;
@@ -69,8 +69,14 @@ pub enum RunError {
 /// # Errors
 /// Somebody else runs it, or its state cannot be written.
 pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<(), RunError> {
+    let (mut lock, mut state) = session.lock()?;
+    // A stop that came before its supervisor stays.
+    if state.phase != Phase::Queued {
+        tracing::info!(phase = %state.phase, "nobody asks for it any more");
+        return Ok(());
+    }
+    session.leave_queue().map_err(SessionError::from)?;
     loop {
-        let (lock, state) = session.lock()?;
         if let Err(Fault(reason)) = work(repo, session, state, signals).await {
             tracing::error!(reason, "the session rests");
             return pause(session, &reason)
@@ -81,6 +87,7 @@ pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<()
             return Ok(());
         }
         signals.stop.lower();
+        (lock, state) = session.lock()?;
     }
 }
 
@@ -109,7 +116,7 @@ async fn work(
     }
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
-    let (config, _unknown) = settings::of(&worktree).map_err(fault)?;
+    let (config, _unknown) = worktree.agent_config().map_err(fault)?;
     for path in [&spec.worktree, &session.dir] {
         disk::check(path, config.min_free_disk).map_err(fault)?;
     }
@@ -120,20 +127,22 @@ async fn work(
         out_dir: session.out_dir(),
         sandbox,
         attended: !spec.unattended,
-        guard: Some(Cmd::new(std::env::current_exe().map_err(fault)?).arg("guard")),
+        guard: Some(
+            Cmd::new(std::env::current_exe().map_err(fault)?).arg("guard").arg(repo.common_dir()),
+        ),
     });
     let tools = tools.map_err(fault)?;
     let mut model = open_model(&worktree, session, &tools, config.patience)?;
     let price = model.pricing();
     let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
     rewind::finish(&worktree, session, &mut state).map_err(fault)?;
-    if state.phase == Phase::Interrupted {
+    let Past { journal, events, unsaid } = Past::open(&worktree, session)?;
+    if past::has_died(&events) {
         break_dead_locks(&worktree, session)?;
     }
     let checkpoints = Checkpoints::open(worktree.clone(), spec.clone(), config.max_file_size);
     let checkpoints = checkpoints.map_err(fault)?;
 
-    let Past { journal, events, unsaid } = Past::open(&worktree, session)?;
     let mut conversation = Conversation::replay(&events);
     let mut state = past::caught_up(state, &conversation, &events, &price);
     checkpoints.catch_up(&mut state);

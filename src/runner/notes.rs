@@ -46,7 +46,9 @@ impl Notes {
                         notes.add(commit, event.step, usage, cost);
                     }
                 }
-                Update::State(change) if change.to != "running" && change.to != "verifying" => {
+                Update::State(change)
+                    if !["queued", "running", "verifying"].contains(&change.to.as_str()) =>
+                {
                     notes.pending.clear();
                 }
                 _ => {}

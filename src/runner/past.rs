@@ -17,7 +17,7 @@ use crate::git::{self, ObjectId, Repo};
 use crate::message::Usage;
 use crate::session::journal::{Entry, Journal, Reader};
 use crate::session::record::Record;
-use crate::session::state::State;
+use crate::session::state::{Phase, State};
 use crate::session::store::Session;
 
 /// What has happened in a session so far.
@@ -139,6 +139,17 @@ fn unsaid_commit(
         deletions: stat.deletions,
         left_out: Vec::new(),
     }))
+}
+
+/// Whether the last run came to no rest of its own.
+pub(super) fn has_died(events: &[Event]) -> bool {
+    let last = events.iter().rev().find_map(|event| match &event.update {
+        // Who goes on is queued up first.
+        Update::State(change) if change.to != Phase::Queued.as_str() => Some(change.to.as_str()),
+        _ => None,
+    });
+    let open = [Phase::Running, Phase::Verifying, Phase::Interrupted].map(Phase::as_str);
+    last.is_some_and(|last| open.contains(&last))
 }
 
 /// The state as the journal tells it: a run that was killed may have left it behind.

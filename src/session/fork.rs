@@ -33,9 +33,9 @@ impl Past {
     /// # Errors
     /// There is no such step, or it is not finished, or something cannot be read.
     pub fn of(repo: &Repo, session: &Session, at: Option<u32>) -> Result<Self, RewindError> {
-        // Before the journal: of a session that has come to rest, all of it is finished.
-        let runs = session.state()?.phase.needs_supervisor();
+        let before = session.holder()?;
         let events = journal::events(&session.journal_path())?;
+        let runs = before.or(session.holder()?).is_some();
         let line = Line::of(&events);
         // Of a step that runs, the journal may know what the commit does not hold yet.
         let steps = if runs { line.steps().saturating_sub(1) } else { line.steps() };

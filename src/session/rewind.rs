@@ -19,7 +19,6 @@ use super::checkpoint::{CheckpointError, Checkpoints, Place};
 use super::format::FormatError;
 use super::journal::{self, Journal, Reader};
 use super::record::{Record, RecordError, Recorder};
-use super::settings;
 use super::spec::Spec;
 use super::state::{Changes, IllegalMove, Phase, State};
 use super::store::Session;
@@ -306,7 +305,7 @@ fn place_said(repo: &Repo, session: &Session, part: &[&Event]) -> Result<Place, 
 }
 
 fn open(view: Repo, spec: &Spec) -> Result<Checkpoints, RewindError> {
-    let max_file_size = settings::of(&view)?.0.max_file_size;
+    let max_file_size = view.agent_config()?.0.max_file_size;
     Ok(Checkpoints::open(view, spec.clone(), max_file_size)?)
 }
 
@@ -441,7 +440,7 @@ fn complete(
     let rewind = &intent.rewind;
     if !is_said(session, intent)? {
         let mut news = vec![Event::now(rewind.step, Update::Rewind(rewind.clone()))];
-        if state.phase != Phase::Paused {
+        if !matches!(state.phase, Phase::Paused | Phase::Queued) {
             let change = state.move_to(Phase::Paused, "", Timestamp::now())?;
             news.push(Event::now(rewind.step, Update::State(change)));
         }
@@ -450,8 +449,11 @@ fn complete(
     let events = journal::events(&session.journal_path())?;
     let line = Line::of(&events);
     follow(&line, state);
-    state.phase = Phase::Paused;
-    state.reason = reason(rewind);
+    // One that somebody lets go on goes on from there.
+    if state.phase != Phase::Queued {
+        state.phase = Phase::Paused;
+        state.reason = reason(rewind);
+    }
     state.updated = Timestamp::now();
     state.head = Some(rewind.to.head.clone());
     // Not what is in no commit besides: that is no step's.

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::format::{self, FORMAT, FormatError};
+use super::ticket::Priority;
 use crate::event::{Question, StateChange, VerifyRecord, Waiting};
 use crate::file;
 use crate::message::{PlanItem, PlanStatus, Usage};
@@ -198,6 +199,9 @@ pub struct State {
     /// Messages taken from the inbox so far.
     #[serde(default)]
     pub delivered: u64,
+    /// What goes first, where it has to wait.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub priority: Priority,
     /// US dollars; none while a price is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
@@ -277,6 +281,7 @@ impl State {
             activity: String::new(),
             summary: String::new(),
             delivered: 0,
+            priority: Priority::default(),
             cost_usd: None,
             created,
             started: None,
@@ -380,6 +385,11 @@ impl State {
             source: source.into(),
         })
     }
+}
+
+/// An ordinary priority says nothing.
+fn is_usual(priority: &Priority) -> bool {
+    *priority == Priority::default()
 }
 
 #[cfg(test)]
