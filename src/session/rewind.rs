@@ -1,7 +1,8 @@
 //! Code and conversation set to another moment of the session's past, and back.
 //!
-//! 1. What the worktree holds and no commit does is put on record.
-//! 2. The record there is written, objects only, and the intent says what is about to move.
+//! 1. The intent says that something is about to move.
+//! 2. What the worktree holds and no commit does is put on record; the record there is written,
+//!    objects only, and the intent names it.
 //! 3. Branch and session ref move in one transaction, each from where it was.
 //! 4. The files follow.
 //! 5. The journal says so, and with it the state and the record; the intent is taken away.
@@ -178,15 +179,12 @@ pub fn rewind(
     let from = checkpoints.here()?;
     let Some(plan) = decide(&checkpoints, session, state, from, target)? else { return Ok(None) };
     let to = Place::parse(&plan.rewind.to).ok_or_else(|| damaged(session))?;
-    checkpoints.check_way(to.tree)?;
-    checkpoints.keep(state, &path)?;
-    let mut there = State { step: plan.rewind.step, ..state.clone() };
-    let set_out = checkpoints.prepare(to, &mut there, &path)?;
-    let intent = Intent::new(set_out.record(), there.recorded, plan.rewind.clone());
+    // From here on a lock on the worktree's index may be one of ours.
+    let mut intent = Intent::new(plan.rewind.clone());
     intent.write(session)?;
-    if let Err(error) = checkpoints.go(&set_out, &format!("agent: {}", reason(&plan.rewind))) {
+    if let Err(error) = set_out(&mut checkpoints, session, state, &mut intent, to) {
         Intent::clear(session)?;
-        return Err(error.into());
+        return Err(error);
     }
     if let Err(source) = checkpoints.check_out(to.tree) {
         return Err(match turn_back(&mut checkpoints, session, state, from) {
@@ -201,6 +199,24 @@ pub fn rewind(
     Ok(Some(plan))
 }
 
+/// Puts what is left on record, and moves the refs.
+fn set_out(
+    checkpoints: &mut Checkpoints,
+    session: &Session,
+    state: &mut State,
+    intent: &mut Intent,
+    to: Place,
+) -> Result<(), RewindError> {
+    let path = session.journal_path();
+    checkpoints.check_way(to.tree)?;
+    checkpoints.keep(state, &path)?;
+    let mut there = State { step: intent.rewind.step, ..state.clone() };
+    let set_out = checkpoints.prepare(to, &mut there, &path)?;
+    intent.set_out(set_out.record(), there.recorded);
+    intent.write(session)?;
+    Ok(checkpoints.go(&set_out, &format!("agent: {}", reason(&intent.rewind)))?)
+}
+
 /// Finishes a rewind of this session that was cut off; says whether there was one. The caller
 /// holds the session's lock.
 ///
@@ -208,6 +224,7 @@ pub fn rewind(
 /// It cannot be finished; it is then still to be finished.
 pub fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<bool, RewindError> {
     let Some(intent) = Intent::read(session)? else { return Ok(false) };
+    unlock_index(repo, session)?;
     if !move_on(repo, session, &intent)? {
         Intent::clear(session)?;
         return Ok(false);
@@ -217,13 +234,7 @@ pub fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<bool,
     // a person has committed since is gone on from, as ever.
     let is_there = repo.ref_id(&session.spec.branch)? == Some(to.head);
     if is_there && !is_said(session, &intent)? && session.spec.worktree.exists() {
-        let view = worktree::open(&session.spec.worktree)?;
-        // A git that was killed with us leaves its lock on the index, which is no ref, but is
-        // locked as one.
-        if let Ok(index) = view.git_dir().join("index").strip_prefix(view.common_dir()) {
-            view.break_dead_lock(&index.to_string_lossy(), DEAD_LOCK)?;
-        }
-        let mut checkpoints = open(view, &session.spec)?;
+        let mut checkpoints = open(worktree::open(&session.spec.worktree)?, &session.spec)?;
         // Some are there already, and somebody may have worked in it since.
         checkpoints.here()?;
         checkpoints.keep(state, &session.journal_path())?;
@@ -238,7 +249,7 @@ pub fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<bool,
 fn move_on(repo: &Repo, session: &Session, intent: &Intent) -> Result<bool, RewindError> {
     let parse = |place| Place::parse(place).ok_or_else(|| damaged(session));
     let (from, to) = (parse(&intent.rewind.from)?, parse(&intent.rewind.to)?);
-    let record = intent.record().ok_or_else(|| damaged(session))?;
+    let Some(record) = intent.record() else { return Ok(false) };
     let (name, branch) = (session.ref_name(), &session.spec.branch);
     for name in [&name, branch] {
         repo.break_dead_lock(name, DEAD_LOCK)?;
@@ -262,6 +273,16 @@ fn move_on(repo: &Repo, session: &Session, intent: &Intent) -> Result<bool, Rewi
         (true, _) => {}
     }
     Ok(true)
+}
+
+/// Takes away the lock that a killed rewind, or its git, has left on the worktree's index, which is
+/// no ref, but is locked as one.
+fn unlock_index(repo: &Repo, session: &Session) -> Result<(), RewindError> {
+    let Some(git_dir) = worktree::git_dir(&session.spec.worktree) else { return Ok(()) };
+    if let Ok(index) = git_dir.join("index").strip_prefix(repo.common_dir()) {
+        repo.break_dead_lock(&index.to_string_lossy(), DEAD_LOCK)?;
+    }
+    Ok(())
 }
 
 /// Whether the journal tells of this rewind.

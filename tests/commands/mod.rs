@@ -11,6 +11,7 @@
 //! | `terminal.rs` | the same on a terminal, and Ctrl-C in a view |
 //! | `steer.rs` | `say`, `pause`, `resume`, `stop` |
 //! | `notices.rs` | `agent.notify` and its channels, and `doctor --notify` |
+//! | `time.rs` | `rewind`, `fork`, `remove`, `restore` |
 //! | `machine.rs` | `doctor`, `setup`, `demo`, help |
 //!
 //! Invariant: outputs are compared whole, standard error included.
@@ -24,6 +25,7 @@ mod server;
 mod start;
 mod steer;
 mod terminal;
+mod time;
 mod typed;
 
 use std::collections::BTreeMap;

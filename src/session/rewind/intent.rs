@@ -18,7 +18,7 @@ use crate::session::store::Session;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Intent {
     format: u32,
-    /// The record that the session's ref moves to, in hex.
+    /// The record that the session's ref moves to, in hex; empty as long as nothing moves.
     record: String,
     /// How long the journal is without it, in bytes.
     pub(super) journal: u64,
@@ -27,11 +27,17 @@ pub(super) struct Intent {
 }
 
 impl Intent {
-    pub(super) fn new(record: ObjectId, journal: u64, rewind: Rewind) -> Self {
-        Self { format: FORMAT, record: record.to_string(), journal, rewind }
+    pub(super) fn new(rewind: Rewind) -> Self {
+        Self { format: FORMAT, record: String::new(), journal: 0, rewind }
     }
 
-    /// The record that the session's ref moves to; none where the file was damaged.
+    /// The refs are about to move; the journal is this long.
+    pub(super) fn set_out(&mut self, record: ObjectId, journal: u64) {
+        self.record = record.to_string();
+        self.journal = journal;
+    }
+
+    /// The record that the session's ref moves to; none as long as nothing moves.
     pub(super) fn record(&self) -> Option<ObjectId> {
         ObjectId::from_hex(self.record.as_bytes()).ok()
     }
