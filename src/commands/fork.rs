@@ -10,13 +10,14 @@ use clap::builder::NonEmptyStringValueParser;
 use super::context::{Context, SessionArg};
 use super::control::{self, Woken};
 use super::message;
-use super::start::{layout, relative, tell_included};
+use super::start::{layout, tell_included};
+use super::view;
 use crate::agent::Conversation;
 use crate::error::Result;
 use crate::session::create::{self, Created, Request};
 use crate::session::fork::Past;
 use crate::session::inbox::{Kind, When};
-use crate::session::spec::{Limits, Spec};
+use crate::session::spec::Spec;
 use crate::session::store::Session;
 use crate::session::worktree::{Place, Wish};
 use crate::ui::Ui;
@@ -89,8 +90,9 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         return Ok(());
     };
     // The first words after a question are its answer.
-    let kind = match Conversation::replay(&past.events).is_asking() {
-        true => Kind::Answer { text },
+    let conversation = Conversation::replay(&past.events);
+    let kind = match conversation.asked().is_some_and(|asked| asked.kind.is_for_words()) {
+        true => Kind::Answer { text, question: None },
         false => Kind::Say { text, when: When::AfterStep },
     };
     fork.send(kind)?;
@@ -101,25 +103,22 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     Ok(())
 }
 
-/// As the other was asked, but for its place; its steps count for the fork from where it begins.
+/// As the other was asked, but for its place.
 fn spec(context: &Context<'_>, session: &Session, past: &Past, place: &Place) -> Spec {
-    let asked = session.spec.clone();
-    let max_steps = asked.limits.max_steps.map(|steps| steps.saturating_add(past.origin.step));
     Spec {
         id: place.id.clone(),
         name: place.name.clone(),
         created: context.now,
         branch: place.branch.clone(),
         worktree: place.path.clone(),
-        limits: Limits { max_steps, ..asked.limits },
         forked_from: Some(past.origin.clone()),
-        ..asked
+        ..session.spec.clone()
     }
 }
 
 fn tell(ui: &Ui, session: &Session, past: &Past, created: &Created) -> Result {
     let Session { id, spec, .. } = &created.session;
-    let (branch, worktree) = (spec.branch_name(), relative(&spec.worktree));
+    let (branch, worktree) = (spec.branch_name(), view::from_here(&spec.worktree));
     let at = match past.origin.step {
         0 => "its start".to_owned(),
         step => format!("step {step}"),

@@ -146,7 +146,6 @@ pub fn hold(repo: &Repo, session: &Session) -> Result<(Lock, State), LandError> 
     const PATIENCE: Duration = Duration::from_secs(3);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let seen = session.state()?.phase;
         match session.lock() {
             Err(SessionError::Lock { source: LockError::Held { .. }, .. }) => {
                 let phase = session.state()?.phase;
@@ -156,12 +155,12 @@ pub fn hold(repo: &Repo, session: &Session) -> Result<(Lock, State), LandError> 
             }
             held => {
                 let (lock, mut state) = held?;
-                // Its supervisor is on its way, unless all can see that it died there.
-                if state.phase == Phase::Queued && seen != Phase::Interrupted {
-                    return Err(LandError::NotAtRest {
-                        id: session.id.clone(),
-                        phase: state.phase,
-                    });
+                // It is nobody's yet, but may be somebody's at any moment.
+                if state.phase == Phase::Queued
+                    && session.ticket().map_err(SessionError::from)?.is_some()
+                {
+                    let (id, phase) = (session.id.clone(), state.phase);
+                    return Err(LandError::NotAtRest { id, phase });
                 }
                 rewind::finish(repo, session, &mut state)?;
                 return Ok((lock, state));

@@ -12,17 +12,18 @@ mod world;
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::agent::{Agent, Conversation, Fault, Limits, Rest, prompt};
+use crate::agent::{Agent, Allowances, Conversation, Fault, Limits, Rest, prompt};
 use crate::cancel::Signals;
-use crate::event::{Event, Origin, Update, UserMessage};
+use crate::config::Config;
+use crate::event::{Event, Limit, Origin, Update, UserMessage};
 use crate::git::{OpenError, Repo};
 use crate::model::{self, Choice, Endpoint, Model, Pace, Surroundings};
 use crate::process::Cmd;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{self, Bounds, Sandbox};
 use crate::session::checkpoint::Checkpoints;
 use crate::session::disk;
 use crate::session::format::{self, FormatError};
@@ -31,7 +32,7 @@ use crate::session::journal::Journal;
 use crate::session::reserve;
 use crate::session::rewind;
 use crate::session::state::{Phase, State};
-use crate::session::store::{Broken, Session, SessionError};
+use crate::session::store::{Broken, Session, SessionError, Store};
 use crate::session::worktree;
 use crate::tool::{self, Toolbox};
 
@@ -96,9 +97,13 @@ pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<()
 /// Asked behind the lock: who speaks now sees it free, and starts another supervisor.
 fn is_called_back(session: &Session) -> bool {
     let (Ok(state), Ok(waiting)) = (session.state(), session.inbox().peek()) else { return false };
+    let is_decision = state.question.as_ref().is_some_and(|asked| asked.kind.is_decision());
     let is_for = |kind: &Kind| match (kind, state.phase) {
         (Kind::Say { .. }, Phase::Done | Phase::Failed) => true,
-        (Kind::Answer { .. }, Phase::NeedsInput | Phase::Done | Phase::Failed) => true,
+        // Words decide nothing: they wait for who says yes or no.
+        (Kind::Answer { .. }, Phase::NeedsInput) => !is_decision,
+        (Kind::Decide { .. }, Phase::NeedsInput) => is_decision,
+        (Kind::Answer { .. }, Phase::Done | Phase::Failed) => true,
         (Kind::Stop { .. }, phase) => phase.may_become(Phase::Stopped),
         _ => false,
     };
@@ -122,6 +127,8 @@ async fn work(
     }
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
+    let (bounds, unmet) = Bounds::new(&bounds(&config), &session.id);
+    let sandbox = sandbox.within(bounds);
     let tools = Toolbox::new(tool::Setup {
         root: spec.worktree.clone(),
         out_dir: session.out_dir(),
@@ -145,7 +152,11 @@ async fn work(
 
     let mut conversation = Conversation::replay(&events);
     let mut state = past::caught_up(state, &conversation, &events, &price);
+    past::follow_limits(&mut state, spec.limits, &events);
     checkpoints.catch_up(&mut state);
+    let is_unsaid = |line: &String| !state.notices.contains(line);
+    let unmet: Vec<_> = unmet.into_iter().filter(is_unsaid).collect();
+    state.notices.extend(unmet);
     let mut world = SessionWorld {
         session,
         tools: &tools,
@@ -155,7 +166,12 @@ async fn work(
         notes: Notes::left(&events, &price),
         price: Box::new(price),
         min_free_disk: config.min_free_disk,
+        budget: spec
+            .share_budget
+            .as_deref()
+            .map(|name| Store::open(repo.common_dir()).budget(name)),
     };
+    world.book()?;
     world.enter(Phase::Running, "")?;
     world.say(unsaid)?;
     if conversation.is_new() {
@@ -164,8 +180,10 @@ async fn work(
         conversation.apply(&task);
         crate::agent::World::record(&mut world, 0, vec![task])?;
     }
-    let limits =
-        Limits { steps: spec.limits.max_steps.unwrap_or(config.max_steps), ..Limits::default() };
+    let allowed = Limit::ALL
+        .into_iter()
+        .fold(Allowances::default(), |allowed, limit| allowed.with(limit, spec.limits.of(limit)));
+    let limits = Limits { allowed, ..Limits::default() };
     let mut agent = Agent {
         model: &mut model,
         tools: &tools,
@@ -173,6 +191,7 @@ async fn work(
         signals,
         conversation,
         limits,
+        lap: Instant::now(),
     };
     let rest = agent.run().await;
     tools.end_jobs().await;
@@ -214,6 +233,11 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
             path.display()
         ))),
     }
+}
+
+fn bounds(config: &Config) -> sandbox::Limits {
+    let Config { nice, memory_limit: memory, cpu_limit: cpu, .. } = *config;
+    sandbox::Limits { nice, memory, cpu }
 }
 
 fn open_model(

@@ -6,6 +6,9 @@
 //! Invariant: one writer, the holder of the lock; everybody else reads, and writes to the inbox.
 
 pub mod archive;
+pub mod asked;
+pub mod budget;
+mod called;
 pub mod checkpoint;
 pub mod create;
 pub mod disk;

@@ -4,11 +4,11 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fs_err as fs;
 
 use super::store::Session;
+use crate::parallel;
 
 /// What a session takes, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,27 +38,7 @@ impl Size {
 /// What each of these sessions takes, in their order; counted by several threads, since it is the
 /// disk that is waited for.
 pub fn of_all(sessions: &[Session]) -> Vec<Size> {
-    let threads = std::thread::available_parallelism().map_or(2, |count| count.get() * 2);
-    let next = AtomicUsize::new(0);
-    let count = || {
-        let mut counted = Vec::new();
-        while let Some((at, session)) = {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            sessions.get(at).map(|session| (at, session))
-        } {
-            counted.push((at, Size::of(session)));
-        }
-        counted
-    };
-    let mut sizes = vec![Size::default(); sessions.len()];
-    std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..threads.min(sessions.len())).map(|_| scope.spawn(count)).collect();
-        for (at, size) in threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()) {
-            sizes[at] = size;
-        }
-    });
-    sizes
+    parallel::map(sessions, Size::of)
 }
 
 /// What a file, or a folder with all below it, takes; nothing where it is not there or cannot be

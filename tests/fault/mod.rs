@@ -7,5 +7,7 @@ mod breakage;
 mod kill;
 mod model;
 mod nonsense;
+mod queue;
 mod steer;
 mod time;
+mod words;

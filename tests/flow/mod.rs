@@ -11,4 +11,4 @@ mod snapshot;
 mod start;
 mod strategy;
 mod time;
-mod worktree;
+pub(crate) mod worktree;
