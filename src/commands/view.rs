@@ -9,11 +9,12 @@ use crate::error::Result;
 use crate::event::Limit;
 use crate::git::{ObjectId, Repo};
 use crate::queue;
+use crate::session::size::Size;
 use crate::session::state::{Phase, State, VerifyStatus as Verified};
 use crate::session::store::{Session, Store};
 use crate::ui::view::{
-    CommitView, LimitView, LimitsView, Progress, QueueView, SessionCard, SessionView, UsageView,
-    VerifyStatus, VerifyView,
+    CommitView, LimitView, LimitsView, Progress, QueueView, SessionCard, SessionView, SizeView,
+    UsageView, VerifyStatus, VerifyView,
 };
 use crate::ui::{card, text};
 
@@ -61,7 +62,14 @@ pub fn session(session: &Session, state: &State) -> SessionView {
         worked_s: state.worked / 1_000,
         note: note(state),
         model: spec.model_label(),
+        size: None,
     }
+}
+
+/// What a session takes on the disk, as `list --size` shows it.
+pub fn size(size: Size) -> SizeView {
+    let Size { worktree, state, logs } = size;
+    SizeView { worktree, state, logs, total: size.total() }
 }
 
 /// Adds where those stand that wait to be run. Nothing is read where nobody does.
