@@ -102,18 +102,13 @@ fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, Str
         let lines = lines.iter().map(|line| look.paint(standing.tone, line.trim_start()));
         lines.collect::<Vec<_>>().join(&format!("\n{:indent$}", "", indent = NAMES + 2))
     };
+    let waits = session.waiting.as_ref().map_or_else(String::new, |it| table::waits(it, now));
     let lines = table::lines(session.insertions, session.deletions, look);
     let changes = format!("{}{lines}", units::counted(session.files, "file"));
     [
         ("asks", told(session.question.as_deref().unwrap_or_default(), &card.options)),
         ("note", told(session.note.as_deref().unwrap_or_default(), &[])),
-        (
-            "waits",
-            session
-                .waiting
-                .as_ref()
-                .map_or_else(String::new, |it| told(&table::waits(it, now), &[])),
-        ),
+        ("waits", told(&waits, &[])),
         ("now", if session.waiting.is_none() { fit(&card.activity) } else { String::new() }),
         ("progress", progress(session, look)),
         ("changes", if session.files == 0 { "none".to_owned() } else { changes }),

@@ -11,4 +11,5 @@ mod session;
 mod snapshot;
 mod start;
 mod strategy;
+mod time;
 pub(crate) mod worktree;
