@@ -52,6 +52,14 @@ pub struct Config {
     pub max_steps: u32,
     /// `agent.patience`: how long a model server that gives no answer is tried.
     pub patience: Duration,
+    /// `agent.stallTimeout`: how long a model server may say nothing; none leaves it to what is
+    /// usual for the server.
+    pub stall_timeout: Option<Duration>,
+    /// `agent.fallbackModel`: goes on where the model is not to be had.
+    pub fallback_model: Option<String>,
+    /// `agent.contextWindow`: what a conversation may come to, in tokens; none leaves it to what is
+    /// known of the model.
+    pub context_window: Option<u64>,
     /// `agent.unattended`.
     pub unattended: bool,
     /// `agent.logLevel`.
@@ -67,6 +75,8 @@ pub struct Provider {
     pub base_url: Option<String>,
     /// `agent.<provider>.keyCommand`: prints the key.
     pub key_command: Option<String>,
+    /// `agent.<provider>.contextWindow`, in tokens.
+    pub context_window: Option<u64>,
 }
 
 /// When the work of a session becomes commits on its branch.
@@ -126,6 +136,9 @@ impl Default for Config {
             max_file_size: 10 << 20,
             max_steps: 200,
             patience: PATIENCE,
+            stall_timeout: None,
+            fallback_model: None,
+            context_window: None,
             unattended: false,
             log_level: LogLevel::default(),
             providers: BTreeMap::new(),
@@ -203,6 +216,11 @@ impl Config {
             "maxfilesize" => self.max_file_size = size(entry)?,
             "maxsteps" => self.max_steps = count(entry)?,
             "patience" => self.patience = Duration::from_secs(count(entry)?.into()),
+            "stalltimeout" => {
+                self.stall_timeout = Some(Duration::from_secs(count(entry)?.into()));
+            }
+            "fallbackmodel" => self.fallback_model = optional(entry),
+            "contextwindow" => self.context_window = Some(count(entry)?.into()),
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
             _ => return Ok(false),
@@ -216,16 +234,14 @@ impl Config {
         provider: &str,
         name: &str,
     ) -> Result<bool, ConfigError> {
-        let value = match name {
-            "baseurl" => text(entry).map(Some)?,
-            "keycommand" => optional(entry),
-            _ => return Ok(false),
-        };
-        let provider = self.providers.entry(provider.to_owned()).or_default();
+        let mut set = self.providers.get(provider).cloned().unwrap_or_default();
         match name {
-            "baseurl" => provider.base_url = value,
-            _ => provider.key_command = value,
+            "baseurl" => set.base_url = Some(text(entry)?),
+            "keycommand" => set.key_command = optional(entry),
+            "contextwindow" => set.context_window = Some(count(entry)?.into()),
+            _ => return Ok(false),
         }
+        self.providers.insert(provider.to_owned(), set);
         Ok(true)
     }
 }
@@ -257,17 +273,17 @@ mod tests {
             ("agent.maxFileSize", "2k"),
             ("agent.maxSteps", "7"),
             ("agent.patience", "8"),
+            ("agent.stallTimeout", "9"),
+            ("agent.fallbackModel", "openai/c"),
+            ("agent.contextWindow", "1000"),
             ("agent.unattended", "true"),
             ("agent.logLevel", "debug"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
             ("agent.openai.keyCommand", "pass show openai"),
+            ("agent.openai.contextWindow", "2000"),
             ("core.bare", "false"),
         ])
         .unwrap();
-        let provider = |base_url: Option<&str>, key_command: Option<&str>| Provider {
-            base_url: base_url.map(str::to_owned),
-            key_command: key_command.map(str::to_owned),
-        };
         let expected = Config {
             model: Some("anthropic/b".to_owned()),
             verify: vec!["cargo test".to_owned(), "cargo clippy".to_owned()],
@@ -279,11 +295,27 @@ mod tests {
             max_file_size: 2048,
             max_steps: 7,
             patience: Duration::from_secs(8),
+            stall_timeout: Some(Duration::from_secs(9)),
+            fallback_model: Some("openai/c".to_owned()),
+            context_window: Some(1000),
             unattended: true,
             log_level: LogLevel::Debug,
             providers: BTreeMap::from([
-                ("My.Server".to_owned(), provider(Some("http://localhost:1"), None)),
-                ("openai".to_owned(), provider(None, Some("pass show openai"))),
+                (
+                    "My.Server".to_owned(),
+                    Provider {
+                        base_url: Some("http://localhost:1".to_owned()),
+                        ..Provider::default()
+                    },
+                ),
+                (
+                    "openai".to_owned(),
+                    Provider {
+                        key_command: Some("pass show openai".to_owned()),
+                        context_window: Some(2000),
+                        ..Provider::default()
+                    },
+                ),
             ]),
         };
         assert_eq!((config, unknown), (expected, Vec::new()));

@@ -5,8 +5,10 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use crate::agent::compact::{self, Fill, Wish};
+use crate::agent::history::{End, Forgotten, History};
 use crate::agent::{StepWords, prompt};
-use crate::event::{Event, Origin, Question, Update, UserMessage};
+use crate::event::{Compaction, Event, Origin, Question, Update, UserMessage};
 use crate::message::{Answer, Message, PlanItem, StopReason, ToolCall, ToolResult, Usage};
 use crate::tool::{self, Toolbox};
 
@@ -16,10 +18,10 @@ pub struct Conversation {
     step: u32,
     usage: Usage,
     plan: Vec<PlanItem>,
-    /// What the model has not been told yet.
-    messages: Vec<Message>,
+    /// What the model is told.
+    history: History,
     /// Said while calls were open; told after their results, as every provider demands.
-    held: Vec<Message>,
+    held: Vec<(Origin, String)>,
     open: Vec<OpenCall>,
     /// What a person is to answer, in the order it was asked.
     questions: VecDeque<Question>,
@@ -27,13 +29,20 @@ pub struct Conversation {
     heard: HashSet<String>,
     red_rounds: u32,
     strikes: u32,
+    /// Tokens of the last request and its answer; 0 where nobody has counted.
+    context: u64,
+    /// The step at which the conversation was made shorter, and at which a summary was made.
+    compacted: Option<u32>,
+    summarised: Option<u32>,
+    /// The model that goes on in place of the session's own.
+    stand_in: Option<String>,
 }
 
 #[derive(Debug)]
 struct OpenCall {
     call: ToolCall,
     begun: bool,
-    result: Option<ToolResult>,
+    result: Option<(ToolResult, End)>,
 }
 
 /// The last answer, as far as the next move depends on it.
@@ -81,10 +90,16 @@ impl Conversation {
                     open.begun = true;
                 }
             }
-            Update::ToolCallUpdate(end) => self.result(end.result.clone()),
+            Update::ToolCallUpdate(end) => {
+                self.result(end.result.clone(), End { title: end.title.clone(), is_said: false });
+            }
             Update::Plan(items) => self.plan.clone_from(items),
             Update::Question(question) => self.questions.push_back(question.clone()),
             Update::Verify(record) if record.exit != 0 => self.red_rounds += 1,
+            Update::Compaction(compaction) => self.compact(compaction),
+            Update::Model(change) => self.stand_in = Some(change.to.clone()),
+            // Who goes on after a rest begins with the session's own model again.
+            Update::State(change) if change.is_rest() => self.stand_in = None,
             Update::Verify(_)
             | Update::Checkpoint(_)
             | Update::State(_)
@@ -149,12 +164,49 @@ impl Conversation {
 
     /// Whether nothing has happened yet: the task is still to be said.
     pub fn is_new(&self) -> bool {
-        self.step == 0 && self.messages.is_empty()
+        self.step == 0 && self.history.is_empty()
     }
 
-    /// What the model is to be told since the last look.
-    pub fn take_messages(&mut self) -> Vec<Message> {
-        std::mem::take(&mut self.messages)
+    /// What the model is to be told since the last look; where it is told from the start again,
+    /// with what it is to forget before.
+    pub fn take_messages(&mut self) -> (Option<Forgotten>, impl Iterator<Item = &Message>) {
+        self.history.take()
+    }
+
+    /// Lets the model be told everything from the start again.
+    pub fn tell_anew(&mut self) {
+        self.history.tell_anew();
+    }
+
+    /// How the conversation is to be made shorter for a window of so many tokens, if it is.
+    pub(super) fn due(&self, window: Option<u64>) -> Option<Wish> {
+        let rests = self.compacted.is_some_and(|step| self.step < step + compact::REST);
+        let fill = Fill { window: window?, used: self.context };
+        // A paused answer is to go back as it is.
+        let waits = self.last.answer.as_ref().is_some_and(|it| it.stop == StopReason::PauseTurn);
+        if rests || waits { None } else { compact::due(&self.history.weights(), fill) }
+    }
+
+    /// What is left to be done where the server says that the conversation is too long.
+    pub(super) fn overflow(&self, why: &str) -> Option<Wish> {
+        let wish = compact::overflow(&self.history.weights(), why)?;
+        let tried = self.summarised.is_some_and(|step| self.step < step + compact::REST);
+        Some(wish).filter(|wish| !tried || wish.summarise_to.is_none())
+    }
+
+    /// Lets the model be told what a summary up to this step would stand for, alone.
+    pub(super) fn tell_only(&mut self, steps_to: u32) {
+        self.history.tell_only(steps_to);
+    }
+
+    /// What was done up to this step, where no model tells it.
+    pub(super) fn told_by_titles(&self, steps_to: u32) -> String {
+        self.history.told_by_titles(steps_to)
+    }
+
+    /// The model that goes on in place of the session's own, `provider/model`.
+    pub fn stand_in(&self) -> Option<&str> {
+        self.stand_in.as_deref()
     }
 
     /// The step the session is in, counted from 1; 0 before the first answer.
@@ -208,39 +260,44 @@ impl Conversation {
         self.heard.extend(message.inbox_id.clone());
         if message.from == Origin::Person {
             (self.red_rounds, self.strikes) = (0, 0);
-            let asked = self.questions.pop_front().and_then(|question| question.call_id);
-            if let Some(call_id) = asked {
+            let asked = self.questions.pop_front();
+            if let Some(Question { text, call_id: Some(call_id), .. }) = asked {
                 // The answer to a question of the model is the result of the call that asked.
                 let output = message.text.clone();
-                return self.result(ToolResult { call_id, output, is_error: false });
+                let end = End { title: format!("You asked: {text}"), is_said: true };
+                return self.result(ToolResult { call_id, output, is_error: false }, end);
             }
         }
         self.last.answered = true;
         self.last.summary = None;
-        let message = Message::User(message.text.clone());
-        if self.open.is_empty() { self.messages.push(message) } else { self.held.push(message) }
+        let (from, text) = (message.from, message.text.clone());
+        match self.open.is_empty() {
+            true => self.history.hear(self.step, from, text),
+            false => self.held.push((from, text)),
+        }
     }
 
     fn answer(&mut self, answer: &Answer) {
         self.end_open_calls();
         self.step += 1;
         self.usage += answer.usage;
+        self.context = answer.usage.input + answer.usage.output;
         let of_use = answer.stop != StopReason::MaxTokens
             && !(answer.calls.is_empty() && answer.text.trim().is_empty());
         self.strikes = if of_use { self.strikes } else { self.strikes + 1 };
         let open = |call: &ToolCall| OpenCall { call: call.clone(), begun: false, result: None };
         self.open = answer.calls.iter().map(open).collect();
         self.last = Last { answer: Some(answer.clone()), answered: false, summary: None };
-        self.messages.push(Message::Assistant(answer.clone()));
+        self.history.answer(self.step, answer.clone());
     }
 
-    fn result(&mut self, result: ToolResult) {
+    fn result(&mut self, result: ToolResult, end: End) {
         let is_error = result.is_error;
         let Some(open) = self.open_call(&result.call_id) else { return };
         open.begun = true;
         let understood = tool::understands(&open.call);
         let summary = tool::summary_of(&open.call).filter(|_| !is_error);
-        open.result = Some(result);
+        open.result = Some((result, end));
         self.strikes = match understood {
             true if self.was_cut_off() => self.strikes,
             true => 0,
@@ -248,18 +305,31 @@ impl Conversation {
         };
         self.last.summary = summary.or(self.last.summary.take());
         if self.open.iter().all(|open| open.result.is_some()) {
-            let results = self.open.drain(..).filter_map(|open| open.result).collect();
-            self.messages.push(Message::Results(results));
-            self.messages.append(&mut self.held);
+            let ended = self.open.drain(..).filter_map(|open| open.result).collect();
+            self.history.results(self.step, ended);
+            for (from, text) in self.held.drain(..) {
+                self.history.hear(self.step, from, text);
+            }
             self.last.answered = true;
         }
+    }
+
+    fn compact(&mut self, compaction: &Compaction) {
+        self.usage += compaction.usage;
+        self.context = 0;
+        self.compacted = Some(self.step);
+        if compaction.summary.is_some() {
+            self.summarised = Some(self.step);
+        }
+        self.history.shorten(compaction, &self.plan);
     }
 
     /// Where a damaged journal lacks the end of a call: no provider takes a call without a result.
     fn end_open_calls(&mut self) {
         while let Some(open) = self.open.iter().find(|open| open.result.is_none()) {
             let (call_id, output) = (open.call.id.clone(), prompt::INTERRUPTED.to_owned());
-            self.result(ToolResult { call_id, output, is_error: true });
+            let end = End { title: open.call.name.clone(), is_said: false };
+            self.result(ToolResult { call_id, output, is_error: true }, end);
         }
     }
 

@@ -4,8 +4,11 @@
 //! so a session that was interrupted anywhere goes on as if it had not been. Git and the disk are
 //! reached only through [`World`].
 
+mod compact;
 mod conversation;
+mod history;
 mod limits;
+mod model;
 pub mod prompt;
 #[cfg(test)]
 mod tests;
@@ -16,7 +19,9 @@ use std::time::Instant;
 use futures_util::future::join_all;
 
 pub use conversation::{Conversation, Next};
+pub use history::Forgotten;
 pub use limits::Limits;
+pub use model::Models;
 pub use world::{Fault, Moment, Steer, StepWords, World};
 
 use crate::cancel::Signals;
@@ -30,6 +35,10 @@ use crate::tool::{Called, Effect, Toolbox};
 pub struct Agent<'a, W> {
     /// The model it asks.
     pub model: &'a mut Model,
+    /// Where another one comes from, or another key for this one.
+    pub models: &'a mut dyn Models,
+    /// Whether its key was asked for again since it last answered.
+    pub is_renewed: bool,
     /// The tools the model may call.
     pub tools: &'a Toolbox,
     /// Journal, checkpoints, verify and inbox.
@@ -123,24 +132,6 @@ impl<W: World> Agent<'_, W> {
             return Err(Rest::Paused { reason: "paused by hand".to_owned() });
         }
         Ok(heard)
-    }
-
-    /// One answer of the model; none, when somebody interrupts it.
-    async fn ask(&mut self) -> Result<(), Rest> {
-        self.limits.check(&self.conversation)?;
-        if self.conversation.was_cut_off() {
-            self.model.raise_output_limit();
-        }
-        let world = &mut *self.world;
-        let mut show = |delta: crate::event::Delta<'_>| world.show(delta);
-        let answer = tokio::select! {
-            answer = self.model.answer(&mut show) => answer,
-            () = self.signals.hush.raised() => return Ok(()),
-        };
-        match answer {
-            Ok(answer) => self.tell(vec![Update::AgentMessage(answer)]),
-            Err(error) => Err(limits::rest_after(&error)),
-        }
     }
 
     /// The calls of the last answer: side by side while they only read, else in their order; then
@@ -241,8 +232,12 @@ impl<W: World> Agent<'_, W> {
     }
 
     fn push_messages(&mut self) {
-        for message in self.conversation.take_messages() {
-            self.model.push(&message);
+        let (forgotten, messages) = self.conversation.take_messages();
+        if let Some(Forgotten { answers, calls }) = forgotten {
+            self.model.restart(answers, calls);
+        }
+        for message in messages {
+            self.model.push(message);
         }
     }
 

@@ -25,6 +25,13 @@ pub const INTERRUPTED: &str = "Interrupted: the session ended while this was run
 /// In place of the result of a call that a person ended.
 pub const STOPPED: &str = "Ended by the person who watches this session, before it was finished.";
 
+/// Where a summary is to stand for the conversation so far.
+pub const SUMMARISE: &str = "The conversation gets too long, and what was said so far is about to \
+    be left out. Write what you need to go on without it, in at most 1,000 words, and call no \
+    tool: the goal and what the person asked for; what is decided, and why; what is done, and what \
+    was checked with which result; what failed, and why; what comes next. Give files, names, \
+    commands and numbers exactly. What people said and the plan are kept for you.";
+
 /// What the model cannot see for itself at the start, each found by looking.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {

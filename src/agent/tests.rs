@@ -58,6 +58,19 @@ impl World for Memory {
     fn busy(&mut self, _: &[String]) {}
 }
 
+/// One model, one key.
+struct NoOther;
+
+impl Models for NoOther {
+    fn renew(&mut self, _: &mut Model) -> Result<bool, Fault> {
+        Ok(false)
+    }
+
+    fn instead_of(&mut self, _: &Model) -> Result<Option<Model>, Fault> {
+        Ok(None)
+    }
+}
+
 /// A folder to work in, and a model that says these answers.
 struct Scene {
     folder: tempfile::TempDir,
@@ -105,6 +118,7 @@ impl Scene {
             cache_key: String::new(),
             max_output: None,
             effort: None,
+            window: None,
             patience: PATIENCE,
             pace: Pace::default(),
         })
@@ -118,6 +132,8 @@ impl Scene {
         }
         let mut agent = Agent {
             model: &mut model,
+            models: &mut NoOther,
+            is_renewed: false,
             tools: &self.tools,
             world,
             signals: &self.signals,
@@ -155,7 +171,7 @@ fn finish(summary: &str) -> Answer {
 
 /// All that a model is told, as it would be told it.
 fn told<'e>(events: impl IntoIterator<Item = &'e Event>) -> Vec<Message> {
-    Conversation::replay(events).take_messages()
+    Conversation::replay(events).take_messages().1.cloned().collect()
 }
 
 fn text(messages: &[Message]) -> String {

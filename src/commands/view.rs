@@ -3,6 +3,8 @@
 //! Invariant: a number here was measured by the session; nothing is filled in for one that is not
 //! known.
 
+use jiff::tz::TimeZone;
+
 use crate::error::Result;
 use crate::event::Waiting;
 use crate::git::{ObjectId, Repo};
@@ -105,7 +107,15 @@ fn verify(state: &State) -> VerifyView {
 fn note(state: &State) -> Option<String> {
     let rests = !matches!(state.phase, Phase::Running | Phase::Verifying | Phase::NeedsInput);
     match &state.waiting {
-        Some(Waiting { reason, attempt, .. }) => Some(format!("waits, try {attempt}: {reason}")),
+        Some(waiting) => Some(waits(waiting)),
         None => Some(state.reason.clone()).filter(|reason| rests && !reason.is_empty()),
     }
+}
+
+/// `waiting until 12:31:05 (429, try 3)`.
+fn waits(Waiting { reason, attempt, until }: &Waiting) -> String {
+    let time = until.to_zoned(TimeZone::system()).strftime("%H:%M:%S");
+    let status = reason.split_once(':').map(|(status, _)| status);
+    let status = status.filter(|status| status.parse::<u16>().is_ok());
+    format!("waiting until {time} ({}, try {attempt})", status.unwrap_or(reason))
 }

@@ -66,6 +66,21 @@ pub const KEYS: &[Key] = &[
         about: "How long a model server that gives no answer is tried again before the session pauses. Default: 600.",
     },
     Key {
+        name: "agent.stallTimeout",
+        value: "<seconds>",
+        about: "A model server that says nothing for so long, not even a ping, is asked again. Default: 60, and longer before the first word where servers think in silence.",
+    },
+    Key {
+        name: "agent.fallbackModel",
+        value: "<provider>/<model>",
+        about: "The model that goes on when the patience with the session's own is spent. It goes on until the session rests.",
+    },
+    Key {
+        name: "agent.contextWindow",
+        value: "<number>",
+        about: "The tokens a conversation may have before it is made shorter. Default: what is known of the model.",
+    },
+    Key {
         name: "agent.unattended",
         value: "<bool>",
         about: "Whether sessions do without the tool that asks a person. Default: false.",
@@ -84,5 +99,10 @@ pub const KEYS: &[Key] = &[
         name: "agent.<provider>.keyCommand",
         value: "<command>",
         about: "A command that prints the provider's key. Used where the provider's own variable is not set.",
+    },
+    Key {
+        name: "agent.<provider>.contextWindow",
+        value: "<number>",
+        about: "As agent.contextWindow, for the models of one provider.",
     },
 ];

@@ -3,7 +3,9 @@
 //! Invariant: there is one runner for a session, the holder of its lock; whatever happens, it
 //! leaves a state that says where the session is and why.
 
+mod bill;
 mod facts;
+mod models;
 mod notes;
 mod past;
 mod world;
@@ -15,12 +17,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::agent::{Agent, Conversation, Fault, Limits, Rest, prompt};
+use crate::agent::{Agent, Fault, Limits, Rest, prompt};
 use crate::cancel::Signals;
 use crate::config::{Config, Entry};
 use crate::event::{Event, Origin, Update, UserMessage};
 use crate::git::{OpenError, Repo};
-use crate::model::{self, Choice, Endpoint, Model, Pace, Surroundings};
 use crate::process::Cmd;
 use crate::sandbox::Sandbox;
 use crate::session::checkpoint::Checkpoints;
@@ -33,8 +34,8 @@ use crate::session::store::{Broken, Session, SessionError};
 use crate::session::worktree;
 use crate::tool::{self, Toolbox};
 
-use notes::Notes;
-use past::Past;
+use models::Models;
+use past::{Past, Told};
 use world::SessionWorld;
 
 /// A session that cannot be run: nothing of it has changed.
@@ -118,8 +119,6 @@ async fn work(
         guard: Some(Cmd::new(std::env::current_exe().map_err(fault)?).arg("guard")),
     });
     let tools = tools.map_err(fault)?;
-    let mut model = open_model(&worktree, session, &tools, config.patience)?;
-    let price = model.pricing();
     let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
     if state.phase == Phase::Interrupted {
         break_dead_locks(&worktree, session)?;
@@ -127,19 +126,14 @@ async fn work(
     let checkpoints = Checkpoints::open(worktree.clone(), spec.clone(), config.max_file_size);
     let checkpoints = checkpoints.map_err(fault)?;
 
-    let Past { journal, events, unsaid } = Past::open(&worktree, session)?;
-    let mut conversation = Conversation::replay(&events);
-    let mut state = past::caught_up(state, &conversation, &events, &price);
+    let Past { journal, told, unsaid } = Past::open(&worktree, session)?;
+    let mut state = past::caught_up(state, &told);
     checkpoints.catch_up(&mut state);
-    let mut world = SessionWorld {
-        session,
-        tools: &tools,
-        journal,
-        state,
-        checkpoints,
-        notes: Notes::left(&events, &price),
-        price: Box::new(price),
-    };
+    let Told { mut conversation, bill, notes, .. } = told;
+    let mut models = Models { repo: &worktree, spec, tools: tools.specs(), config: &config };
+    let mut model = models.open(conversation.stand_in().unwrap_or(&spec.model))?;
+    let mut world =
+        SessionWorld { session, tools: &tools, journal, state, checkpoints, notes, bill };
     world.enter(Phase::Running, "")?;
     world.say(unsaid)?;
     if conversation.is_new() {
@@ -152,6 +146,8 @@ async fn work(
         Limits { steps: spec.limits.max_steps.unwrap_or(config.max_steps), ..Limits::default() };
     let mut agent = Agent {
         model: &mut model,
+        models: &mut models,
+        is_renewed: false,
         tools: &tools,
         world: &mut world,
         signals,
@@ -205,33 +201,6 @@ fn config(repo: &Repo) -> Result<Config, Fault> {
     let entries = entries.map(|e| Entry { key: e.key, value: e.value, origin: e.origin });
     let (config, _unknown) = Config::read(entries).map_err(fault)?;
     Ok(config)
-}
-
-fn open_model(
-    repo: &Repo,
-    session: &Session,
-    tools: &Toolbox,
-    patience: Duration,
-) -> Result<Model, Fault> {
-    let choice: Choice = session.spec.model.parse().map_err(fault)?;
-    let around = Surroundings {
-        env: &|key| std::env::var(key).ok(),
-        config: &|key| repo.config_value(key),
-        cwd: repo.common_dir(),
-    };
-    let endpoint = Endpoint::resolve(&choice, &around).map_err(fault)?;
-    let model = Model::open(model::Setup {
-        choice,
-        endpoint,
-        system: prompt::SYSTEM.to_owned(),
-        tools: tools.specs(),
-        cache_key: session.id.clone(),
-        max_output: None,
-        effort: None,
-        patience,
-        pace: Pace::default(),
-    });
-    model.map_err(fault)
 }
 
 /// Writes down why a session does not run.

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use jiff::Timestamp;
 
+use super::bill::Bill;
 use super::fault;
+use super::notes::Notes;
 use crate::agent::{Conversation, Fault};
 use crate::event::{self, Event, Update};
 use crate::file;
 use crate::git::{self, ObjectId, Repo};
-use crate::message::Usage;
 use crate::session::journal::{Entry, Journal, Reader};
 use crate::session::record::Record;
 use crate::session::state::State;
@@ -24,10 +25,41 @@ use crate::session::store::Session;
 pub(super) struct Past {
     /// The journal, open behind its last event.
     pub(super) journal: Journal,
-    /// All its events.
-    pub(super) events: Vec<Event>,
+    /// What came of its events.
+    pub(super) told: Told,
     /// What a person should know of the journal, and the journal does not say yet.
     pub(super) unsaid: Vec<Update>,
+}
+
+/// What the events of a journal come to, one after the other: none of them is kept.
+pub(super) struct Told {
+    pub(super) conversation: Conversation,
+    pub(super) bill: Bill,
+    pub(super) notes: Notes,
+    /// The branch's last commit on record, and whether the journal tells of it.
+    head: Option<String>,
+    head_is_told: bool,
+}
+
+impl Told {
+    fn new(model: &str, head: Option<String>) -> Self {
+        Self {
+            conversation: Conversation::default(),
+            bill: Bill::new(model),
+            notes: Notes::default(),
+            head,
+            head_is_told: false,
+        }
+    }
+
+    fn apply(&mut self, event: &Event) {
+        self.conversation.apply(&event.update);
+        self.bill.apply(&event.update);
+        self.notes.replay(event, &self.bill);
+        if let Update::Checkpoint(checkpoint) = &event.update {
+            self.head_is_told |= checkpoint.commit.is_some() && checkpoint.commit == self.head;
+        }
+    }
 }
 
 impl Past {
@@ -44,7 +76,9 @@ impl Past {
         if let Some(torn) = torn {
             tracing::warn!(bytes = torn.bytes, kept_in = %torn.kept_in.display(), "a torn line");
         }
-        let (mut events, mut damaged) = read(&path)?;
+        let head = record.as_ref().and_then(|record| record.state.head.clone());
+        let begin = || Told::new(&session.spec.model, head.clone());
+        let (mut told, mut damaged) = read(&path, begin())?;
         if let Some(record) = &record
             && (damaged > 0 || journal.len() < record.state.recorded)
             && let Some(kept_in) = restore(repo, record, &path)?
@@ -56,32 +90,32 @@ impl Past {
             );
             unsaid.push(Update::Notice(text));
             journal = Journal::open(&path).map_err(fault)?.0;
-            (events, damaged) = read(&path)?;
+            (told, damaged) = read(&path, begin())?;
         }
         if damaged > 0 {
             let text = format!("{damaged} lines of the journal are damaged and were left out");
             unsaid.push(Update::Notice(text));
         }
         if let Some(record) = &record {
-            unsaid.extend(unsaid_commit(repo, record, &events)?.map(Update::Checkpoint));
+            unsaid.extend(unsaid_commit(repo, record, &told)?.map(Update::Checkpoint));
         }
-        Ok(Self { journal, events, unsaid })
+        Ok(Self { journal, told, unsaid })
     }
 }
 
-/// The events of a journal, and how many of its lines are none.
-fn read(path: &Path) -> Result<(Vec<Event>, usize), Fault> {
-    let (mut events, mut damaged) = (Vec::new(), 0);
+/// What the events of a journal come to, and how many of its lines are none.
+fn read(path: &Path, mut told: Told) -> Result<(Told, usize), Fault> {
+    let mut damaged = 0;
     for entry in Reader::open(path, 0).map_err(fault)? {
         match entry.map_err(fault)? {
-            Entry::Event(event) => events.push(event),
+            Entry::Event(event) => told.apply(&event),
             Entry::Damaged { line, why } => {
                 tracing::warn!(line, why, "a damaged line of the journal");
                 damaged += 1;
             }
         }
     }
-    Ok((events, damaged))
+    Ok((told, damaged))
 }
 
 /// Puts what is on record in place of the journal's beginning, and says where the damaged one is
@@ -110,14 +144,10 @@ fn restore(repo: &Repo, record: &Record, path: &Path) -> Result<Option<PathBuf>,
 fn unsaid_commit(
     repo: &Repo,
     record: &Record,
-    events: &[Event],
+    told: &Told,
 ) -> Result<Option<event::Checkpoint>, Fault> {
     let Some(head) = record.state.head.as_deref() else { return Ok(None) };
-    let is_said = |event: &Event| match &event.update {
-        Update::Checkpoint(checkpoint) => checkpoint.commit.as_deref() == Some(head),
-        _ => false,
-    };
-    if head == record.spec.base.commit || events.iter().rev().any(is_said) {
+    if head == record.spec.base.commit || told.head_is_told {
         return Ok(None);
     }
     let id = ObjectId::from_hex(head.as_bytes()).map_err(fault)?;
@@ -142,20 +172,10 @@ fn unsaid_commit(
 }
 
 /// The state as the journal tells it: a run that was killed may have left it behind.
-pub(super) fn caught_up(
-    mut state: State,
-    conversation: &Conversation,
-    events: &[Event],
-    price: &dyn Fn(&Usage) -> Option<f64>,
-) -> State {
-    state.step = conversation.step();
-    state.usage = conversation.usage();
-    state.plan = conversation.plan().to_vec();
-    let answers = events.iter().filter_map(|event| match &event.update {
-        Update::AgentMessage(answer) => Some(price(&answer.usage)),
-        _ => None,
-    });
-    let costs: Vec<_> = answers.collect();
-    state.cost_usd = if costs.is_empty() { None } else { costs.into_iter().sum() };
+pub(super) fn caught_up(mut state: State, told: &Told) -> State {
+    state.step = told.conversation.step();
+    state.plan = told.conversation.plan().to_vec();
+    state.usage = told.bill.usage();
+    state.cost_usd = told.bill.cost_usd();
     state
 }
