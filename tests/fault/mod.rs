@@ -5,6 +5,7 @@
 mod branch;
 mod breakage;
 mod kill;
+mod long;
 mod model;
 mod nonsense;
 mod steer;
