@@ -319,3 +319,232 @@ fn summary_in(digest: &str) -> &str {
     let text = digest.rsplit_once(SUMMARY).map_or(digest, |(_, text)| text);
     text.strip_suffix("\n</summary>\n").unwrap_or(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::Summary;
+    use crate::message::{PlanItem, StopReason, ToolCall};
+
+    /// What may happen next in a conversation.
+    #[derive(Clone, Debug)]
+    enum Move {
+        /// An answer with so many calls, each with a result of so many bytes.
+        Answer(usize, usize),
+        /// An answer that the provider wants to go on with.
+        Paused,
+        /// The person's answer to a question of the model.
+        Asked(String),
+        Say(String),
+        Nudge,
+        /// With steps counted back from the last.
+        Compact {
+            results: u32,
+            longest: Option<u64>,
+            summary: Option<u32>,
+        },
+    }
+
+    fn moves() -> impl Strategy<Value = Vec<Move>> {
+        let compact = (0..9_u32, proptest::option::of(1..4000_u64), proptest::option::of(0..9_u32));
+        let compact = compact.prop_map(|(results, longest, summary)| Move::Compact {
+            results,
+            longest,
+            summary,
+        });
+        let one = prop_oneof![
+            6 => (0..4_usize, 0..5000_usize).prop_map(|(calls, bytes)| Move::Answer(calls, bytes)),
+            1 => Just(Move::Paused),
+            1 => "said é{1,9}".prop_map(Move::Asked),
+            1 => "words .{0,9}".prop_map(Move::Say),
+            1 => Just(Move::Nudge),
+            2 => compact,
+        ];
+        proptest::collection::vec(one, 1..60)
+    }
+
+    fn call(step: u32, index: usize) -> ToolCall {
+        ToolCall { id: format!("c{step}-{index}"), name: "bash".into(), arguments: "{}".into() }
+    }
+
+    fn answer(step: u32, calls: usize, stop: StopReason) -> Answer {
+        Answer {
+            text: format!("answer {step}"),
+            thought: String::new(),
+            calls: (0..calls).map(|index| call(step, index)).collect(),
+            stop,
+            usage: crate::message::Usage::default(),
+            raw: None,
+        }
+    }
+
+    fn end(step: u32, index: usize, output: String, is_said: bool) -> (ToolResult, End) {
+        let result = ToolResult { call_id: call(step, index).id, output, is_error: false };
+        (result, End { title: format!("run {step}"), is_said })
+    }
+
+    /// Plays the moves; all that was said by people comes with the history.
+    fn play(moves: &[Move]) -> (History, Vec<String>, u32) {
+        let mut history = History::default();
+        let (mut said, mut step) = (Vec::new(), 0);
+        history.hear(0, Origin::Task, "<task> do it </task>".to_owned());
+        for next in moves {
+            match next {
+                Move::Answer(calls, bytes) => {
+                    step += 1;
+                    history.answer(step, answer(step, *calls, StopReason::EndTurn));
+                    let ends = (0..*calls).map(|it| end(step, it, "é".repeat(bytes / 2), false));
+                    match calls {
+                        0 => history.hear(step, Origin::Loop, "go on".to_owned()),
+                        _ => history.results(step, ends.collect()),
+                    }
+                }
+                Move::Paused => {
+                    step += 1;
+                    history.answer(step, answer(step, 0, StopReason::PauseTurn));
+                    step += 1;
+                    history.answer(step, answer(step, 1, StopReason::EndTurn));
+                    history.results(step, vec![end(step, 0, "ok".to_owned(), false)]);
+                }
+                Move::Asked(words) => {
+                    step += 1;
+                    history.answer(step, answer(step, 1, StopReason::EndTurn));
+                    history.results(step, vec![end(step, 0, words.clone(), true)]);
+                    said.push(words.clone());
+                }
+                Move::Say(words) => {
+                    history.hear(step, Origin::Person, words.clone());
+                    said.push(words.clone());
+                }
+                Move::Nudge => history.hear(step, Origin::Loop, "go on".to_owned()),
+                Move::Compact { results, longest, summary } => {
+                    let summary = summary.map(|back| Summary {
+                        steps_to: step.saturating_sub(back),
+                        text: "in short".to_owned(),
+                    });
+                    let compaction = Compaction {
+                        results_to: step.saturating_sub(*results),
+                        longest: *longest,
+                        summary,
+                        ..Compaction::default()
+                    };
+                    history.shorten(&compaction, &[]);
+                }
+            }
+        }
+        (history, said, step)
+    }
+
+    proptest! {
+        #[test]
+        fn m08_whatever_is_left_out_every_provider_takes_what_is_told(moves in moves()) {
+            let (mut history, said, step) = play(&moves);
+            let before: usize = history.weights().iter().map(|weight| weight.bytes).sum();
+            history.tell_anew();
+            let (forgotten, messages) = history.take();
+            let messages: Vec<Message> = messages.cloned().collect();
+            let Message::User(task) = &messages[0] else { panic!("it begins with the task") };
+            prop_assert_eq!(task, "<task> do it </task>");
+            let mut answers = forgotten.unwrap().answers;
+            let mut all_text = String::new();
+            for (at, message) in messages.iter().enumerate() {
+                match message {
+                    Message::Assistant(answer) => {
+                        answers += 1;
+                        prop_assert_eq!(&answer.text, &format!("answer {answers}"), "in their order");
+                        let goes_on = matches!(&messages[at - 1], Message::Assistant(_));
+                        let is_paused = matches!(
+                            &messages[at - 1],
+                            Message::Assistant(Answer { stop: StopReason::PauseTurn, .. })
+                        );
+                        prop_assert!(!goes_on || is_paused, "two answers in a row");
+                        let answered = matches!(messages.get(at + 1), Some(Message::Results(_)));
+                        prop_assert_eq!(answered, !answer.calls.is_empty());
+                    }
+                    Message::Results(results) => {
+                        let Message::Assistant(answer) = &messages[at - 1] else {
+                            panic!("results without an answer")
+                        };
+                        let ids: Vec<_> = answer.calls.iter().map(|call| &call.id).collect();
+                        let answered: Vec<_> = results.iter().map(|it| &it.call_id).collect();
+                        prop_assert_eq!(ids, answered);
+                        all_text.extend(results.iter().map(|it| it.output.clone() + "\n"));
+                    }
+                    Message::User(text) => all_text.push_str(text),
+                }
+            }
+            prop_assert_eq!(answers, step as usize, "each answer is told or counted as forgotten");
+            for words in said {
+                prop_assert_eq!(all_text.matches(words.trim()).count() > 0, true, "{}", words);
+            }
+            let compaction = Compaction { results_to: step, ..Compaction::default() };
+            history.shorten(&compaction, &[]);
+            let after: usize = history.weights().iter().map(|weight| weight.bytes).sum();
+            prop_assert!(after <= before, "nothing grows by being left out");
+        }
+
+        #[test]
+        fn m08_the_weights_say_what_is_saved(moves in moves()) {
+            let (mut history, _, step) = play(&moves);
+            let weights = history.weights();
+            let sum = |of: fn(&Weight) -> usize| weights.iter().map(of).sum::<usize>();
+            let (bytes, results) = (sum(|it| it.bytes), sum(|it| it.results));
+            history.shorten(&Compaction { results_to: step, ..Compaction::default() }, &[]);
+            let after: usize = history.weights().iter().map(|weight| weight.bytes).sum();
+            prop_assert_eq!(after, bytes - results);
+        }
+    }
+
+    #[test]
+    fn a_digest_keeps_what_people_said_the_plan_and_the_summary() {
+        let (mut history, ..) = play(&[
+            Move::Answer(1, 4000),
+            Move::Say("Use green.".to_owned()),
+            Move::Asked("the left one".to_owned()),
+            Move::Answer(2, 4000),
+        ]);
+        let plan = [PlanItem { text: "paint".to_owned(), status: PlanStatus::Doing }];
+        let summary = Some(Summary { steps_to: 2, text: "It is painted. \n".to_owned() });
+        history.shorten(&Compaction { summary, ..Compaction::default() }, &plan);
+        let (forgotten, messages) = history.take();
+        assert_eq!(forgotten, Some(Forgotten { answers: 2, calls: 2 }));
+        let Some(Message::User(digest)) = messages.skip(1).next() else { panic!("no digest") };
+        assert_eq!(
+            digest,
+            "The conversation up to step 2 is left out to save room. What was done in it is in the \
+             files.\n\n<said-by-the-person>\nUse green.\n</said-by-the-person>\n\n\
+             <said-by-the-person>\nrun 2\nthe left one\n</said-by-the-person>\n\n\
+             <plan>\ndoing: paint\n</plan>\n\n<summary>\nIt is painted.\n</summary>\n"
+        );
+        // The next one stands for this one too.
+        assert_eq!(
+            history.told_by_titles(3),
+            "It is painted.\nstep 3: answer 3\nstep 3: run 3\nstep 3: run 3"
+        );
+        let summary = Some(Summary { steps_to: 3, text: "More.".to_owned() });
+        history.shorten(&Compaction { summary, ..Compaction::default() }, &[]);
+        let (forgotten, messages) = history.take();
+        assert_eq!(forgotten, Some(Forgotten { answers: 3, calls: 4 }));
+        let told: Vec<_> = messages.collect();
+        let Message::User(digest) = told[1] else { panic!("no digest") };
+        assert!(digest.contains("Use green.") && digest.contains("the left one"), "{digest}");
+        assert!(!digest.contains("It is painted."), "the new summary says it");
+        assert_eq!(told.len(), 2);
+    }
+
+    #[test]
+    fn a_long_result_keeps_both_its_ends() {
+        let (mut history, ..) = play(&[Move::Answer(1, 0)]);
+        let lines: String = (0..2000).map(|line| format!("{line}\n")).collect();
+        history.answer(2, answer(2, 1, StopReason::EndTurn));
+        history.results(2, vec![end(2, 0, lines, false)]);
+        history.shorten(&Compaction { longest: Some(100), ..Compaction::default() }, &[]);
+        let (_, messages) = history.take();
+        let Some(Message::Results(results)) = messages.last() else { panic!("no result") };
+        let output = &results[0].output;
+        assert!(output.starts_with("0\n1\n2\n") && output.ends_with("1998\n1999\n"), "{output}");
+        assert!(output.contains("\n… 8 KB left out …\n") && output.len() < 140, "{output}");
+    }
+}

@@ -6,7 +6,7 @@
 
 use crate::agent::compact::Wish;
 use crate::agent::{Agent, Fault, Rest, World, limits, prompt};
-use crate::event::{ModelChange, Summary, Update};
+use crate::event::{ModelChange, Question, Summary, Update};
 use crate::message::{Answer, Message};
 use crate::model::{Model, ModelError};
 
@@ -94,11 +94,19 @@ impl<W: World> Agent<'_, W> {
     /// Looks for another key or another model, after a failure that no patience helped.
     fn mend(&mut self, error: ModelError) -> Result<(), Rest> {
         match &error {
-            ModelError::KeyRefused { .. } if !self.is_renewed => {
-                self.is_renewed = true;
-                if self.models.renew(self.model)? {
+            ModelError::KeyRefused { .. } => {
+                if !std::mem::replace(&mut self.is_renewed, true)
+                    && self.models.renew(self.model)?
+                {
                     return Ok(());
                 }
+                let sources = self.model.sources().join(", ");
+                let text = format!("{error}; see {sources}, then git agent resume");
+                return Err(Rest::NeedsInput(Question {
+                    text,
+                    options: Vec::new(),
+                    call_id: None,
+                }));
             }
             ModelError::Unavailable { .. }
             | ModelError::NotThere { .. }

@@ -76,6 +76,8 @@ struct Scene {
     folder: tempfile::TempDir,
     tools: Toolbox,
     signals: Signals,
+    /// The model's window, in tokens.
+    window: Option<u64>,
 }
 
 impl Scene {
@@ -97,7 +99,7 @@ impl Scene {
             attended: true,
             guard: None,
         });
-        Self { folder, tools: tools.unwrap(), signals: Signals::default() }
+        Self { folder, tools: tools.unwrap(), signals: Signals::default(), window: None }
     }
 
     fn tree(&self) -> std::path::PathBuf {
@@ -118,7 +120,7 @@ impl Scene {
             cache_key: String::new(),
             max_output: None,
             effort: None,
-            window: None,
+            window: self.window,
             patience: PATIENCE,
             pace: Pace::default(),
         })
@@ -318,6 +320,40 @@ fn wherever_it_was_interrupted_it_ends_the_same_and_runs_nothing_twice() {
         if lost == 0 {
             assert_eq!(told(&world.journal).len(), undisturbed.len(), "cut {cut}");
         }
+    }
+}
+
+#[test]
+fn m07_a_conversation_that_was_shortened_is_told_the_same_wherever_it_was_interrupted() {
+    let full = Usage { input: 900, output: 1, ..Usage::default() };
+    let look = |step: usize| {
+        let read = ("read", serde_json::json!({ "file_path": "big" }));
+        Answer { usage: full, ..answer(&"w".repeat(step), &[read]) }
+    };
+    let answers: Vec<_> = (1..=26).map(look).chain([finish("done")]).collect();
+    let scene = Scene { window: Some(1000), ..Scene::new(&answers) };
+    std::fs::write(scene.tree().join("big"), "0123456789\n".repeat(90)).unwrap();
+    let mut whole = Memory::default();
+    assert_eq!(scene.run(&mut whole), Rest::Done { summary: "done".to_owned() });
+    let made = whole.journal.iter().filter_map(|event| match &event.update {
+        Update::Compaction(made) => Some((made.results_to > 0, made.summary.is_some(), event.step)),
+        _ => None,
+    });
+    let made: Vec<_> = made.collect();
+    assert!(made.len() >= 2 && made.windows(2).all(|pair| pair[0].2 + 10 <= pair[1].2), "{made:?}");
+    let asked = whole.journal.iter().map(|event| match &event.update {
+        Update::AgentMessage(answer) => answer.usage.input,
+        Update::Compaction(made) => made.usage.input,
+        _ => 0,
+    });
+    let asked: u64 = asked.sum();
+    assert_eq!(Conversation::replay(&whole.journal).usage().input, asked);
+    let undisturbed = text(&told(&whole.journal));
+    for cut in 1..=whole.journal.len() {
+        let journal = whole.journal[..cut].to_vec();
+        let mut world = Memory { journal, ..Memory::default() };
+        assert_eq!(scene.run(&mut world), Rest::Done { summary: "done".to_owned() }, "cut {cut}");
+        assert_eq!(text(&told(&world.journal)), undisturbed, "cut {cut}");
     }
 }
 

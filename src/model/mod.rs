@@ -234,6 +234,11 @@ impl Model {
         self.setup.choice.to_string()
     }
 
+    /// Where its address and key are from, by name.
+    pub fn sources(&self) -> &[String] {
+        self.setup.endpoint.sources()
+    }
+
     /// The window that is counted with, in tokens; a transcript has none that could be full.
     pub fn context_window(&self) -> Option<u64> {
         let known = self.known.as_ref().map(|known| known.context);

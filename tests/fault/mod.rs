@@ -4,6 +4,7 @@
 
 mod branch;
 mod breakage;
+mod fallback;
 mod kill;
 mod long;
 mod model;
