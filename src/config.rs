@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use keys::{KEYS, Key};
-use value::{boolean, count, near, one_of, optional, size, template, text};
+use value::{boolean, ceiling, count, near, niceness, one_of, optional, size, template, text};
 
 /// How long a model server that is overloaded or limits the rate is waited for, where nothing else
 /// is set.
@@ -30,7 +30,7 @@ pub struct Entry {
 }
 
 /// The settings, defaults filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `agent.model`: `provider/model`.
     pub model: Option<String>,
@@ -60,6 +60,16 @@ pub struct Config {
     /// `agent.contextWindow`: what a conversation may come to, in tokens; none leaves it to what is
     /// known of the model.
     pub context_window: Option<u64>,
+    /// `agent.maxRunning`: sessions that run at once in the repository.
+    pub max_running: u32,
+    /// `agent.maxRunningTotal`: sessions that run at once in all of the user's repositories.
+    pub max_running_total: u32,
+    /// `agent.minFreeMemory`, in bytes: with less, no further session is started.
+    pub min_free_memory: u64,
+    /// `agent.maxLoad`: with a higher load of each core, no further session is started.
+    pub max_load: Option<f64>,
+    /// `agent.nice`: how much less than others the commands of tools get of the processor.
+    pub nice: u8,
     /// `agent.unattended`.
     pub unattended: bool,
     /// `agent.logLevel`.
@@ -139,6 +149,11 @@ impl Default for Config {
             stall_timeout: None,
             fallback_model: None,
             context_window: None,
+            max_running: 3,
+            max_running_total: 8,
+            min_free_memory: 512 << 20,
+            max_load: None,
+            nice: 0,
             unattended: false,
             log_level: LogLevel::default(),
             providers: BTreeMap::new(),
@@ -221,6 +236,11 @@ impl Config {
             }
             "fallbackmodel" => self.fallback_model = optional(entry),
             "contextwindow" => self.context_window = Some(count(entry)?.into()),
+            "maxrunning" => self.max_running = count(entry)?,
+            "maxrunningtotal" => self.max_running_total = count(entry)?,
+            "minfreememory" => self.min_free_memory = size(entry)?,
+            "maxload" => self.max_load = ceiling(entry)?,
+            "nice" => self.nice = niceness(entry)?,
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
             _ => return Ok(false),
@@ -276,6 +296,11 @@ mod tests {
             ("agent.stallTimeout", "9"),
             ("agent.fallbackModel", "openai/c"),
             ("agent.contextWindow", "1000"),
+            ("agent.maxRunning", "4"),
+            ("agent.maxRunningTotal", "5"),
+            ("agent.minFreeMemory", "1g"),
+            ("agent.maxLoad", "1.5"),
+            ("agent.nice", "10"),
             ("agent.unattended", "true"),
             ("agent.logLevel", "debug"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
@@ -298,6 +323,11 @@ mod tests {
             stall_timeout: Some(Duration::from_secs(9)),
             fallback_model: Some("openai/c".to_owned()),
             context_window: Some(1000),
+            max_running: 4,
+            max_running_total: 5,
+            min_free_memory: 1 << 30,
+            max_load: Some(1.5),
+            nice: 10,
             unattended: true,
             log_level: LogLevel::Debug,
             providers: BTreeMap::from([
@@ -368,6 +398,10 @@ mod tests {
             ("agent.maxFileSize", "99999999999g"),
             ("agent.maxSteps", "0"),
             ("agent.trailers", "maybe"),
+            ("agent.maxRunning", "0"),
+            ("agent.maxLoad", "-1"),
+            ("agent.maxLoad", "nan"),
+            ("agent.nice", "20"),
             ("agent.worktreePath", "/one/for/all"),
             ("agent.model", ""),
         ] {

@@ -4,7 +4,8 @@
 //!
 //! 1. [`commands::start`] turns what was typed into a [`session::spec::Spec`], makes the worktree,
 //!    the branch and the session's ref, and starts a supervisor.
-//! 2. [`supervise`] is that supervisor: one process, one lock, no terminal.
+//! 2. [`queue`] says who runs next, where not all can; [`supervise`] is that supervisor: one
+//!    process, one lock, no terminal.
 //! 3. [`runner`] puts the session's parts together: model, tools, journal, checkpoints.
 //! 4. [`agent`] is the loop: ask the model, run its tools, commit the step, verify, go on.
 //! 5. [`model`] and [`tool`] are what the loop calls; [`sandbox`] is where tools run.
@@ -19,7 +20,7 @@
 //! ```text
 //! 7 cli commands error
 //! 6 ui
-//! 5 runner supervise
+//! 5 runner supervise queue
 //! 4 agent land
 //! 3 session
 //! 2 model tool sandbox
@@ -28,7 +29,7 @@
 //! ```
 //!
 //! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
-//! `runner`; in layer 2, `tool` knows `sandbox`;
+//! `runner` and `queue`; in layer 2, `tool` knows `sandbox`;
 //! in layer 0, `event` knows `message`.
 
 pub mod agent;
@@ -44,6 +45,7 @@ pub mod land;
 pub mod message;
 pub mod model;
 pub mod process;
+pub mod queue;
 pub mod runner;
 pub mod sandbox;
 pub mod session;

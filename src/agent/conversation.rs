@@ -8,6 +8,7 @@ use std::collections::{HashSet, VecDeque};
 use crate::agent::compact::{self, Fill, Wish};
 use crate::agent::history::{End, Forgotten, History};
 use crate::agent::{StepWords, prompt};
+use crate::event::line::Line;
 use crate::event::{Compaction, Event, Origin, Question, Update, UserMessage};
 use crate::message::{Answer, Message, PlanItem, StopReason, ToolCall, ToolResult, Usage};
 use crate::tool::{self, Toolbox};
@@ -73,15 +74,37 @@ pub enum Next {
 impl Conversation {
     /// The conversation that a journal tells of.
     pub fn replay<'e>(events: impl IntoIterator<Item = &'e Event>) -> Self {
+        let events: Vec<_> = events.into_iter().collect();
         let mut conversation = Self::default();
-        for event in events {
-            conversation.apply(&event.update);
+        for event in &events {
+            conversation.count(&event.update);
+        }
+        for event in Line::of(events).events() {
+            conversation.follow(&event.update);
         }
         conversation
     }
 
     /// Takes in what has happened.
     pub fn apply(&mut self, update: &Update) {
+        self.count(update);
+        self.follow(update);
+    }
+
+    /// Takes in of what has happened only what no rewind takes back: what was spent, and what was
+    /// heard.
+    pub fn count(&mut self, update: &Update) {
+        match update {
+            Update::AgentMessage(answer) => self.usage += answer.usage,
+            Update::Compaction(made) => self.usage += made.usage,
+            Update::UserMessage(message) => self.heard.extend(message.inbox_id.clone()),
+            // The session that this one was forked from has paid for what came before.
+            Update::Fork(_) => self.usage = Usage::default(),
+            _ => {}
+        }
+    }
+
+    fn follow(&mut self, update: &Update) {
         match update {
             Update::UserMessage(message) => self.hear(message),
             Update::AgentMessage(answer) => self.answer(answer),
@@ -104,6 +127,8 @@ impl Conversation {
             | Update::Checkpoint(_)
             | Update::State(_)
             | Update::Waiting(_)
+            | Update::Rewind(_)
+            | Update::Fork(_)
             | Update::Notice(_)
             | Update::Unknown => {}
         }
@@ -257,7 +282,6 @@ impl Conversation {
     }
 
     fn hear(&mut self, message: &UserMessage) {
-        self.heard.extend(message.inbox_id.clone());
         if message.from == Origin::Person {
             (self.red_rounds, self.strikes) = (0, 0);
             let asked = self.questions.pop_front();
@@ -280,7 +304,6 @@ impl Conversation {
     fn answer(&mut self, answer: &Answer) {
         self.end_open_calls();
         self.step += 1;
-        self.usage += answer.usage;
         self.context = answer.usage.input + answer.usage.output;
         let of_use = answer.stop != StopReason::MaxTokens
             && !(answer.calls.is_empty() && answer.text.trim().is_empty());
@@ -315,7 +338,6 @@ impl Conversation {
     }
 
     fn compact(&mut self, compaction: &Compaction) {
-        self.usage += compaction.usage;
         self.context = 0;
         self.compacted = Some(self.step);
         if compaction.summary.is_some() {

@@ -3,7 +3,7 @@
 //! Invariant: it only reads; whatever ends the view, the session goes on.
 
 use std::io::ErrorKind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::control;
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::event::Event;
+use crate::queue;
 use crate::session::journal::{Entry, Reader};
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
@@ -20,6 +21,9 @@ use crate::ui::live::Line;
 
 /// How often the journal and the state are looked at: below what a person notices.
 const PERIOD: Duration = Duration::from_millis(100);
+
+/// How often one who waits for a session in the queue starts it, should nobody else.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What is printed for each event.
 #[derive(Debug)]
@@ -79,6 +83,7 @@ pub fn until_it_rests(ui: &Ui, session: &Session, from: u64, form: &mut Form) ->
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut reader = Reader::open(&session.journal_path(), from)?;
         let mut line = Line::new(ui);
+        let mut looked = Instant::now();
         loop {
             // Both before the journal, which then holds all that it rests after. And the holder
             // before the state: one that takes the session up has not changed its state yet.
@@ -90,6 +95,10 @@ pub fn until_it_rests(ui: &Ui, session: &Session, from: u64, form: &mut Form) ->
             }
             if !matches!(form, Form::Json) {
                 line.show(&state.activity);
+            }
+            if state.phase == Phase::Queued && looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                session.dir.ancestors().nth(3).into_iter().for_each(queue::look);
             }
             tokio::select! {
                 () = tokio::time::sleep(PERIOD) => {}

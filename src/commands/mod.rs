@@ -22,8 +22,11 @@ pub mod attach;
 pub mod say;
 
 pub mod pause;
+pub mod reprioritize;
 pub mod resume;
 pub mod stop;
+
+pub mod rewind;
 
 pub mod worktree;
 

@@ -81,6 +81,31 @@ pub const KEYS: &[Key] = &[
         about: "The tokens a conversation may have before it is made shorter. Default: what is known of the model.",
     },
     Key {
+        name: "agent.maxRunning",
+        value: "<number>",
+        about: "How many sessions run at once in a repository; the others wait in the queue. Default: 3.",
+    },
+    Key {
+        name: "agent.maxRunningTotal",
+        value: "<number>",
+        about: "How many sessions run at once in all repositories of the user. Default: 8.",
+    },
+    Key {
+        name: "agent.minFreeMemory",
+        value: "<size>",
+        about: "With less memory free than this, no further session is started while one runs. Default: 512m. Linux only.",
+    },
+    Key {
+        name: "agent.maxLoad",
+        value: "<number>",
+        about: "With a higher load than this for each core, no further session is started while one runs. Not limited by default. Linux only.",
+    },
+    Key {
+        name: "agent.nice",
+        value: "<number>",
+        about: "The niceness, 0 to 19, that the commands of tools and of checks run at. Default: 0.",
+    },
+    Key {
         name: "agent.unattended",
         value: "<bool>",
         about: "Whether sessions do without the tool that asks a person. Default: false.",

@@ -52,6 +52,20 @@ pub(super) fn count(entry: &Entry) -> Result<u32, ConfigError> {
     count.ok_or_else(|| bad(entry, "a number from 1"))
 }
 
+/// A number above nought; an empty value sets no limit.
+pub(super) fn ceiling(entry: &Entry) -> Result<Option<f64>, ConfigError> {
+    let Some(text) = optional(entry) else { return Ok(None) };
+    let number = text.trim().parse::<f64>().ok();
+    let number = number.filter(|number| number.is_finite() && *number > 0.0);
+    number.map(Some).ok_or_else(|| bad(entry, "a number above 0, such as 1.5"))
+}
+
+/// As `nice` takes it, but for who may be nicer than usual alone.
+pub(super) fn niceness(entry: &Entry) -> Result<u8, ConfigError> {
+    let nice = entry.value.trim().parse().ok().filter(|nice| *nice <= 19);
+    nice.ok_or_else(|| bad(entry, "a number from 0 to 19"))
+}
+
 pub(super) fn one_of<T: clap::ValueEnum>(entry: &Entry) -> Result<T, ConfigError> {
     T::from_str(entry.value.trim(), true).map_err(|_| {
         let names = T::value_variants().iter().filter_map(T::to_possible_value);

@@ -45,6 +45,10 @@ impl Bill {
             Update::AgentMessage(answer) => self.add(&answer.usage),
             Update::Compaction(made) if made.usage != Usage::default() => self.add(&made.usage),
             Update::Model(change) => self.now = Seat::of(&change.to),
+            // The session that this one was forked from has paid for what came before.
+            Update::Fork(_) => {
+                (self.usage, self.cost_usd, self.answers) = (Usage::default(), None, 0)
+            }
             Update::State(change) if change.is_rest() => self.now = self.own.clone(),
             _ => {}
         }

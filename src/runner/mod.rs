@@ -8,6 +8,7 @@ mod facts;
 mod models;
 mod notes;
 mod past;
+pub mod settle;
 mod world;
 
 use std::error::Error;
@@ -19,7 +20,6 @@ use jiff::Timestamp;
 
 use crate::agent::{Agent, Fault, Limits, Rest, prompt};
 use crate::cancel::Signals;
-use crate::config::{Config, Entry};
 use crate::event::{Event, Origin, Update, UserMessage};
 use crate::git::{OpenError, Repo};
 use crate::process::Cmd;
@@ -29,6 +29,7 @@ use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
 use crate::session::journal::Journal;
 use crate::session::reserve;
+use crate::session::rewind;
 use crate::session::state::{Phase, State};
 use crate::session::store::{Broken, Session, SessionError};
 use crate::session::worktree;
@@ -68,8 +69,14 @@ pub enum RunError {
 /// # Errors
 /// Somebody else runs it, or its state cannot be written.
 pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<(), RunError> {
+    let (mut lock, mut state) = session.lock()?;
+    // A stop that came before its supervisor stays.
+    if state.phase != Phase::Queued {
+        tracing::info!(phase = %state.phase, "nobody asks for it any more");
+        return Ok(());
+    }
+    session.leave_queue().map_err(SessionError::from)?;
     loop {
-        let (lock, state) = session.lock()?;
         if let Err(Fault(reason)) = work(repo, session, state, signals).await {
             tracing::error!(reason, "the session rests");
             return pause(session, &reason)
@@ -80,6 +87,7 @@ pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<()
             return Ok(());
         }
         signals.stop.lower();
+        (lock, state) = session.lock()?;
     }
 }
 
@@ -100,7 +108,7 @@ fn is_called_back(session: &Session) -> bool {
 async fn work(
     repo: &Repo,
     session: &Session,
-    state: State,
+    mut state: State,
     signals: &Signals,
 ) -> Result<(), Fault> {
     if let Err(error) = reserve::keep(&session.dir) {
@@ -108,7 +116,7 @@ async fn work(
     }
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
-    let config = config(&worktree)?;
+    let (config, _unknown) = worktree.agent_config().map_err(fault)?;
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
     let tools = Toolbox::new(tool::Setup {
@@ -116,17 +124,20 @@ async fn work(
         out_dir: session.out_dir(),
         sandbox,
         attended: !spec.unattended,
-        guard: Some(Cmd::new(std::env::current_exe().map_err(fault)?).arg("guard")),
+        guard: Some(
+            Cmd::new(std::env::current_exe().map_err(fault)?).arg("guard").arg(repo.common_dir()),
+        ),
     });
     let tools = tools.map_err(fault)?;
     let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
-    if state.phase == Phase::Interrupted {
+    rewind::finish(&worktree, session, &mut state).map_err(fault)?;
+    let Past { journal, told, unsaid } = Past::open(&worktree, session)?;
+    if told.has_died() {
         break_dead_locks(&worktree, session)?;
     }
     let checkpoints = Checkpoints::open(worktree.clone(), spec.clone(), config.max_file_size);
     let checkpoints = checkpoints.map_err(fault)?;
 
-    let Past { journal, told, unsaid } = Past::open(&worktree, session)?;
     let mut state = past::caught_up(state, &told);
     checkpoints.catch_up(&mut state);
     let Told { mut conversation, bill, notes, .. } = told;
@@ -194,13 +205,6 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
             path.display()
         ))),
     }
-}
-
-fn config(repo: &Repo) -> Result<Config, Fault> {
-    let entries = repo.config("agent").into_iter();
-    let entries = entries.map(|e| Entry { key: e.key, value: e.value, origin: e.origin });
-    let (config, _unknown) = Config::read(entries).map_err(fault)?;
-    Ok(config)
 }
 
 /// Writes down why a session does not run.

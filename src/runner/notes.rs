@@ -42,9 +42,13 @@ impl Notes {
                     self.add(commit, event.step, bill);
                 }
             }
-            Update::State(change) if change.to != "running" && change.to != "verifying" => {
+            Update::State(change)
+                if !["queued", "running", "verifying"].contains(&change.to.as_str()) =>
+            {
                 self.pending.clear();
             }
+            // What comes before is the past of another session, and noted there.
+            Update::Fork(_) => *self = Self::default(),
             _ => {}
         }
     }

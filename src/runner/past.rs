@@ -13,12 +13,12 @@ use super::bill::Bill;
 use super::fault;
 use super::notes::Notes;
 use crate::agent::{Conversation, Fault};
-use crate::event::{self, Event, Update};
+use crate::event::{self, Event, Update, line};
 use crate::file;
 use crate::git::{self, ObjectId, Repo};
 use crate::session::journal::{Entry, Journal, Reader};
 use crate::session::record::Record;
-use crate::session::state::State;
+use crate::session::state::{Phase, State};
 use crate::session::store::Session;
 
 /// What has happened in a session so far.
@@ -39,6 +39,8 @@ pub(super) struct Told {
     /// The branch's last commit on record, and whether the journal tells of it.
     head: Option<String>,
     head_is_told: bool,
+    /// The phase that it was last said to have come to.
+    phase: Option<String>,
 }
 
 impl Told {
@@ -49,16 +51,34 @@ impl Told {
             notes: Notes::default(),
             head,
             head_is_told: false,
+            phase: None,
         }
     }
 
-    fn apply(&mut self, event: &Event) {
-        self.conversation.apply(&event.update);
+    /// An event that a rewind has left aside still counts, but leads nowhere.
+    fn apply(&mut self, event: &Event, is_on_line: bool) {
+        match is_on_line {
+            true => self.conversation.apply(&event.update),
+            false => self.conversation.count(&event.update),
+        }
         self.bill.apply(&event.update);
         self.notes.replay(event, &self.bill);
-        if let Update::Checkpoint(checkpoint) = &event.update {
-            self.head_is_told |= checkpoint.commit.is_some() && checkpoint.commit == self.head;
+        match &event.update {
+            Update::Checkpoint(checkpoint) => {
+                self.head_is_told |= checkpoint.commit.is_some() && checkpoint.commit == self.head;
+            }
+            // Who goes on is queued up first.
+            Update::State(change) if change.to != Phase::Queued.as_str() => {
+                self.phase = Some(change.to.clone());
+            }
+            _ => {}
         }
+    }
+
+    /// Whether the last run came to no rest of its own.
+    pub(super) fn has_died(&self) -> bool {
+        let open = [Phase::Running, Phase::Verifying, Phase::Interrupted].map(Phase::as_str);
+        self.phase.as_deref().is_some_and(|last| open.contains(&last))
     }
 }
 
@@ -78,7 +98,7 @@ impl Past {
         }
         let head = record.as_ref().and_then(|record| record.state.head.clone());
         let begin = || Told::new(&session.spec.model, head.clone());
-        let (mut told, mut damaged) = read(&path, begin())?;
+        let (mut told, mut damaged) = read(&path, begin)?;
         if let Some(record) = &record
             && (damaged > 0 || journal.len() < record.state.recorded)
             && let Some(kept_in) = restore(repo, record, &path)?
@@ -90,7 +110,7 @@ impl Past {
             );
             unsaid.push(Update::Notice(text));
             journal = Journal::open(&path).map_err(fault)?.0;
-            (told, damaged) = read(&path, begin())?;
+            (told, damaged) = read(&path, begin)?;
         }
         if damaged > 0 {
             let text = format!("{damaged} lines of the journal are damaged and were left out");
@@ -104,18 +124,38 @@ impl Past {
 }
 
 /// What the events of a journal come to, and how many of its lines are none.
-fn read(path: &Path, mut told: Told) -> Result<(Told, usize), Fault> {
+///
+/// Read as a stream, once; where there was a rewind, twice more: for which events count, and for
+/// what these come to.
+fn read(path: &Path, begin: impl Fn() -> Told) -> Result<(Told, usize), Fault> {
+    let (mut told, mut was_rewound) = (begin(), false);
+    let damaged = each(path, |event| {
+        was_rewound |= matches!(event.update, Update::Rewind(_));
+        told.apply(event, true);
+    })?;
+    if was_rewound {
+        let mut bare = Vec::new();
+        each(path, |event| bare.push(line::bare(event)))?;
+        let mut is_on_line = line::mask(&bare).into_iter();
+        told = begin();
+        each(path, |event| told.apply(event, is_on_line.next().unwrap_or(true)))?;
+    }
+    Ok((told, damaged))
+}
+
+/// Looks at each event; how many lines are none.
+fn each(path: &Path, mut look: impl FnMut(&Event)) -> Result<usize, Fault> {
     let mut damaged = 0;
     for entry in Reader::open(path, 0).map_err(fault)? {
         match entry.map_err(fault)? {
-            Entry::Event(event) => told.apply(&event),
+            Entry::Event(event) => look(&event),
             Entry::Damaged { line, why } => {
                 tracing::warn!(line, why, "a damaged line of the journal");
                 damaged += 1;
             }
         }
     }
-    Ok((told, damaged))
+    Ok(damaged)
 }
 
 /// Puts what is on record in place of the journal's beginning, and says where the damaged one is

@@ -12,9 +12,13 @@
 //! Invariant: what a record says of the branch was true when the ref moved; a branch that somebody
 //! else has moved is never moved back, and the step's work is kept by the record all the same.
 
+mod place;
+
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+
+pub use place::{Move, Place};
 
 use super::record::{Record, RecordError, Recorder};
 use super::spec::Spec;
@@ -26,7 +30,7 @@ use crate::event;
 use crate::file::Changed;
 use crate::git::{
     self, Counted, DiffError, Draft, Expected, GitError, Head, Identity, LeftOut, ObjectError,
-    ObjectId, RefError, RefUpdate, Repo, RevisionError, Snapshot, SnapshotError,
+    ObjectId, RefError, RefUpdate, Repo, RevisionError, Snapshot, SnapshotError, WorktreeError,
 };
 
 /// Makes the checkpoints of one session, in its supervisor.
@@ -125,6 +129,9 @@ pub enum CheckpointError {
     /// The worktree cannot be taken.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The files cannot follow.
+    #[error(transparent)]
+    Worktree(#[from] WorktreeError),
     /// The record cannot be written.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -193,6 +200,11 @@ impl Checkpoints {
     /// The branch's commit.
     pub fn head(&self) -> ObjectId {
         self.head
+    }
+
+    /// The commit that holds the tree of the last checkpoint.
+    pub fn code(&self) -> ObjectId {
+        self.code
     }
 
     /// The tree that was taken last.
@@ -359,13 +371,22 @@ impl Checkpoints {
     }
 
     fn write(&self, tree: ObjectId, message: &str) -> Result<ObjectId, ObjectError> {
+        self.write_on(self.head, tree, message)
+    }
+
+    fn write_on(
+        &self,
+        parent: ObjectId,
+        tree: ObjectId,
+        message: &str,
+    ) -> Result<ObjectId, ObjectError> {
         let message = match self.spec.trailers {
             true => git::append(message, &trailers(&self.spec)),
             false => message.to_owned(),
         };
         self.repo.write_commit(&Draft {
             tree,
-            parents: vec![self.head],
+            parents: vec![parent],
             author: self.who.clone(),
             committer: self.who.clone(),
             time: None,

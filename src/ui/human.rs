@@ -10,8 +10,8 @@ use jiff::tz::TimeZone;
 use super::text::{neutral, truncate, wrap};
 use super::{Look, Tone, card, table, units};
 use crate::event::{
-    Checkpoint, Compaction, Event, Origin, Question, StateChange, ToolEnd, Update, VerifyRecord,
-    Waiting,
+    Checkpoint, Compaction, Event, Origin, Question, Rewind, StateChange, ToolEnd, Update,
+    VerifyRecord, Waiting, Way,
 };
 use crate::message::{Answer, PlanItem, PlanStatus, ToolCall};
 
@@ -87,6 +87,11 @@ impl Narrator {
             Update::Model(change) => {
                 let text = format!("{} {} {}", change.from, self.look.glyph("→", "->"), change.to);
                 vec![Said::new("model", Tone::Ask, format!("{text}: {}", change.reason))]
+            }
+            Update::Rewind(rewind) => vec![rewound(rewind, &self.look)],
+            Update::Fork(fork) => {
+                let text = format!("of {} after step {}", fork.session, fork.step);
+                vec![Said::new("fork", Tone::Strong, text)]
             }
             Update::Notice(text) => vec![Said::new("note", Tone::Ask, text.clone())],
             Update::Unknown => Vec::new(),
@@ -271,6 +276,18 @@ fn shortened(compaction: &Compaction) -> Said {
         (None, to) => format!("results of steps 1 to {to} are left out"),
     };
     Said::new("context", Tone::Faint, format!("{text}: {}", compaction.reason))
+}
+
+fn rewound(rewind: &Rewind, look: &Look) -> Said {
+    let arrow = look.glyph("→", "->");
+    let (from, to) = (card::short(&rewind.from.tree), card::short(&rewind.to.tree));
+    let where_to = match (rewind.way, rewind.step) {
+        (Way::Back, 0) => "to the start".to_owned(),
+        (Way::Back, step) => format!("to the end of step {step}"),
+        (Way::Undo, step) => format!("undone: at step {step} again"),
+        (Way::Redo, step) => format!("made again: at step {step}"),
+    };
+    Said::new("rewind", Tone::Ask, format!("{where_to}  (tree {from} {arrow} {to})"))
 }
 
 fn asked(question: &Question) -> Said {

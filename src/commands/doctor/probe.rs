@@ -190,10 +190,11 @@ mod tests {
     #[test]
     fn a_server_answers_if_something_listens() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        assert!(answers(&format!("http://127.0.0.1:{port}/v1")));
-        drop(listener);
-        assert!(!answers(&format!("http://127.0.0.1:{port}/v1")));
+        assert!(answers(&format!("http://{}/v1", listener.local_addr().unwrap())));
+        // Held, so that nobody else comes to listen there.
+        let silent = tokio::net::TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert!(!answers(&format!("http://{}/v1", silent.local_addr().unwrap())));
         assert!(!answers("nonsense"));
     }
 }
