@@ -40,6 +40,13 @@ pub(super) struct Fill {
     pub(super) used: u64,
 }
 
+impl Fill {
+    /// Whether it is worth a closer look.
+    pub(super) fn hurts(self) -> bool {
+        self.used == 0 || self.used >= DROP_AT.of(self.window)
+    }
+}
+
 /// What is to be left out of the conversation, and whether a summary stands for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wish {

@@ -7,6 +7,7 @@ use std::collections::{HashSet, VecDeque};
 
 use crate::agent::compact::{self, Fill, Wish};
 use crate::agent::history::{End, Forgotten, History};
+use crate::agent::stuck::Circle;
 use crate::agent::{StepWords, prompt};
 use crate::event::line::Line;
 use crate::event::{Compaction, Event, Origin, Question, Update, UserMessage};
@@ -30,6 +31,7 @@ pub struct Conversation {
     heard: HashSet<String>,
     red_rounds: u32,
     strikes: u32,
+    circle: Circle,
     /// Tokens of the last request and its answer; 0 where nobody has counted.
     context: u64,
     /// The step at which the conversation was made shorter, and at which a summary was made.
@@ -121,10 +123,13 @@ impl Conversation {
             Update::Verify(record) if record.exit != 0 => self.red_rounds += 1,
             Update::Compaction(compaction) => self.compact(compaction),
             Update::Model(change) => self.stand_in = Some(change.to.clone()),
-            // Who goes on after a rest begins with the session's own model again.
-            Update::State(change) if change.is_rest() => self.stand_in = None,
+            // Who goes on after a rest begins with the session's own model again, and as new.
+            Update::State(change) if change.is_rest() => {
+                self.stand_in = None;
+                self.circle.break_out();
+            }
+            Update::Checkpoint(_) => self.circle.break_out(),
             Update::Verify(_)
-            | Update::Checkpoint(_)
             | Update::State(_)
             | Update::Waiting(_)
             | Update::Rewind(_)
@@ -143,7 +148,8 @@ impl Conversation {
             return Next::Call;
         }
         let Some(answer) = self.last.answer.as_ref().filter(|_| !self.last.answered) else {
-            return self.last.summary.clone().map_or(Next::Ask, Next::Verify);
+            let circle = || self.circle.notice().map_or(Next::Ask, Next::Nudge);
+            return self.last.summary.clone().map_or_else(circle, Next::Verify);
         };
         match answer.stop {
             StopReason::PauseTurn => Next::Ask,
@@ -207,6 +213,9 @@ impl Conversation {
     pub(super) fn due(&self, window: Option<u64>) -> Option<Wish> {
         let rests = self.compacted.is_some_and(|step| self.step < step + compact::REST);
         let fill = Fill { window: window?, used: self.context };
+        if !fill.hurts() {
+            return None;
+        }
         // A paused answer is to go back as it is.
         let waits = self.last.answer.as_ref().is_some_and(|it| it.stop == StopReason::PauseTurn);
         if rests || waits { None } else { compact::due(&self.history.weights(), fill) }
@@ -269,6 +278,16 @@ impl Conversation {
         self.strikes
     }
 
+    /// Whether this call has given the same so often that it is not to be run once more.
+    pub(super) fn refuses(&self, call: &ToolCall) -> bool {
+        self.circle.refuses(call)
+    }
+
+    /// Whether the same calls go on giving the same, though the model was told.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.circle.is_hopeless()
+    }
+
     /// Whether the last answer hit its length limit: then nothing of it is to be run.
     pub fn was_cut_off(&self) -> bool {
         self.last.answer.as_ref().is_some_and(|answer| answer.stop == StopReason::MaxTokens)
@@ -284,6 +303,7 @@ impl Conversation {
     fn hear(&mut self, message: &UserMessage) {
         if message.from == Origin::Person {
             (self.red_rounds, self.strikes) = (0, 0);
+            self.circle.break_out();
             let asked = self.questions.pop_front();
             if let Some(Question { text, call_id: Some(call_id), .. }) = asked {
                 // The answer to a question of the model is the result of the call that asked.
@@ -291,6 +311,9 @@ impl Conversation {
                 let end = End { title: format!("You asked: {text}"), is_said: true };
                 return self.result(ToolResult { call_id, output, is_error: false }, end);
             }
+        }
+        if message.from == Origin::Loop {
+            self.circle.was_told();
         }
         self.last.answered = true;
         self.last.summary = None;
@@ -320,6 +343,7 @@ impl Conversation {
         open.begun = true;
         let understood = tool::understands(&open.call);
         let summary = tool::summary_of(&open.call).filter(|_| !is_error);
+        self.circle.take(&open.call, &result);
         open.result = Some((result, end));
         self.strikes = match understood {
             true if self.was_cut_off() => self.strikes,

@@ -34,6 +34,10 @@ impl Limits {
             let reason = format!("{strikes} answers in a row were empty, cut off or unreadable");
             return Err(Rest::Paused { reason });
         }
+        if conversation.is_hopeless() {
+            let reason = "the same calls give the same results again and again".to_owned();
+            return Err(Rest::Paused { reason });
+        }
         if conversation.step() >= self.steps {
             let reason = format!("the limit of {} steps is reached", self.steps);
             return Err(Rest::Paused { reason });

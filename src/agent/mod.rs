@@ -10,6 +10,7 @@ mod history;
 mod limits;
 mod model;
 pub mod prompt;
+mod stuck;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -162,6 +163,9 @@ impl<W: World> Agent<'_, W> {
             biased;
             () = std::future::ready(()), if self.conversation.was_cut_off() => {
                 self.tools.not_run(call, prompt::CUT_OFF)
+            }
+            () = std::future::ready(()), if self.conversation.refuses(call) => {
+                self.tools.not_run(call, prompt::NOT_RUN_AGAIN)
             }
             called = self.tools.call(call) => called,
             () = self.signals.stop.raised() => {

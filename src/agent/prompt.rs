@@ -25,6 +25,14 @@ pub const INTERRUPTED: &str = "Interrupted: the session ended while this was run
 /// In place of the result of a call that a person ended.
 pub const STOPPED: &str = "Ended by the person who watches this session, before it was finished.";
 
+/// In place of the result of a call that has given the same again and again.
+pub const NOT_RUN_AGAIN: &str = "Not run again: it gave the same several times in a row. Change \
+    something first, or find out more in another way.";
+
+/// After calls that go round in a circle.
+pub const IN_A_CIRCLE: &str = "You have made these calls before, with the same results. Look for \
+    another cause, or go another way.";
+
 /// Where a summary is to stand for the conversation so far.
 pub const SUMMARISE: &str = "The conversation gets too long, and what was said so far is about to \
     be left out. Write what you need to go on without it, in at most 1,000 words, and call no \

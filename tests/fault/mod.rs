@@ -7,6 +7,7 @@ mod breakage;
 mod fallback;
 mod kill;
 mod long;
+mod many;
 mod model;
 mod nonsense;
 mod steer;
