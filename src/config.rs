@@ -4,6 +4,7 @@
 //! replaced by a default.
 
 mod keys;
+mod notify;
 mod value;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use keys::{KEYS, Key};
+pub use notify::{Channel, Notify, Occasion};
 use value::{boolean, ceiling, count, near, niceness, one_of, optional, size, template, text};
 
 /// How long a model server that is overloaded or limits the rate is waited for, where nothing else
@@ -74,6 +76,8 @@ pub struct Config {
     pub unattended: bool,
     /// `agent.logLevel`.
     pub log_level: LogLevel,
+    /// `agent.notify` and its kin.
+    pub notify: Notify,
     /// `agent.<provider>.*`, by the provider's name.
     pub providers: BTreeMap<String, Provider>,
 }
@@ -156,6 +160,7 @@ impl Default for Config {
             nice: 0,
             unattended: false,
             log_level: LogLevel::default(),
+            notify: Notify::default(),
             providers: BTreeMap::new(),
         }
     }
@@ -243,7 +248,7 @@ impl Config {
             "nice" => self.nice = niceness(entry)?,
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
-            _ => return Ok(false),
+            _ => return self.notify.set(entry, name),
         }
         Ok(true)
     }
@@ -330,6 +335,7 @@ mod tests {
             nice: 10,
             unattended: true,
             log_level: LogLevel::Debug,
+            notify: Notify::default(),
             providers: BTreeMap::from([
                 (
                     "My.Server".to_owned(),

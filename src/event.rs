@@ -189,6 +189,9 @@ pub struct Question {
     pub call_id: Option<String>,
 }
 
+/// The reason of a pause that a person asked for; any other needs one.
+pub const BY_HAND: &str = "paused by hand";
+
 /// A move between states.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateChange {

@@ -10,7 +10,8 @@
 //! 4. [`agent`] is the loop: ask the model, run its tools, commit the step, verify, go on.
 //! 5. [`model`] and [`tool`] are what the loop calls; [`sandbox`] is where tools run.
 //! 6. [`session`] is what a session is on disk and in refs; [`git`] is git, one noun a file.
-//! 7. [`land`] brings the work back to the branch it is for.
+//! 7. [`notify`] tells people of what happens meanwhile.
+//! 8. [`land`] brings the work back to the branch it is for.
 //!
 //! # Layers
 //!
@@ -23,9 +24,9 @@
 //! 5 runner supervise queue
 //! 4 agent land
 //! 3 session
-//! 2 model tool sandbox
+//! 2 model tool sandbox notify
 //! 1 git
-//! 0 message event config process cancel file
+//! 0 message event config process cancel file http
 //! ```
 //!
 //! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
@@ -41,9 +42,11 @@ pub mod error;
 pub mod event;
 pub mod file;
 pub mod git;
+pub mod http;
 pub mod land;
 pub mod message;
 pub mod model;
+pub mod notify;
 pub mod process;
 pub mod queue;
 pub mod runner;

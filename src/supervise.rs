@@ -4,6 +4,8 @@
 //! leaves a state that is true: at rest with a reason, or, if it is killed, a free lock that tells
 //! of it.
 
+mod notices;
+
 use std::convert::Infallible;
 use std::io;
 use std::path::Path;
@@ -18,6 +20,8 @@ use crate::runner::{self, RunError};
 use crate::sandbox;
 use crate::session::inbox::{Inbox, Kind, When};
 use crate::session::store::Store;
+
+use notices::Notices;
 
 /// How often the inbox is looked at unasked: a signal can get lost, a file cannot. The queue is
 /// looked at too, since who held a slot may have been killed.
@@ -40,6 +44,14 @@ pub fn run(common_dir: &Path, id: &str) -> Result<(), RunError> {
     let runtime = runtime.map_err(RunError::Runtime)?;
     let signals = Signals::default();
     let ended = runtime.block_on(supervise(common_dir, id, &signals));
+    if ended.is_err() {
+        give_way(common_dir, &signals);
+    }
+    ended
+}
+
+/// Lets the next of the queue begin.
+fn give_way(common_dir: &Path, signals: &Signals) {
     queue::leave_slots();
     // Where the system shuts down, nobody else is to begin.
     if !signals.shutdown.is_raised()
@@ -47,7 +59,6 @@ pub fn run(common_dir: &Path, id: &str) -> Result<(), RunError> {
     {
         tracing::error!(%error, "those who wait are not started");
     }
-    ended
 }
 
 async fn supervise(common_dir: &Path, id: &str, signals: &Signals) -> Result<(), RunError> {
@@ -57,9 +68,32 @@ async fn supervise(common_dir: &Path, id: &str, signals: &Signals) -> Result<(),
     // Before the lock is taken: whoever holds it is signalled, and a signal that nobody waits for
     // ends a process.
     let bell = Bell::hang().map_err(RunError::Runtime)?;
-    tokio::select! {
+    let mut notices = Notices::open(&repo, &session);
+    let watching = watch(bell, &inbox, signals, common_dir);
+    tokio::pin!(watching);
+    let ended = tokio::select! {
         ended = runner::run(&repo, &session, signals) => ended,
-        Err(error) = watch(bell, &inbox, signals, common_dir) => Err(RunError::Runtime(error)),
+        Err(error) = &mut watching => Err(RunError::Runtime(error)),
+        never = tell(notices.as_mut()) => match never {},
+    };
+    ended?;
+    // Telling people of the end may take a while: neither slot nor lock is held for it, and a
+    // shutdown waits for nobody.
+    give_way(common_dir, signals);
+    if let Some(notices) = notices {
+        tokio::select! {
+            () = notices.close() => {}
+            () = signals.shutdown.raised() => {}
+            Err(error) = &mut watching => tracing::warn!(%error, "notices are given up"),
+        }
+    }
+    Ok(())
+}
+
+async fn tell(notices: Option<&mut Notices>) -> Infallible {
+    match notices {
+        Some(notices) => notices.follow().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -111,7 +111,7 @@ impl Conversation {
             Update::UserMessage(message) => self.hear(message),
             Update::AgentMessage(answer) => self.answer(answer),
             Update::ToolCall(call) => {
-                if let Some(open) = self.open_call(&call.id) {
+                if let Some(open) = open_call(&mut self.open, &call.id) {
                     open.begun = true;
                 }
             }
@@ -339,7 +339,7 @@ impl Conversation {
 
     fn result(&mut self, result: ToolResult, end: End) {
         let is_error = result.is_error;
-        let Some(open) = self.open_call(&result.call_id) else { return };
+        let Some(open) = open_call(&mut self.open, &result.call_id) else { return };
         open.begun = true;
         let understood = tool::understands(&open.call);
         let summary = tool::summary_of(&open.call).filter(|_| !is_error);
@@ -378,13 +378,14 @@ impl Conversation {
             self.result(ToolResult { call_id, output, is_error: true }, end);
         }
     }
-
-    fn open_call(&mut self, id: &str) -> Option<&mut OpenCall> {
-        self.open.iter_mut().find(|open| open.call.id == id && open.result.is_none())
-    }
 }
 
 fn declined(answer: &Answer) -> Question {
     let said = answer.text.trim().lines().next().unwrap_or("it gave no reason");
     Question { text: format!("the model declined: {said}"), options: Vec::new(), call_id: None }
+}
+
+/// The call with this id that has no result yet.
+fn open_call<'o>(open: &'o mut [OpenCall], id: &str) -> Option<&'o mut OpenCall> {
+    open.iter_mut().find(|open| open.call.id == id && open.result.is_none())
 }

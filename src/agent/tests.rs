@@ -327,7 +327,7 @@ fn wherever_it_was_interrupted_it_ends_the_same_and_runs_nothing_twice() {
 fn m07_a_conversation_that_was_shortened_is_told_the_same_wherever_it_was_interrupted() {
     let full = Usage { input: 900, output: 1, ..Usage::default() };
     let look = |step: usize| {
-        let read = ("read", serde_json::json!({ "file_path": "big" }));
+        let read = ("read", serde_json::json!({ "file_path": "big", "offset": step }));
         Answer { usage: full, ..answer(&"w".repeat(step), &[read]) }
     };
     let answers: Vec<_> = (1..=26).map(look).chain([finish("done")]).collect();
@@ -372,4 +372,24 @@ fn what_is_said_while_calls_are_open_comes_after_their_results() {
         matches!(&messages[..], [Message::Assistant(_), Message::Results(_), Message::User(said)] if said == "hold"),
         "{messages:?}"
     );
+}
+
+#[test]
+fn calls_that_go_round_in_a_circle_are_told_then_not_run_and_then_for_a_person() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let same = answer("", &[write(&log)]);
+    let mut answers = vec![same; 7];
+    answers.push(finish("done"));
+    let scene = Scene::new(&answers);
+    let mut world = Memory::default();
+    let reason = "the same calls give the same results again and again".to_owned();
+    assert_eq!(scene.run(&mut world), Rest::Paused { reason });
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "once\n".repeat(4), "the fifth is not run");
+    let heard = text(&told(&world.journal));
+    assert_eq!(heard.matches(prompt::IN_A_CIRCLE).count(), 1, "{heard}");
+    assert_eq!(heard.matches("Not run again").count(), 3, "{heard}");
+    // A person's word lets it go on.
+    world.inbox = vec![Steer::Say { id: "m1".to_owned(), text: "Leave it.".to_owned() }];
+    assert_eq!(scene.run(&mut world), Rest::Done { summary: "done".to_owned() });
 }

@@ -203,3 +203,12 @@ pub fn each(
     }
     Ok(())
 }
+
+/// Waits for something on a runtime of its own.
+///
+/// # Errors
+/// The system gives no event loop.
+pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(future))
+}

@@ -2,6 +2,7 @@
 //!
 //! Invariant: it changes nothing, starts no model, and names keys without showing them.
 
+mod notices;
 mod probe;
 
 use serde::Serialize;
@@ -19,6 +20,9 @@ pub struct Args {
     /// Print JSON: {"format":1,"checks":[…]}
     #[arg(long)]
     json: bool,
+    /// Tell yourself a trial notice by each channel of agent.notify, and look at nothing else
+    #[arg(long)]
+    notify: bool,
 }
 
 /// One thing that was looked at, in format 1 of the JSON.
@@ -57,11 +61,15 @@ impl Check {
 /// Prints what was found.
 ///
 /// # Errors
-/// [`Kind::No`] if something without which no session can be started is missing.
+/// [`Kind::No`] if something without which no session can be started is missing, or a trial notice
+/// was not told.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let here = std::env::current_dir()?;
     let context = Context::open_in(ui, &here);
-    let checks = probe::all(&here, context.as_ref());
+    let checks = match args.notify {
+        true => notices::tried(&context?)?,
+        false => probe::all(&here, context.as_ref()),
+    };
     if args.json {
         ui.answer(&json::named("checks", &checks)?)?;
     } else {

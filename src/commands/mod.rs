@@ -24,6 +24,7 @@ pub mod say;
 pub mod pause;
 pub mod reprioritize;
 pub mod resume;
+mod ring;
 pub mod stop;
 
 pub mod rewind;

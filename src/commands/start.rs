@@ -111,7 +111,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     if args.dry_run {
         return foretell(&context, args, &plan);
     }
-    block_on(model::knock(&plan.endpoint))??;
+    control::block_on(model::knock(&plan.endpoint))??;
     let created = create(&context, args, &plan)?;
     let woken = control::queue_up(&context, &created.session, Some(args.priority))?;
     tell(&context, &plan, &created, &woken)?;
@@ -120,13 +120,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         (_, true) => Form::Nothing,
         _ => return Ok(()),
     };
-    let state = follow::until_it_rests(ui, &created.session, 0, &mut form)?;
+    let state = follow::until_it_rests(&context, &created.session, 0, &mut form)?;
     follow::outcome(ui, &created.session, &state)
-}
-
-fn block_on<F: Future>(future: F) -> Result<F::Output> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(future))
 }
 
 fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {

@@ -116,6 +116,31 @@ pub const KEYS: &[Key] = &[
         about: "How much a supervisor writes to its log. Default: info.",
     },
     Key {
+        name: "agent.notify",
+        value: "bell|desktop|command|webhook|none",
+        about: "How you are told of your sessions; several names, or several times. bell: the terminals that follow the session. desktop: notify-send, or the terminal that follows it. Default: none.",
+    },
+    Key {
+        name: "agent.notifyOn",
+        value: "needs-input|done|failed|budget|milestone",
+        about: "What you are told of; several names. A milestone is a finished item of the plan. Default: needs-input, done, failed, budget.",
+    },
+    Key {
+        name: "agent.notifyCommand",
+        value: "<command>",
+        about: "The command of the channel of that name. It gets the notice as JSON on standard input and in variables GIT_AGENT_EVENT, GIT_AGENT_SESSION, GIT_AGENT_TITLE, GIT_AGENT_TEXT, GIT_AGENT_COMMAND; after 10 seconds it is ended.",
+    },
+    Key {
+        name: "agent.notifyWebhook",
+        value: "<url>",
+        about: "The address of the channel of that name, which the notice is posted to as JSON. Plain http is for this machine only.",
+    },
+    Key {
+        name: "agent.notifySecretCommand",
+        value: "<command>",
+        about: "A command that prints the secret of the webhook, used where GIT_AGENT_NOTIFY_SECRET is not set. Requests are then signed as Standard Webhooks are: webhook-signature is the HMAC-SHA256 of webhook-id, webhook-timestamp and the body.",
+    },
+    Key {
         name: "agent.<provider>.baseUrl",
         value: "<url>",
         about: "The address of a provider's interface. Plain http is for this machine only.",

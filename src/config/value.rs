@@ -67,11 +67,25 @@ pub(super) fn niceness(entry: &Entry) -> Result<u8, ConfigError> {
 }
 
 pub(super) fn one_of<T: clap::ValueEnum>(entry: &Entry) -> Result<T, ConfigError> {
-    T::from_str(entry.value.trim(), true).map_err(|_| {
-        let names = T::value_variants().iter().filter_map(T::to_possible_value);
-        let names: Vec<_> = names.map(|name| name.get_name().to_owned()).collect();
-        bad(entry, &format!("one of {}", names.join(", ")))
-    })
+    let expected = || format!("one of {}", names::<T>());
+    T::from_str(entry.value.trim(), true).map_err(|_| bad(entry, &expected()))
+}
+
+/// Several names, parted by commas or blanks; `none`, and no name at all, give an empty list.
+pub(super) fn list_of<T: clap::ValueEnum>(entry: &Entry) -> Result<Vec<T>, ConfigError> {
+    let words = entry.value.split([',', ' ', '\t']).filter(|word| !word.is_empty());
+    let words: Vec<_> = words.collect();
+    if matches!(words.as_slice(), [only] if only.eq_ignore_ascii_case("none")) {
+        return Ok(Vec::new());
+    }
+    let named = words.into_iter().map(|word| T::from_str(word, true));
+    let expected = || format!("none, or some of {}", names::<T>());
+    named.collect::<Result<_, _>>().map_err(|_| bad(entry, &expected()))
+}
+
+fn names<T: clap::ValueEnum>() -> String {
+    let names = T::value_variants().iter().filter_map(T::to_possible_value);
+    names.map(|name| name.get_name().to_owned()).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn bad(entry: &Entry, expected: &str) -> ConfigError {

@@ -690,7 +690,7 @@ mod tests {
         let restored = record.restore(&repo, &store).unwrap();
         assert_eq!(fs::read(restored.journal_path()).unwrap(), journal);
         assert_eq!(restored.spec, record.spec);
-        assert_eq!(restored.state().unwrap().phase, Phase::Interrupted);
+        assert_eq!(restored.lock().unwrap().1.phase, Phase::Interrupted);
         bench.git.fsck();
     }
 }

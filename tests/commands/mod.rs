@@ -10,6 +10,7 @@
 //! | `look.rs` | `list`, `status`, `log`, `diff` |
 //! | `terminal.rs` | the same on a terminal, and Ctrl-C in a view |
 //! | `steer.rs` | `say`, `pause`, `resume`, `stop` |
+//! | `notices.rs` | `agent.notify` and its channels, and `doctor --notify` |
 //! | `machine.rs` | `doctor`, `setup`, `demo`, help |
 //!
 //! Invariant: outputs are compared whole, standard error included.
@@ -18,6 +19,7 @@ mod bad_session;
 mod disk;
 mod look;
 mod machine;
+mod notices;
 mod server;
 mod start;
 mod steer;
