@@ -3,6 +3,7 @@
 //! Invariant: a default stands in one place, here; a bad value is refused with its origin, never
 //! replaced by a default.
 
+pub mod amount;
 mod keys;
 mod notify;
 mod value;
@@ -12,9 +13,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use amount::Bound;
 pub use keys::{KEYS, Key};
 pub use notify::{Channel, Notify, Occasion};
-use value::{boolean, ceiling, count, near, niceness, one_of, optional, size, template, text};
+use value::{
+    boolean, ceiling, count, near, niceness, one_of, optional, optional_size, size, template, text,
+};
 
 /// How long a model server that is overloaded or limits the rate is waited for, where nothing else
 /// is set.
@@ -50,8 +54,14 @@ pub struct Config {
     pub trailers: bool,
     /// `agent.maxFileSize`, in bytes.
     pub max_file_size: u64,
+    /// `agent.budget`, in US dollars.
+    pub budget: Bound,
+    /// `agent.maxTokens`.
+    pub max_tokens: Bound,
     /// `agent.maxSteps`.
-    pub max_steps: u32,
+    pub max_steps: Bound,
+    /// `agent.timeout`: time at work, in seconds.
+    pub timeout: Bound,
     /// `agent.patience`: how long a model server that gives no answer is tried.
     pub patience: Duration,
     /// `agent.stallTimeout`: how long a model server may say nothing; none leaves it to what is
@@ -72,6 +82,10 @@ pub struct Config {
     pub max_load: Option<f64>,
     /// `agent.nice`: how much less than others the commands of tools get of the processor.
     pub nice: u8,
+    /// `agent.memoryLimit`: what the commands of one session may have together, in bytes.
+    pub memory_limit: Option<u64>,
+    /// `agent.cpuLimit`: how many processors they may keep busy.
+    pub cpu_limit: Option<f64>,
     /// `agent.unattended`.
     pub unattended: bool,
     /// `agent.logLevel`.
@@ -148,7 +162,10 @@ impl Default for Config {
             commit_strategy: CommitStrategy::default(),
             trailers: true,
             max_file_size: 10 << 20,
-            max_steps: 200,
+            budget: Bound(Some(5.0)),
+            max_tokens: Bound(None),
+            max_steps: Bound(Some(200.0)),
+            timeout: Bound(Some(7_200.0)),
             patience: PATIENCE,
             stall_timeout: None,
             fallback_model: None,
@@ -158,6 +175,8 @@ impl Default for Config {
             min_free_memory: 512 << 20,
             max_load: None,
             nice: 0,
+            memory_limit: None,
+            cpu_limit: None,
             unattended: false,
             log_level: LogLevel::default(),
             notify: Notify::default(),
@@ -234,7 +253,10 @@ impl Config {
             "commitstrategy" => self.commit_strategy = one_of(entry)?,
             "trailers" => self.trailers = boolean(entry)?,
             "maxfilesize" => self.max_file_size = size(entry)?,
-            "maxsteps" => self.max_steps = count(entry)?,
+            "budget" => self.budget = amount::setting(entry, amount::dollars)?,
+            "maxtokens" => self.max_tokens = amount::setting(entry, amount::tokens)?,
+            "maxsteps" => self.max_steps = amount::setting(entry, amount::steps)?,
+            "timeout" => self.timeout = amount::setting(entry, amount::time)?,
             "patience" => self.patience = Duration::from_secs(count(entry)?.into()),
             "stalltimeout" => {
                 self.stall_timeout = Some(Duration::from_secs(count(entry)?.into()));
@@ -246,6 +268,8 @@ impl Config {
             "minfreememory" => self.min_free_memory = size(entry)?,
             "maxload" => self.max_load = ceiling(entry)?,
             "nice" => self.nice = niceness(entry)?,
+            "memorylimit" => self.memory_limit = optional_size(entry)?,
+            "cpulimit" => self.cpu_limit = ceiling(entry)?,
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
             _ => return self.notify.set(entry, name),
@@ -296,7 +320,10 @@ mod tests {
             ("agent.commitStrategy", "turn"),
             ("agent.trailers", "off"),
             ("agent.maxFileSize", "2k"),
+            ("agent.budget", "$2.50"),
+            ("agent.maxTokens", "2m"),
             ("agent.maxSteps", "7"),
+            ("agent.timeout", "90m"),
             ("agent.patience", "8"),
             ("agent.stallTimeout", "9"),
             ("agent.fallbackModel", "openai/c"),
@@ -306,6 +333,8 @@ mod tests {
             ("agent.minFreeMemory", "1g"),
             ("agent.maxLoad", "1.5"),
             ("agent.nice", "10"),
+            ("agent.memoryLimit", "4g"),
+            ("agent.cpuLimit", "2"),
             ("agent.unattended", "true"),
             ("agent.logLevel", "debug"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
@@ -323,7 +352,10 @@ mod tests {
             commit_strategy: CommitStrategy::Turn,
             trailers: false,
             max_file_size: 2048,
-            max_steps: 7,
+            budget: Bound(Some(2.5)),
+            max_tokens: Bound(Some(2e6)),
+            max_steps: Bound(Some(7.0)),
+            timeout: Bound(Some(5_400.0)),
             patience: Duration::from_secs(8),
             stall_timeout: Some(Duration::from_secs(9)),
             fallback_model: Some("openai/c".to_owned()),
@@ -333,6 +365,8 @@ mod tests {
             min_free_memory: 1 << 30,
             max_load: Some(1.5),
             nice: 10,
+            memory_limit: Some(4 << 30),
+            cpu_limit: Some(2.0),
             unattended: true,
             log_level: LogLevel::Debug,
             notify: Notify::default(),
@@ -363,6 +397,8 @@ mod tests {
             let name = key.name.replace("<provider>", "anthropic");
             let value = match key.value {
                 "<bool>" => "true",
+                "<time>" => "1h",
+                "<dollars>" | "<tokens>" | "<steps>" => "1",
                 "<size>" | "<number>" | "<seconds>" => "1",
                 "<template>" => "{name}",
                 choice if choice.contains('|') => choice.split('|').next().unwrap(),
@@ -396,6 +432,11 @@ mod tests {
              expected a size in bytes, such as 10m"
         );
         assert_eq!(
+            said("agent.budget", "much"),
+            "bad value 'much' for agent.budget (file:.git/config): \
+             expected US dollars above 0, such as 5, 2.50 or $5, or none"
+        );
+        assert_eq!(
             said("agent.commitStrategy", "often"),
             "bad value 'often' for agent.commitStrategy (file:.git/config): \
              expected one of incremental, turn, single, none"
@@ -403,11 +444,15 @@ mod tests {
         for (key, value) in [
             ("agent.maxFileSize", "99999999999g"),
             ("agent.maxSteps", "0"),
+            ("agent.budget", "0"),
+            ("agent.maxTokens", "many"),
+            ("agent.timeout", "90"),
             ("agent.trailers", "maybe"),
             ("agent.maxRunning", "0"),
             ("agent.maxLoad", "-1"),
             ("agent.maxLoad", "nan"),
             ("agent.nice", "20"),
+            ("agent.memoryLimit", "0"),
             ("agent.worktreePath", "/one/for/all"),
             ("agent.model", ""),
         ] {

@@ -26,7 +26,7 @@
 //! 3 session
 //! 2 model tool sandbox notify
 //! 1 git
-//! 0 message event config process cancel file http
+//! 0 message event config process cancel file http parallel
 //! ```
 //!
 //! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
@@ -47,6 +47,7 @@ pub mod land;
 pub mod message;
 pub mod model;
 pub mod notify;
+pub mod parallel;
 pub mod process;
 pub mod queue;
 pub mod runner;

@@ -97,6 +97,14 @@ impl Cmd {
         self
     }
 
+    /// Adds another program with its arguments, for this one to become it: folder, environment and
+    /// input are those of that one.
+    #[must_use]
+    pub fn before(self, cmd: Self) -> Self {
+        let args = [self.args, vec![cmd.program], cmd.args].concat();
+        Self { program: self.program, args, ..cmd }
+    }
+
     /// Runs in this folder.
     #[must_use]
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {

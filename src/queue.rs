@@ -27,6 +27,7 @@ use crate::git::{OpenError, Repo};
 use crate::session::format::FormatError;
 use crate::session::journal::Journal;
 use crate::session::lock::{Lock, LockError};
+use crate::session::rewind::{self, RewindError};
 use crate::session::state::{IllegalMove, Phase};
 use crate::session::store::{Session, SessionError, Store};
 use crate::session::ticket::{Priority, Ticket};
@@ -50,6 +51,9 @@ pub enum QueueError {
     /// It is over.
     #[error(transparent)]
     Move(#[from] IllegalMove),
+    /// A rewind of it was cut off and cannot be finished.
+    #[error(transparent)]
+    Rewind(#[from] RewindError),
     /// Others are starting sessions, for too long.
     #[error("other sessions are being started")]
     Busy(#[source] LockError),
@@ -87,6 +91,7 @@ pub struct Place {
 /// Somebody runs it, it is over, or it cannot be written.
 pub fn enter(repo: &Repo, session: &Session, priority: Option<Priority>) -> Result<(), QueueError> {
     let (_lock, mut state) = session.lock()?;
+    rewind::finish(repo, session, &mut state)?;
     start::keep_surroundings(repo, session)?;
     let priority = priority.unwrap_or(state.priority);
     let is_new = state.phase == Phase::Queued;

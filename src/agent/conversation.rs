@@ -3,14 +3,18 @@
 //! Invariant: [`Conversation::apply`] is the only way in, live and on resume, so the model is told
 //! the same messages in the same order, byte for byte, however often the session was interrupted.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
+use super::limits::Account;
+use super::question::Questions;
 use crate::agent::compact::{self, Fill, Wish};
 use crate::agent::history::{End, Forgotten, History};
 use crate::agent::stuck::Circle;
 use crate::agent::{StepWords, prompt};
 use crate::event::line::Line;
-use crate::event::{Compaction, Event, Origin, Question, Update, UserMessage};
+use crate::event::{
+    Compaction, Decision, Event, Origin, Question, QuestionKind, Update, UserMessage,
+};
 use crate::message::{Answer, Message, PlanItem, StopReason, ToolCall, ToolResult, Usage};
 use crate::tool::{self, Toolbox};
 
@@ -25,8 +29,16 @@ pub struct Conversation {
     /// Said while calls were open; told after their results, as every provider demands.
     held: Vec<(Origin, String)>,
     open: Vec<OpenCall>,
-    /// What a person is to answer, in the order it was asked.
-    questions: VecDeque<Question>,
+    /// How much was asked so far.
+    asked: u32,
+    /// What a person is to answer.
+    questions: Questions,
+    /// Calls that a person has approved.
+    approved: HashSet<String>,
+    /// What the limits are, and what of them was said.
+    account: Account,
+    /// What the model was saying when it was cut short, until somebody speaks.
+    begun: String,
     last: Last,
     heard: HashSet<String>,
     red_rounds: u32,
@@ -54,6 +66,8 @@ struct Last {
     answer: Option<Answer>,
     /// Somebody has spoken since, or results have come: the model is to be asked.
     answered: bool,
+    /// Somebody has spoken while its calls ran.
+    spoken: bool,
     /// What it finished with.
     summary: Option<String>,
 }
@@ -69,7 +83,9 @@ pub enum Next {
     Nudge(&'static str),
     /// Let the verify commands judge.
     Verify(String),
-    /// Wait for a person.
+    /// Ask a person this.
+    Question(Question),
+    /// Wait for the person who was asked.
     Wait(Question),
 }
 
@@ -93,15 +109,27 @@ impl Conversation {
         self.follow(update);
     }
 
-    /// Takes in of what has happened only what no rewind takes back: what was spent, and what was
-    /// heard.
+    /// Takes in of what has happened only what no rewind takes back: what was spent, what was heard,
+    /// and what a person has allowed.
     pub fn count(&mut self, update: &Update) {
         match update {
             Update::AgentMessage(answer) => self.usage += answer.usage,
+            Update::Unfinished(unfinished) => self.usage += unfinished.usage,
             Update::Compaction(made) => self.usage += made.usage,
             Update::UserMessage(message) => self.heard.extend(message.inbox_id.clone()),
+            Update::Question(_) => self.asked += 1,
+            Update::Decision(decision) => self.heard.extend(decision.inbox_id.clone()),
+            Update::Limit(change) => {
+                self.heard.extend(change.inbox_id.clone());
+                self.account.change(change);
+            }
+            Update::LimitMark(mark) => self.account.mark(mark),
+            Update::Worked(millis) => self.account.worked += millis,
             // The session that this one was forked from has paid for what came before.
-            Update::Fork(_) => self.usage = Usage::default(),
+            Update::Fork(fork) => {
+                self.usage = Usage::default();
+                self.account = Account::after(fork.step);
+            }
             _ => {}
         }
     }
@@ -119,7 +147,14 @@ impl Conversation {
                 self.result(end.result.clone(), End { title: end.title.clone(), is_said: false });
             }
             Update::Plan(items) => self.plan.clone_from(items),
-            Update::Question(question) => self.questions.push_back(question.clone()),
+            Update::Question(question) => self.questions.ask(question),
+            Update::Decision(decision) => self.decide(decision),
+            Update::Limit(change) => self.say(Origin::Loop, prompt::limit_changed(change)),
+            // What cannot be counted is none of the model's business.
+            Update::LimitMark(mark) if mark.percent > 0 => {
+                self.say(Origin::Loop, prompt::limit_mark(mark));
+            }
+            Update::Unfinished(unfinished) => self.begun.clone_from(&unfinished.text),
             Update::Verify(record) if record.exit != 0 => self.red_rounds += 1,
             Update::Compaction(compaction) => self.compact(compaction),
             Update::Model(change) => self.stand_in = Some(change.to.clone()),
@@ -132,6 +167,8 @@ impl Conversation {
             Update::Verify(_)
             | Update::State(_)
             | Update::Waiting(_)
+            | Update::LimitMark(_)
+            | Update::Worked(_)
             | Update::Rewind(_)
             | Update::Fork(_)
             | Update::Notice(_)
@@ -153,7 +190,7 @@ impl Conversation {
         };
         match answer.stop {
             StopReason::PauseTurn => Next::Ask,
-            StopReason::Refusal => Next::Wait(declined(answer)),
+            StopReason::Refusal => Next::Question(declined(answer)),
             StopReason::MaxTokens => Next::Nudge(prompt::CUT_OFF),
             StopReason::EndTurn | StopReason::ToolUse if answer.text.trim().is_empty() => {
                 Next::Nudge(prompt::EMPTY)
@@ -179,10 +216,9 @@ impl Conversation {
     /// of. Those that may be run again are as if they had not begun.
     pub fn lost_calls(&mut self, is_repeatable: impl Fn(&ToolCall) -> bool) -> Vec<ToolCall> {
         let questions = &self.questions;
-        let is_asked = |id: &str| questions.iter().any(|it| it.call_id.as_deref() == Some(id));
         let mut lost = Vec::new();
         for open in self.open.iter_mut().filter(|open| open.begun && open.result.is_none()) {
-            if is_asked(&open.call.id) {
+            if questions.is_for(&open.call.id) {
                 // A person is to give its result.
             } else if is_repeatable(&open.call) {
                 open.begun = false;
@@ -253,14 +289,34 @@ impl Conversation {
         self.usage
     }
 
+    /// Time at work so far, in milliseconds.
+    pub fn worked(&self) -> u64 {
+        self.account.worked
+    }
+
     /// The plan as it stands.
     pub fn plan(&self) -> &[PlanItem] {
         &self.plan
     }
 
-    /// Whether the model waits for a person's answer.
-    pub fn is_asking(&self) -> bool {
-        !self.questions.is_empty()
+    /// What a person is asked now, before anything else goes on.
+    pub fn asked(&self) -> Option<&Question> {
+        self.questions.front()
+    }
+
+    /// How much a person was asked so far.
+    pub fn questions(&self) -> u32 {
+        self.asked
+    }
+
+    /// Whether a person has approved this call.
+    pub fn is_approved(&self, call_id: &str) -> bool {
+        self.approved.contains(call_id)
+    }
+
+    /// What the limits are, and what of them was said.
+    pub(super) fn account(&self) -> &Account {
+        &self.account
     }
 
     /// Whether this message of the inbox has been delivered.
@@ -304,7 +360,7 @@ impl Conversation {
         if message.from == Origin::Person {
             (self.red_rounds, self.strikes) = (0, 0);
             self.circle.break_out();
-            let asked = self.questions.pop_front();
+            let asked = self.questions.hear();
             if let Some(Question { text, call_id: Some(call_id), .. }) = asked {
                 // The answer to a question of the model is the result of the call that asked.
                 let output = message.text.clone();
@@ -316,16 +372,44 @@ impl Conversation {
             self.circle.was_told();
         }
         self.last.answered = true;
+        self.last.spoken = true;
         self.last.summary = None;
-        let (from, text) = (message.from, message.text.clone());
+        if !self.begun.is_empty() {
+            let begun = std::mem::take(&mut self.begun);
+            self.say(Origin::Loop, prompt::cut_short(&begun));
+        }
+        self.say(message.from, message.text.clone());
+    }
+
+    /// Tells the model something; what calls gave comes first.
+    fn say(&mut self, from: Origin, text: String) {
         match self.open.is_empty() {
             true => self.history.hear(self.step, from, text),
             false => self.held.push((from, text)),
         }
     }
 
+    fn decide(&mut self, decision: &Decision) {
+        let Some(question) = self.questions.decide(decision) else { return };
+        let (Some(call_id), QuestionKind::Permission) = (question.call_id, question.kind) else {
+            return;
+        };
+        if decision.verdict.is_yes() {
+            // It is to run as if it had not been asked about.
+            if let Some(open) = open_call(&mut self.open, &call_id) {
+                open.begun = false;
+            }
+            self.approved.insert(call_id);
+        } else {
+            let output = prompt::denied(&decision.reason);
+            let end = End { title: format!("You were denied: {}", question.text), is_said: true };
+            self.result(ToolResult { call_id, output, is_error: true }, end);
+        }
+    }
+
     fn answer(&mut self, answer: &Answer) {
         self.end_open_calls();
+        self.begun.clear();
         self.step += 1;
         self.context = answer.usage.input + answer.usage.output;
         let of_use = answer.stop != StopReason::MaxTokens
@@ -333,7 +417,7 @@ impl Conversation {
         self.strikes = if of_use { self.strikes } else { self.strikes + 1 };
         let open = |call: &ToolCall| OpenCall { call: call.clone(), begun: false, result: None };
         self.open = answer.calls.iter().map(open).collect();
-        self.last = Last { answer: Some(answer.clone()), answered: false, summary: None };
+        self.last = Last { answer: Some(answer.clone()), ..Last::default() };
         self.history.answer(self.step, answer.clone());
     }
 
@@ -354,6 +438,10 @@ impl Conversation {
         if self.open.iter().all(|open| open.result.is_some()) {
             let ended = self.open.drain(..).filter_map(|open| open.result).collect();
             self.history.results(self.step, ended);
+            if self.last.spoken {
+                // One more reason to go on, though it says that it has finished.
+                self.last.summary = None;
+            }
             for (from, text) in self.held.drain(..) {
                 self.history.hear(self.step, from, text);
             }
@@ -382,7 +470,11 @@ impl Conversation {
 
 fn declined(answer: &Answer) -> Question {
     let said = answer.text.trim().lines().next().unwrap_or("it gave no reason");
-    Question { text: format!("the model declined: {said}"), options: Vec::new(), call_id: None }
+    Question {
+        text: format!("the model declined: {said}"),
+        kind: QuestionKind::Declined,
+        ..Question::default()
+    }
 }
 
 /// The call with this id that has no result yet.

@@ -10,23 +10,26 @@ mod history;
 mod limits;
 mod model;
 pub mod prompt;
+mod question;
+mod steer;
 mod stuck;
 #[cfg(test)]
 mod tests;
 mod world;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
 pub use conversation::{Conversation, Next};
 pub use history::Forgotten;
-pub use limits::Limits;
+pub use limits::{Allowance, Allowances, Limits, Money, Shared};
 pub use model::Models;
-pub use world::{Fault, Moment, Steer, StepWords, World};
+pub use steer::Steer;
+pub use world::{Fault, Moment, StepWords, World};
 
 use crate::cancel::Signals;
-use crate::event::{self, Origin, Question, ToolEnd, Update, UserMessage};
+use crate::event::{Origin, Question, ToolEnd, Update, UserMessage};
 use crate::file::Changed;
 use crate::message::{ToolCall, ToolResult};
 use crate::model::Model;
@@ -50,6 +53,8 @@ pub struct Agent<'a, W> {
     pub conversation: Conversation,
     /// When it gives up by itself.
     pub limits: Limits,
+    /// Since when the time at work is not journalled yet.
+    pub lap: Instant,
 }
 
 /// Why the loop has come to rest.
@@ -79,6 +84,18 @@ pub enum Rest {
 impl<W: World> Agent<'_, W> {
     /// Works until there is a reason to rest.
     pub async fn run(&mut self) -> Rest {
+        let rest = self.work().await;
+        match self.tell_worked(Duration::ZERO) {
+            Ok(()) => rest,
+            // The reason that came first is the better one.
+            Err(unwritten) => {
+                tracing::warn!(?unwritten, "the last time at work is not journalled");
+                rest
+            }
+        }
+    }
+
+    async fn work(&mut self) -> Rest {
         if let Err(rest) = self.catch_up() {
             return rest;
         }
@@ -96,43 +113,9 @@ impl<W: World> Agent<'_, W> {
             Next::Call => self.call().await,
             Next::Nudge(text) => self.hear(Origin::Loop, text.to_owned(), None),
             Next::Verify(summary) => self.verify(summary).await,
-            Next::Wait(question) => Err(Rest::NeedsInput(question)),
+            Next::Question(question) => self.tell(vec![Update::Question(question)]),
+            Next::Wait(question) => self.wait(question),
         }
-    }
-
-    /// Delivers what people have said since the last look, and says whether that was anything; a
-    /// pause or a stop ends the run.
-    fn steer(&mut self, at: Moment) -> Result<bool, Rest> {
-        self.signals.hush.lower();
-        let (mut is_paused, mut is_stopped, mut heard) = (false, false, false);
-        for message in self.world.inbox(at)? {
-            match message {
-                // Journalled by a run that died before it could take the message away.
-                Steer::Say { id, .. } | Steer::Answer { id, .. }
-                    if self.conversation.has_heard(&id) =>
-                {
-                    self.world.delivered(&id)?;
-                }
-                // Said before the question was seen: no answer to it, so it waits for the answer.
-                Steer::Say { .. } if self.conversation.is_asking() => {}
-                Steer::Say { id, text } | Steer::Answer { id, text } => {
-                    self.hear(Origin::Person, text, Some(id.clone()))?;
-                    self.world.delivered(&id)?;
-                    heard = true;
-                }
-                Steer::Pause => is_paused = true,
-                Steer::Stop => is_stopped = true,
-            }
-        }
-        // A stop outranks a pause, whichever was said first.
-        if is_stopped || self.signals.stop.is_raised() {
-            return Err(Rest::Stopped);
-        }
-        // What has nothing left to do rests by itself.
-        if is_paused && (heard || at == Moment::Step) {
-            return Err(Rest::Paused { reason: event::BY_HAND.to_owned() });
-        }
-        Ok(heard)
     }
 
     /// The calls of the last answer: side by side while they only read, else in their order; then
@@ -223,11 +206,14 @@ impl<W: World> Agent<'_, W> {
     }
 
     /// Journals what has happened, then tells the model its part of it.
-    fn tell(&mut self, updates: Vec<Update>) -> Result<(), Rest> {
+    fn tell(&mut self, mut updates: Vec<Update>) -> Result<(), Rest> {
         if updates.is_empty() {
             return Ok(());
         }
-        for update in &updates {
+        for update in &mut updates {
+            if let Update::Question(question) = update {
+                question.number = self.conversation.questions() + 1;
+            }
             self.conversation.apply(update);
         }
         self.world.record(self.conversation.step(), updates)?;
@@ -256,7 +242,8 @@ fn updates_of(call: ToolCall, called: Called, millis: u64) -> Vec<Update> {
     let Called { output, is_error, title, effect, .. } = called;
     if let Effect::Ask { question, options } = effect {
         let call_id = Some(call.id);
-        return vec![Update::Question(Question { text: question, options, call_id })];
+        let question = Question { text: question, options, call_id, ..Question::default() };
+        return vec![Update::Question(question)];
     }
     let result = ToolResult { call_id: call.id, output, is_error };
     let end = Update::ToolCallUpdate(ToolEnd { result, title, millis });

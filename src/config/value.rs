@@ -52,6 +52,15 @@ pub(super) fn count(entry: &Entry) -> Result<u32, ConfigError> {
     count.ok_or_else(|| bad(entry, "a number from 1"))
 }
 
+/// A size above nought; an empty value sets no limit.
+pub(super) fn optional_size(entry: &Entry) -> Result<Option<u64>, ConfigError> {
+    if optional(entry).is_none() {
+        return Ok(None);
+    }
+    let size = Some(size(entry)?).filter(|size| *size > 0);
+    size.map(Some).ok_or_else(|| bad(entry, "a size above 0, such as 4g"))
+}
+
 /// A number above nought; an empty value sets no limit.
 pub(super) fn ceiling(entry: &Entry) -> Result<Option<f64>, ConfigError> {
     let Some(text) = optional(entry) else { return Ok(None) };

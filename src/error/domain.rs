@@ -19,6 +19,7 @@ use crate::runner::RunError;
 use crate::runner::settle::SettleError;
 use crate::session::create::CreateError;
 use crate::session::format::FormatError;
+use crate::session::id::NameError;
 use crate::session::inbox::SendError;
 use crate::session::lock::LockError;
 use crate::session::state::IllegalMove;
@@ -202,6 +203,12 @@ impl From<SessionError> for CommandError {
     }
 }
 
+impl From<NameError> for CommandError {
+    fn from(error: NameError) -> Self {
+        usage(&error).hint("Letters, digits, - and . are always fine")
+    }
+}
+
 impl From<IllegalMove> for CommandError {
     fn from(error: IllegalMove) -> Self {
         no(&error)
@@ -221,6 +228,7 @@ impl From<SettleError> for CommandError {
     fn from(error: SettleError) -> Self {
         match error {
             SettleError::Session(error) => error.into(),
+            SettleError::Rewind(error) => error.into(),
             SettleError::Format(error) => error.into(),
             SettleError::Io(error) => error.into(),
         }
@@ -231,6 +239,7 @@ impl From<QueueError> for CommandError {
     fn from(error: QueueError) -> Self {
         match error {
             QueueError::Session(error) => error.into(),
+            QueueError::Rewind(error) => error.into(),
             QueueError::Format(error) => error.into(),
             QueueError::Move(error) => error.into(),
             QueueError::Repo(error) => error.into(),

@@ -13,7 +13,7 @@ use crate::session::lock::{Lock, LockError};
 use crate::session::record::Record;
 use crate::session::rewind;
 use crate::session::spec::Spec;
-use crate::session::state::State;
+use crate::session::state::{Phase, State};
 use crate::session::store::{Session, SessionError};
 
 /// How the message of a snapshot of what no commit held begins.
@@ -155,6 +155,13 @@ pub fn hold(repo: &Repo, session: &Session) -> Result<(Lock, State), LandError> 
             }
             held => {
                 let (lock, mut state) = held?;
+                // It is nobody's yet, but may be somebody's at any moment.
+                if state.phase == Phase::Queued
+                    && session.ticket().map_err(SessionError::from)?.is_some()
+                {
+                    let (id, phase) = (session.id.clone(), state.phase);
+                    return Err(LandError::NotAtRest { id, phase });
+                }
                 rewind::finish(repo, session, &mut state)?;
                 return Ok((lock, state));
             }

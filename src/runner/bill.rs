@@ -43,6 +43,7 @@ impl Bill {
     pub(super) fn apply(&mut self, update: &Update) {
         match update {
             Update::AgentMessage(answer) => self.add(&answer.usage),
+            Update::Unfinished(unfinished) => self.add(&unfinished.usage),
             Update::Compaction(made) if made.usage != Usage::default() => self.add(&made.usage),
             Update::Model(change) => self.now = Seat::of(&change.to),
             // The session that this one was forked from has paid for what came before.
@@ -64,6 +65,11 @@ impl Bill {
         self.cost_usd
     }
 
+    /// Dollars for these tokens, at the price of the model that goes on.
+    pub(super) fn price(&self, usage: &Usage) -> Option<f64> {
+        self.now.pricing.cost(usage)
+    }
+
     /// The model that goes on, for people.
     pub(super) fn model(&self) -> &str {
         &self.now.label
@@ -71,7 +77,7 @@ impl Bill {
 
     fn add(&mut self, usage: &Usage) {
         let so_far = if self.answers == 0 { Some(0.0) } else { self.cost_usd };
-        self.cost_usd = so_far.zip(self.now.pricing.cost(usage)).map(|(sum, more)| sum + more);
+        self.cost_usd = so_far.zip(self.price(usage)).map(|(sum, more)| sum + more);
         self.usage += *usage;
         self.answers += 1;
     }

@@ -14,16 +14,17 @@ mod world;
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::agent::{Agent, Fault, Limits, Rest, prompt};
+use crate::agent::{Agent, Allowances, Fault, Limits, Rest, prompt};
 use crate::cancel::Signals;
-use crate::event::{Event, Origin, Update, UserMessage};
+use crate::config::Config;
+use crate::event::{Event, Limit, Origin, Update, UserMessage};
 use crate::git::{OpenError, Repo};
 use crate::process::Cmd;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{self, Bounds, Sandbox};
 use crate::session::checkpoint::Checkpoints;
 use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
@@ -31,7 +32,7 @@ use crate::session::journal::Journal;
 use crate::session::reserve;
 use crate::session::rewind;
 use crate::session::state::{Phase, State};
-use crate::session::store::{Broken, Session, SessionError};
+use crate::session::store::{Broken, Session, SessionError, Store};
 use crate::session::worktree;
 use crate::tool::{self, Toolbox};
 
@@ -96,9 +97,13 @@ pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<()
 /// Asked behind the lock: who speaks now sees it free, and starts another supervisor.
 fn is_called_back(session: &Session) -> bool {
     let (Ok(state), Ok(waiting)) = (session.state(), session.inbox().peek()) else { return false };
+    let is_decision = state.question.as_ref().is_some_and(|asked| asked.kind.is_decision());
     let is_for = |kind: &Kind| match (kind, state.phase) {
         (Kind::Say { .. }, Phase::Done | Phase::Failed) => true,
-        (Kind::Answer { .. }, Phase::NeedsInput | Phase::Done | Phase::Failed) => true,
+        // Words decide nothing: they wait for who says yes or no.
+        (Kind::Answer { .. }, Phase::NeedsInput) => !is_decision,
+        (Kind::Decide { .. }, Phase::NeedsInput) => is_decision,
+        (Kind::Answer { .. }, Phase::Done | Phase::Failed) => true,
         (Kind::Stop { .. }, phase) => phase.may_become(Phase::Stopped),
         _ => false,
     };
@@ -119,6 +124,8 @@ async fn work(
     let (config, _unknown) = worktree.agent_config().map_err(fault)?;
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
+    let (bounds, unmet) = Bounds::new(&bounds(&config), &session.id);
+    let sandbox = sandbox.within(bounds);
     let tools = Toolbox::new(tool::Setup {
         root: spec.worktree.clone(),
         out_dir: session.out_dir(),
@@ -143,8 +150,16 @@ async fn work(
     let Told { mut conversation, bill, notes, .. } = told;
     let mut models = Models { repo: &worktree, spec, tools: tools.specs(), config: &config };
     let mut model = models.open(conversation.stand_in().unwrap_or(&spec.model))?;
+    for line in unmet {
+        if !state.notices.contains(&line) {
+            state.notice(line);
+        }
+    }
+    let budget =
+        spec.share_budget.as_deref().map(|name| Store::open(repo.common_dir()).budget(name));
     let mut world =
-        SessionWorld { session, tools: &tools, journal, state, checkpoints, notes, bill };
+        SessionWorld { session, tools: &tools, journal, state, checkpoints, notes, bill, budget };
+    world.book()?;
     world.enter(Phase::Running, "")?;
     world.say(unsaid)?;
     if conversation.is_new() {
@@ -153,8 +168,10 @@ async fn work(
         conversation.apply(&task);
         crate::agent::World::record(&mut world, 0, vec![task])?;
     }
-    let limits =
-        Limits { steps: spec.limits.max_steps.unwrap_or(config.max_steps), ..Limits::default() };
+    let allowed = Limit::ALL
+        .into_iter()
+        .fold(Allowances::default(), |allowed, limit| allowed.with(limit, spec.limits.of(limit)));
+    let limits = Limits { allowed, ..Limits::default() };
     let mut agent = Agent {
         model: &mut model,
         models: &mut models,
@@ -164,6 +181,7 @@ async fn work(
         signals,
         conversation,
         limits,
+        lap: Instant::now(),
     };
     let rest = agent.run().await;
     tools.end_jobs().await;
@@ -205,6 +223,11 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
             path.display()
         ))),
     }
+}
+
+fn bounds(config: &Config) -> sandbox::Limits {
+    let Config { nice, memory_limit: memory, cpu_limit: cpu, .. } = *config;
+    sandbox::Limits { nice, memory, cpu }
 }
 
 /// Writes down why a session does not run.

@@ -18,6 +18,7 @@ use crate::file;
 use crate::git::{self, ObjectId, Repo};
 use crate::session::journal::{Entry, Journal, Reader};
 use crate::session::record::Record;
+use crate::session::spec::{Limits, Spec};
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
 
@@ -39,18 +40,23 @@ pub(super) struct Told {
     /// The branch's last commit on record, and whether the journal tells of it.
     head: Option<String>,
     head_is_told: bool,
+    /// What may be used up, where a person has changed that; and what was given at the start.
+    limits: Option<Limits>,
+    given: Limits,
     /// The phase that it was last said to have come to.
     phase: Option<String>,
 }
 
 impl Told {
-    fn new(model: &str, head: Option<String>) -> Self {
+    fn new(spec: &Spec, head: Option<String>) -> Self {
         Self {
             conversation: Conversation::default(),
-            bill: Bill::new(model),
+            bill: Bill::new(&spec.model),
             notes: Notes::default(),
             head,
             head_is_told: false,
+            limits: None,
+            given: spec.limits,
             phase: None,
         }
     }
@@ -67,6 +73,10 @@ impl Told {
             Update::Checkpoint(checkpoint) => {
                 self.head_is_told |= checkpoint.commit.is_some() && checkpoint.commit == self.head;
             }
+            Update::Limit(change) => {
+                self.limits.get_or_insert(self.given).set(change.limit, change.to);
+            }
+            Update::Fork(_) => self.limits = None,
             // Who goes on is queued up first.
             Update::State(change) if change.to != Phase::Queued.as_str() => {
                 self.phase = Some(change.to.clone());
@@ -97,7 +107,7 @@ impl Past {
             tracing::warn!(bytes = torn.bytes, kept_in = %torn.kept_in.display(), "a torn line");
         }
         let head = record.as_ref().and_then(|record| record.state.head.clone());
-        let begin = || Told::new(&session.spec.model, head.clone());
+        let begin = || Told::new(&session.spec, head.clone());
         let (mut told, mut damaged) = read(&path, begin)?;
         if let Some(record) = &record
             && (damaged > 0 || journal.len() < record.state.recorded)
@@ -214,8 +224,10 @@ fn unsaid_commit(
 /// The state as the journal tells it: a run that was killed may have left it behind.
 pub(super) fn caught_up(mut state: State, told: &Told) -> State {
     state.step = told.conversation.step();
+    state.worked = told.conversation.worked();
     state.plan = told.conversation.plan().to_vec();
     state.usage = told.bill.usage();
     state.cost_usd = told.bill.cost_usd();
+    state.limits = told.limits.or(state.limits);
     state
 }

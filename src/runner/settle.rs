@@ -15,6 +15,7 @@ use crate::session::checkpoint::{Checkpoints, Ends, Step};
 use crate::session::format::FormatError;
 use crate::session::journal::Journal;
 use crate::session::lock::LockError;
+use crate::session::rewind::{self, RewindError};
 use crate::session::state::{Phase, State};
 use crate::session::store::{Session, SessionError};
 use crate::session::subject::Words;
@@ -28,6 +29,9 @@ pub enum SettleError {
     /// A newer program wrote it, or it cannot be used.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// A rewind of it was cut off and cannot be finished.
+    #[error(transparent)]
+    Rewind(#[from] RewindError),
     /// Its state cannot be written.
     #[error(transparent)]
     Format(#[from] FormatError),
@@ -51,6 +55,7 @@ pub fn settle(
         Err(SessionError::Lock { source: LockError::Held { .. }, .. }) => return Ok(false),
         held => held?,
     };
+    rewind::finish(repo, session, &mut state)?;
     let mut checkpoints = None;
     if state.phase == Phase::Interrupted && state.phase.may_become(to) {
         match keep(repo, session, &mut state) {

@@ -10,4 +10,6 @@ mod long;
 mod many;
 mod model;
 mod nonsense;
+mod queue;
 mod steer;
+mod words;
