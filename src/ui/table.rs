@@ -3,12 +3,16 @@
 //! Invariant: columns are aligned by display width; piped, nothing is shortened, left out or
 //! ornamented, so that a script sees the same whatever the terminal.
 
+mod widest;
+
 use jiff::Timestamp;
 
 use super::text::{neutral, pad, truncate};
 use super::view::{Progress, SessionView, VerifyStatus};
 use super::{Look, Tone, units, width};
 use crate::event::Waiting;
+
+use widest::Widest;
 
 /// How a state is shown.
 #[derive(Clone, Copy, Debug)]
@@ -117,33 +121,6 @@ struct Layout {
     age: bool,
     progress: bool,
     size: bool,
-}
-
-/// The widest cell of each column, in each form that a layout may give it: measured once, since of a
-/// thousand sessions nothing else takes as long.
-struct Widest {
-    session: usize,
-    state: usize,
-    progress: [usize; BARS.len()],
-    changes: [usize; 2],
-    cost: usize,
-    age: usize,
-}
-
-impl Widest {
-    fn of(sessions: &[SessionView], now: Timestamp, look: &Look) -> Self {
-        let of = |cell: &dyn Fn(&SessionView) -> String| {
-            sessions.iter().map(|session| width(&cell(session))).max().unwrap_or(0)
-        };
-        Self {
-            session: of(&|session| neutral(&session.id).into_owned()),
-            state: of(&|session| neutral(&session.state).into_owned()),
-            progress: BARS.map(|bar| of(&|session| progress(session.progress, bar, look))),
-            changes: [false, true].map(|short| of(&|session| changes(session, short, look))),
-            cost: of(&cost),
-            age: of(&|session| units::ago(session.created, now)),
-        }
-    }
 }
 
 /// A cell and its colour.
