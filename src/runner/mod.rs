@@ -71,12 +71,12 @@ pub enum RunError {
 /// Somebody else runs it, or its state cannot be written.
 pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<(), RunError> {
     let (mut lock, mut state) = session.lock()?;
+    session.leave_queue().map_err(SessionError::from)?;
     // A stop that came before its supervisor stays.
     if state.phase != Phase::Queued {
         tracing::info!(phase = %state.phase, "nobody asks for it any more");
         return Ok(());
     }
-    session.leave_queue().map_err(SessionError::from)?;
     loop {
         if let Err(Fault(reason)) = work(repo, session, state, signals).await {
             tracing::error!(reason, "the session rests");
