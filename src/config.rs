@@ -72,6 +72,10 @@ pub struct Config {
     /// `agent.contextWindow`: what a conversation may come to, in tokens; none leaves it to what is
     /// known of the model.
     pub context_window: Option<u64>,
+    /// `agent.minFreeDisk`, in bytes: below it nothing is begun and what runs pauses.
+    pub min_free_disk: u64,
+    /// `agent.keepDays`: how long a session that is over is kept out of the archive.
+    pub keep_days: u32,
     /// `agent.maxRunning`: sessions that run at once in the repository.
     pub max_running: u32,
     /// `agent.maxRunningTotal`: sessions that run at once in all of the user's repositories.
@@ -170,6 +174,8 @@ impl Default for Config {
             stall_timeout: None,
             fallback_model: None,
             context_window: None,
+            min_free_disk: 512 << 20,
+            keep_days: 30,
             max_running: 3,
             max_running_total: 8,
             min_free_memory: 512 << 20,
@@ -263,6 +269,8 @@ impl Config {
             }
             "fallbackmodel" => self.fallback_model = optional(entry),
             "contextwindow" => self.context_window = Some(count(entry)?.into()),
+            "minfreedisk" => self.min_free_disk = size(entry)?,
+            "keepdays" => self.keep_days = count(entry)?,
             "maxrunning" => self.max_running = count(entry)?,
             "maxrunningtotal" => self.max_running_total = count(entry)?,
             "minfreememory" => self.min_free_memory = size(entry)?,
@@ -360,6 +368,8 @@ mod tests {
             stall_timeout: Some(Duration::from_secs(9)),
             fallback_model: Some("openai/c".to_owned()),
             context_window: Some(1000),
+            min_free_disk: 2 << 30,
+            keep_days: 7,
             max_running: 4,
             max_running_total: 5,
             min_free_memory: 1 << 30,

@@ -33,12 +33,15 @@ pub mod resume;
 mod ring;
 pub mod stop;
 
+pub mod fork;
+pub mod remove;
 pub mod rewind;
 
 pub mod worktree;
 
 pub mod demo;
 pub mod doctor;
+pub mod gc;
 pub mod setup;
 
 pub mod generate;

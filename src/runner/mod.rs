@@ -26,6 +26,7 @@ use crate::git::{OpenError, Repo};
 use crate::process::Cmd;
 use crate::sandbox::{self, Bounds, Sandbox};
 use crate::session::checkpoint::Checkpoints;
+use crate::session::disk;
 use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
 use crate::session::journal::Journal;
@@ -71,12 +72,12 @@ pub enum RunError {
 /// Somebody else runs it, or its state cannot be written.
 pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<(), RunError> {
     let (mut lock, mut state) = session.lock()?;
+    session.leave_queue().map_err(SessionError::from)?;
     // A stop that came before its supervisor stays.
     if state.phase != Phase::Queued {
         tracing::info!(phase = %state.phase, "nobody asks for it any more");
         return Ok(());
     }
-    session.leave_queue().map_err(SessionError::from)?;
     loop {
         if let Err(Fault(reason)) = work(repo, session, state, signals).await {
             tracing::error!(reason, "the session rests");
@@ -122,6 +123,9 @@ async fn work(
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
     let (config, _unknown) = worktree.agent_config().map_err(fault)?;
+    for path in [&spec.worktree, &session.dir] {
+        disk::check(path, config.min_free_disk).map_err(fault)?;
+    }
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
     let (bounds, unmet) = Bounds::new(&bounds(&config), &session.id);
@@ -157,8 +161,17 @@ async fn work(
     }
     let budget =
         spec.share_budget.as_deref().map(|name| Store::open(repo.common_dir()).budget(name));
-    let mut world =
-        SessionWorld { session, tools: &tools, journal, state, checkpoints, notes, bill, budget };
+    let mut world = SessionWorld {
+        session,
+        tools: &tools,
+        journal,
+        state,
+        checkpoints,
+        notes,
+        bill,
+        min_free_disk: config.min_free_disk,
+        budget,
+    };
     world.book()?;
     world.enter(Phase::Running, "")?;
     world.say(unsaid)?;

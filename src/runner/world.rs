@@ -15,6 +15,7 @@ use crate::git::ObjectId;
 use crate::message::Usage;
 use crate::session::budget::Budget;
 use crate::session::checkpoint::{Checkpoints, Ends, Step};
+use crate::session::disk;
 use crate::session::inbox::{Kind, When};
 use crate::session::journal::Journal;
 use crate::session::state::{Phase, State};
@@ -40,6 +41,8 @@ pub(super) struct SessionWorld<'a> {
     pub(super) checkpoints: Checkpoints,
     pub(super) notes: Notes,
     pub(super) bill: Bill,
+    /// `agent.minFreeDisk`, in bytes.
+    pub(super) min_free_disk: u64,
     /// The budget that it shares with other sessions.
     pub(super) budget: Option<Budget>,
 }
@@ -77,7 +80,12 @@ impl World for SessionWorld<'_> {
         // No sync: the journal and the record, which have one, tell all of it but the phase.
         self.state
             .write_unsynced(&self.session.state_path())
-            .map_err(fault("cannot write the state"))
+            .map_err(fault("cannot write the state"))?;
+        match at {
+            Moment::Step => self.check_disk(),
+            // What is done but for its checks is not kept from its end.
+            Moment::Turn => Ok(()),
+        }
     }
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
@@ -216,6 +224,14 @@ impl SessionWorld<'_> {
             self.notes.add(commit, self.state.step, &self.bill);
         }
         self.record(self.state.step, unsaid)
+    }
+
+    /// Rests before the disk is full, while there is room to do so.
+    fn check_disk(&self) -> Result<(), Fault> {
+        for path in [&self.session.spec.worktree, &self.session.dir] {
+            disk::check(path, self.min_free_disk).map_err(super::fault)?;
+        }
+        Ok(())
     }
 
     fn move_to(&mut self, phase: Phase, reason: &str) -> Result<(), Fault> {

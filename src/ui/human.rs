@@ -10,8 +10,8 @@ use jiff::tz::TimeZone;
 use super::text::{neutral, truncate, wrap};
 use super::{Look, Tone, card, table, units};
 use crate::event::{
-    Checkpoint, Compaction, Decision, Event, LimitChange, Origin, Question, Rewind, StateChange,
-    ToolEnd, Unfinished, Update, Verdict, VerifyRecord, Waiting, Way,
+    self, Checkpoint, Compaction, Decision, Event, LimitChange, Origin, Question, Rewind,
+    StateChange, ToolEnd, Unfinished, Update, Verdict, VerifyRecord, Waiting, Way,
 };
 use crate::message::{Answer, PlanItem, PlanStatus, ToolCall};
 
@@ -83,7 +83,11 @@ impl Narrator {
             Update::Question(question) => vec![asked(question)],
             Update::Decision(decision) => decided(decision).into_iter().collect(),
             Update::Limit(change) => vec![limited(change)],
-            Update::LimitMark(mark) => vec![Said::new("note", Tone::Ask, mark.text.clone())],
+            Update::LimitMark(mark) => vec![match mark.percent {
+                0 | event::NOTICED => Said::new("note", Tone::Ask, mark.text.clone()),
+                // Said to the model alone.
+                _ => Said::new("loop", Tone::Faint, mark.text.clone()),
+            }],
             Update::Unfinished(unfinished) => self.unfinished(unfinished).into_iter().collect(),
             Update::Worked(_) => Vec::new(),
             Update::State(change) => self.state(change).into_iter().collect(),

@@ -3,12 +3,16 @@
 //! Invariant: columns are aligned by display width; piped, nothing is shortened, left out or
 //! ornamented, so that a script sees the same whatever the terminal.
 
+mod widest;
+
 use jiff::Timestamp;
 
 use super::text::{neutral, pad, truncate};
 use super::view::{Progress, SessionView, VerifyStatus};
 use super::{Look, Tone, units, width};
 use crate::event::Waiting;
+
+use widest::Widest;
 
 /// How a state is shown.
 #[derive(Clone, Copy, Debug)]
@@ -116,33 +120,7 @@ struct Layout {
     changes: bool,
     age: bool,
     progress: bool,
-}
-
-/// The widest cell of each column, in each form that a layout may give it: measured once, since of a
-/// thousand sessions nothing else takes as long.
-struct Widest {
-    session: usize,
-    state: usize,
-    progress: [usize; BARS.len()],
-    changes: [usize; 2],
-    cost: usize,
-    age: usize,
-}
-
-impl Widest {
-    fn of(sessions: &[SessionView], now: Timestamp, look: &Look) -> Self {
-        let of = |cell: &dyn Fn(&SessionView) -> String| {
-            sessions.iter().map(|session| width(&cell(session))).max().unwrap_or(0)
-        };
-        Self {
-            session: of(&|session| neutral(&session.id).into_owned()),
-            state: of(&|session| neutral(&session.state).into_owned()),
-            progress: BARS.map(|bar| of(&|session| progress(session.progress, bar, look))),
-            changes: [false, true].map(|short| of(&|session| changes(session, short, look))),
-            cost: of(&cost),
-            age: of(&|session| units::ago(session.created, now)),
-        }
-    }
+    size: bool,
 }
 
 /// A cell and its colour.
@@ -160,11 +138,13 @@ impl Layout {
         changes: true,
         age: true,
         progress: true,
+        size: false,
     };
 
     /// The layout that keeps most and still fits: what matters least is given up first.
     fn fitting(sessions: &[SessionView], now: Timestamp, look: &Look) -> Self {
-        let mut layout = Self::FULL;
+        let size = sessions.iter().any(|session| session.size.is_some());
+        let mut layout = Self { size, ..Self::FULL };
         if !look.terminal {
             return layout;
         }
@@ -226,6 +206,7 @@ impl Layout {
             (self.changes, "CHANGES"),
             (self.verify, "VERIFY"),
             (self.cost, "COST"),
+            (self.size, "SIZE"),
             (self.age, "AGE"),
         ];
         let shown = columns.into_iter().filter(|(shown, _)| *shown);
@@ -254,6 +235,7 @@ impl Layout {
             (self.changes, cell(changes(session, self.short_changes, look), Tone::Plain)),
             (self.verify, verify(session, begun, look)),
             (self.cost, cell(cost(session), Tone::Plain)),
+            (self.size, cell(size(session), Tone::Plain)),
             (self.age, cell(units::ago(session.created, now), Tone::Plain)),
         ];
         columns.into_iter().filter(|(shown, _)| *shown).map(|(_, cell)| cell).collect()
@@ -381,6 +363,11 @@ fn verify(session: &SessionView, begun: bool, look: &Look) -> Cell {
     (text.to_owned(), tone)
 }
 
+/// What it takes on the disk, where that was asked for.
+fn size(session: &SessionView) -> String {
+    session.size.map_or_else(String::new, |size| units::bytes(size.total))
+}
+
 /// The price; nothing before the first answer, when there is nothing to pay.
 pub(crate) fn cost(session: &SessionView) -> String {
     let usage = session.usage;
@@ -405,6 +392,7 @@ pub(crate) mod tests {
     pub(crate) fn session(id: &str, state: &str, age: i64) -> SessionView {
         let name = id.rsplit_once('-').map_or(id, |(name, _)| name).to_owned();
         SessionView {
+            size: None,
             id: id.to_owned(),
             branch: format!("agent/{name}"),
             worktree: Some(format!("/home/ada/shop.worktrees/{name}")),

@@ -12,4 +12,5 @@ mod model;
 mod nonsense;
 mod queue;
 mod steer;
+mod time;
 mod words;
