@@ -10,6 +10,7 @@
 //! 5. [`model`] and [`tool`] are what the loop calls; [`sandbox`] is where tools run.
 //! 6. [`session`] is what a session is on disk and in refs; [`git`] is git, one noun a file.
 //! 7. [`land`] brings the work back to the branch it is for.
+//! 8. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
 //!
 //! # Layers
 //!
@@ -20,15 +21,15 @@
 //! 7 cli commands error
 //! 6 ui
 //! 5 runner supervise
-//! 4 agent land
+//! 4 agent land mend
 //! 3 session
 //! 2 model tool sandbox
 //! 1 git
-//! 0 message event config process cancel file
+//! 0 message event config process cancel file failpoint
 //! ```
 //!
 //! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
-//! `runner`; in layer 2, `tool` knows `sandbox`;
+//! `runner`; in layer 4, `mend` knows `land`; in layer 2, `tool` knows `sandbox`;
 //! in layer 0, `event` knows `message`.
 
 pub mod agent;
@@ -38,9 +39,11 @@ pub mod commands;
 pub mod config;
 pub mod error;
 pub mod event;
+pub mod failpoint;
 pub mod file;
 pub mod git;
 pub mod land;
+pub mod mend;
 pub mod message;
 pub mod model;
 pub mod process;

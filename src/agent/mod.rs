@@ -110,6 +110,10 @@ impl<W: World> Agent<'_, W> {
                     self.world.delivered(&id)?;
                     heard = true;
                 }
+                Steer::Tell(text) => {
+                    self.hear(Origin::Loop, text, None)?;
+                    heard = true;
+                }
                 Steer::Pause => is_paused = true,
                 Steer::Stop => is_stopped = true,
             }

@@ -75,6 +75,8 @@ pub enum Steer {
         /// What is said.
         text: String,
     },
+    /// Know this: somebody has touched the branch or the files.
+    Tell(String),
     /// Keep the place and rest.
     Pause,
     /// End here.

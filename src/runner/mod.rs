@@ -131,6 +131,7 @@ async fn work(
     let mut conversation = Conversation::replay(&events);
     let mut state = past::caught_up(state, &conversation, &events, &price);
     checkpoints.catch_up(&mut state);
+    let is_settled = std::mem::take(&mut state.settled);
     let mut world = SessionWorld {
         session,
         tools: &tools,
@@ -139,9 +140,14 @@ async fn work(
         checkpoints,
         notes: Notes::left(&events, &price),
         price: Box::new(price),
+        untold: Vec::new(),
+        untaken: false,
     };
     world.enter(Phase::Running, "")?;
     world.say(unsaid)?;
+    if is_settled {
+        world.take_edits()?;
+    }
     if conversation.is_new() {
         let text = prompt::task(&spec.task, &facts::collect(repo, spec, base).map_err(fault)?);
         let task = Update::UserMessage(UserMessage { from: Origin::Task, text, inbox_id: None });
@@ -159,7 +165,10 @@ async fn work(
         limits,
     };
     let rest = agent.run().await;
+    // What runs beside the calls may have written since the worktree was last taken.
+    let has_jobs = tools.has_jobs();
     tools.end_jobs().await;
+    world.untaken |= has_jobs;
     match rest {
         Rest::Stopped if signals.shutdown.is_raised() => world.interrupt("the system ended it"),
         rest => world.settle(&rest),

@@ -10,10 +10,11 @@ use jiff::Timestamp;
 
 use crate::agent::{Fault, Moment, Rest, Steer, StepWords, World};
 use crate::event::{self, Delta, Event, Update, VerifyRecord};
+use crate::failpoint;
 use crate::file::Changed;
 use crate::git::ObjectId;
 use crate::message::Usage;
-use crate::session::checkpoint::{Checkpoints, Ends, Step};
+use crate::session::checkpoint::{Checkpoints, Ends, Foreign, Step};
 use crate::session::inbox::{Kind, When};
 use crate::session::journal::Journal;
 use crate::session::state::{Phase, State};
@@ -42,11 +43,26 @@ pub(super) struct SessionWorld<'a> {
     pub(super) notes: Notes,
     /// Dollars for the tokens of one answer, where the model's price is known.
     pub(super) price: Box<Price>,
+    /// What somebody else did, which the model does not know yet.
+    pub(super) untold: Vec<Foreign>,
+    /// A call or a check has run since the worktree was last taken.
+    pub(super) untaken: bool,
 }
 
 impl World for SessionWorld<'_> {
     fn record(&mut self, step: u32, updates: Vec<Update>) -> Result<(), Fault> {
         let can_wait = updates.iter().all(can_wait);
+        for update in &updates {
+            match update {
+                Update::ToolCall(_) => self.untaken = true,
+                Update::ToolCallUpdate(_) => failpoint::reach("ran"),
+                Update::Verify(_) => {
+                    self.untaken = true;
+                    failpoint::reach("verified");
+                }
+                _ => {}
+            }
+        }
         let events: Vec<_> = updates.into_iter().map(|update| Event::now(step, update)).collect();
         let written = match can_wait {
             true => self.journal.append_unsynced(&events),
@@ -55,6 +71,7 @@ impl World for SessionWorld<'_> {
         written.map_err(fault("cannot write the journal"))?;
         for event in &events {
             self.follow(&event.update);
+            reach(&event.update);
         }
         Ok(())
     }
@@ -74,7 +91,9 @@ impl World for SessionWorld<'_> {
         // No sync: the journal and the record, which have one, tell all of it but the phase.
         self.state
             .write_unsynced(&self.session.state_path())
-            .map_err(fault("cannot write the state"))
+            .map_err(fault("cannot write the state"))?;
+        failpoint::reach("state");
+        Ok(())
     }
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
@@ -112,7 +131,8 @@ impl World for SessionWorld<'_> {
         for (path, reason) in waiting.unreadable {
             tracing::warn!(path = %path.display(), reason, "a message that cannot be read");
         }
-        let mut steers = Vec::new();
+        let told = self.untold.drain(..);
+        let mut steers: Vec<_> = told.map(|foreign| Steer::Tell(foreign.words())).collect();
         for letter in waiting.letters {
             let steer = match letter.kind {
                 Kind::Say { when: When::AfterTurn, .. } if at == Moment::Step => continue,
@@ -175,6 +195,13 @@ impl SessionWorld<'_> {
         self.write_state()
     }
 
+    /// Takes what was changed by hand while the session rested, as the user's own.
+    pub(super) fn take_edits(&mut self) -> Result<(), Fault> {
+        let taken = self.checkpoints.take_edits(&mut self.state, &self.session.journal_path());
+        self.untold.extend(taken.map_err(fault("the edits by hand are not committed"))?);
+        Ok(())
+    }
+
     /// Journals what an earlier run had no time to say.
     pub(super) fn say(&mut self, unsaid: Vec<Update>) -> Result<(), Fault> {
         if unsaid.is_empty() {
@@ -233,7 +260,10 @@ impl SessionWorld<'_> {
         let index = self.checkpoints.rest();
         self.complain(index.map_err(fault("the worktree's index is not up to date")));
         self.drop_wishes(phase)?;
+        failpoint::reach("notes");
+        self.state.settled = self.is_settled();
         self.move_to(phase, reason)?;
+        failpoint::reach("rest");
         if let Rest::NeedsInput(question) = rest {
             self.state.question = Some(question.clone());
         }
@@ -245,7 +275,17 @@ impl SessionWorld<'_> {
             // Why it rests says more than what follows from that; the next run records it.
             _ => self.complain(recorded),
         }
+        failpoint::reach("last-record");
         self.write_state()
+    }
+
+    /// Whether the worktree holds nothing of the session's that is not taken.
+    fn is_settled(&self) -> bool {
+        !self.untaken
+            || self.checkpoints.is_clean().unwrap_or_else(|error| {
+                tracing::debug!(%error, "what is changed by hand from now on is not told apart");
+                false
+            })
     }
 
     /// Tells of what did not work and need not keep the session from resting.
@@ -284,6 +324,8 @@ impl SessionWorld<'_> {
             .checkpoints
             .take(&step, &mut self.state, &self.session.journal_path())
             .map_err(fault("the step is not committed"))?;
+        self.untaken = false;
+        self.untold.extend(made.foreign);
         if let Some(commit) = made.commit {
             self.notes.add(commit, words.step, self.state.usage, self.state.cost_usd);
         }
@@ -326,6 +368,18 @@ impl SessionWorld<'_> {
             tracing::warn!(%error, "the state is not shown");
         }
     }
+}
+
+/// The points of a step that follow from what the journal was just told.
+fn reach(update: &Update) {
+    failpoint::reach(match update {
+        Update::UserMessage(_) => "task",
+        Update::AgentMessage(_) => "answer",
+        Update::ToolCall(_) => "call",
+        Update::ToolCallUpdate(_) => "result",
+        Update::Checkpoint(_) => "checkpoint",
+        _ => return,
+    });
 }
 
 /// Whether the next wait for the disk does for this too, since nothing follows from it before.

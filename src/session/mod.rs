@@ -7,6 +7,7 @@
 
 pub mod checkpoint;
 pub mod create;
+mod death;
 pub mod format;
 pub mod id;
 pub mod inbox;
@@ -16,6 +17,7 @@ pub mod lock;
 pub mod note;
 pub mod record;
 pub mod reserve;
+pub mod salvage;
 pub mod spec;
 pub mod state;
 pub mod store;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use fs_err as fs;
 use jiff::Timestamp;
 
+use super::death;
 use super::format::{self, FormatError};
 use super::inbox::{Inbox, Kind, SendError};
 use super::journal::Journal;
@@ -28,8 +29,6 @@ const REMOVED: &str = ".old-";
 const SWEEP_AGE: Duration = Duration::from_secs(3600);
 /// The file of the lock.
 const LOCK: &str = "lock";
-/// Why a session is `interrupted`.
-const DIED: &str = "its supervisor ended without a word";
 
 /// The sessions of one repository.
 #[derive(Clone, Debug)]
@@ -343,7 +342,7 @@ impl Session {
             if again == state {
                 if !self.is_starting(&state) {
                     state.phase = Phase::Interrupted;
-                    DIED.clone_into(&mut state.reason);
+                    death::why(&lock::left_in(&self.lock_path())).clone_into(&mut state.reason);
                 }
                 break;
             }
@@ -359,13 +358,13 @@ impl Session {
     /// Somebody else runs it, or a newer program wrote it.
     pub fn lock(&self) -> Result<(Lock, State), SessionError> {
         self.check_spec()?;
-        let lock = Lock::acquire(&self.lock_path())
+        let lock = Lock::acquire_with_folder(&self.lock_path())
             .map_err(|source| SessionError::Lock { id: self.id.clone(), source })?;
         let mut state = self.read_state()?;
         format::writable(&self.state_path(), state.format)?;
         if matches!(state.phase, Phase::Running | Phase::Verifying) {
             state.phase = Phase::Interrupted;
-            DIED.clone_into(&mut state.reason);
+            death::why(lock.left()).clone_into(&mut state.reason);
         }
         Ok((lock, state))
     }
@@ -401,7 +400,7 @@ impl Session {
     /// # Errors
     /// The lock cannot be asked.
     pub fn holder(&self) -> io::Result<Option<Holder>> {
-        lock::holder(&self.lock_path())
+        lock::holder_with_folder(&self.lock_path())
     }
 
     /// Its inbox.

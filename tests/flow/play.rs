@@ -145,7 +145,7 @@ impl Play {
     /// Who runs the session, if anybody does.
     pub(crate) fn supervisor(&self) -> Option<Pid> {
         let written = fs::read_to_string(self.folder().join("lock")).ok()?;
-        let pid = written.trim().parse().ok().and_then(Pid::from_raw)?;
+        let pid = written.lines().next()?.parse().ok().and_then(Pid::from_raw)?;
         rustix::process::test_kill_process(pid).is_ok().then_some(pid)
     }
 
