@@ -4,6 +4,7 @@
 
 mod domain;
 mod land;
+mod mend;
 
 use std::error::Error;
 

@@ -5,13 +5,16 @@
 use super::context::Context;
 use super::{complete, control};
 use crate::error::{CommandError, Result};
+use crate::mend::worktree;
 use crate::session::state::Phase;
+use crate::session::store::Session;
 use crate::ui::Ui;
 
 /// Let sessions go on that are paused, interrupted, failed or stopped
 ///
 /// The journal is replayed against the repository first: a step that was cut short is told to the
-/// agent as such, and nothing is run twice.
+/// agent as such, and nothing is run twice. A worktree or branch that was deleted is made again
+/// from the session's ref; what you committed or edited there stays, and the agent is told of it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Sessions, each by any unique beginning of its id or name
@@ -54,7 +57,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
                 return Err(CommandError::no(format!("{id} is {phase} and can't go on"))
                     .hint("git agent start \"…\" begins another"));
             }
-            _ if control::wake(&context, &session)? => {
+            _ if wake(&context, &session)? => {
                 woken = true;
                 ui.narrate(&format!("Resumed {id}, which was {phase}"));
                 ui.hint(&format!("git agent attach {id}"));
@@ -66,4 +69,15 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         ui.narrate("Nothing to resume: no session is paused or interrupted");
     }
     Ok(())
+}
+
+/// As [`control::wake`], with the worktree brought back where it was deleted.
+fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
+    if !control::is_run(session)?
+        && let Some(restored) = worktree::bring_back(&context.repo, session)?
+    {
+        let path = restored.path.display();
+        context.ui.narrate(&format!("Restored the worktree of {} at {path}", session.id));
+    }
+    control::wake(context, session)
 }

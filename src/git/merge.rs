@@ -147,7 +147,7 @@ impl Repo {
                     wanted.push(entry?.oid.to_owned());
                 }
             }
-            self.written(self.gix().objects.write_buf(kind, &data)?);
+            self.written(self.write_kept(|| self.gix().objects.write_buf(kind, &data))?);
         }
         Ok(())
     }

@@ -143,7 +143,13 @@ impl Repo {
     /// # Errors
     /// [`RefError::Moved`] if one is not as expected; otherwise what stood in the way.
     pub fn update_refs(&self, updates: &[RefUpdate]) -> Result<(), RefError> {
+        self.restore_new().map_err(RefError::Sync)?;
         self.sync_objects()?;
+        self.move_refs(updates)?;
+        self.restore_new().map(drop).map_err(RefError::Sync)
+    }
+
+    fn move_refs(&self, updates: &[RefUpdate]) -> Result<(), RefError> {
         // gix takes "must not exist" for granted where the ref has the new value already: two who
         // create the same session would both be told that they did.
         if self.is_reftable() || updates.iter().any(|update| update.old == Expected::Absent) {

@@ -124,6 +124,9 @@ async fn work(
     if state.phase == Phase::Interrupted {
         break_dead_locks(&worktree, session)?;
     }
+    if let Err(error) = worktree.keep_written(&session.kept_dir()) {
+        tracing::warn!(%error, "a gc may take away what is written");
+    }
     let checkpoints = Checkpoints::open(worktree.clone(), spec.clone(), config.max_file_size);
     let checkpoints = checkpoints.map_err(fault)?;
 
@@ -169,10 +172,14 @@ async fn work(
     let has_jobs = tools.has_jobs();
     tools.end_jobs().await;
     world.untaken |= has_jobs;
-    match rest {
+    let rested = match rest {
         Rest::Stopped if signals.shutdown.is_raised() => world.interrupt("the system ended it"),
         rest => world.settle(&rest),
+    };
+    if let Err(error) = worktree.let_go() {
+        tracing::warn!(%error, "what was written is kept on");
     }
+    rested
 }
 
 /// Takes away the locks on its refs that a run which was killed has left. The session's ref is

@@ -87,6 +87,7 @@ impl World for SessionWorld<'_> {
             Moment::Turn => Ends::Turn,
         };
         self.take(words, changed, ends)?;
+        self.untaken = false;
         self.state.activity.clear();
         // No sync: the journal and the record, which have one, tell all of it but the phase.
         self.state
@@ -255,7 +256,11 @@ impl SessionWorld<'_> {
     /// The state's file comes last: who sees the session at rest finds all else as it says.
     fn rest(&mut self, phase: Phase, reason: &str, rest: &Rest) -> Result<(), Fault> {
         // Notes and index make a person's look pleasant; the session is safe without.
-        let notes = self.notes.write(&self.session.spec, &self.state, &self.checkpoints);
+        let mut notes = self.notes.write(&self.session.spec, &self.state, &self.checkpoints);
+        // Once more, if it was a gc that took away what was written for them.
+        if notes.is_err() && self.checkpoints.repo().restore_kept().is_ok_and(|it| it > 0) {
+            notes = self.notes.write(&self.session.spec, &self.state, &self.checkpoints);
+        }
         self.complain(notes.map_err(fault("the notes on its commits are not written")));
         let index = self.checkpoints.rest();
         self.complain(index.map_err(fault("the worktree's index is not up to date")));
@@ -324,7 +329,6 @@ impl SessionWorld<'_> {
             .checkpoints
             .take(&step, &mut self.state, &self.session.journal_path())
             .map_err(fault("the step is not committed"))?;
-        self.untaken = false;
         self.untold.extend(made.foreign);
         if let Some(commit) = made.commit {
             self.notes.add(commit, words.step, self.state.usage, self.state.cost_usd);

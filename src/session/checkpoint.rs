@@ -222,6 +222,30 @@ impl Checkpoints {
         state: &mut State,
         journal: &Path,
     ) -> Result<Made, CheckpointError> {
+        self.despite_gc(|it| it.take_once(step, state, journal))
+    }
+
+    /// Does it again where a gc has taken away under it what was written, and is there again.
+    fn despite_gc<T>(
+        &mut self,
+        mut act: impl FnMut(&mut Self) -> Result<T, CheckpointError>,
+    ) -> Result<T, CheckpointError> {
+        const TRIES: usize = 20;
+        for _ in 0..TRIES {
+            match act(self) {
+                Err(_) if self.repo.restore_kept().map_err(RefError::Sync)? > 0 => {}
+                done => return done,
+            }
+        }
+        act(self)
+    }
+
+    fn take_once(
+        &mut self,
+        step: &Step<'_>,
+        state: &mut State,
+        journal: &Path,
+    ) -> Result<Made, CheckpointError> {
         self.check_worktree()?;
         let before = self.snapshot.tree();
         let taken = self.snapshot.take(step.changed)?;
@@ -281,8 +305,7 @@ impl Checkpoints {
     /// # Errors
     /// The record cannot be written, or the session's ref was moved by somebody else.
     pub fn record(&mut self, state: &mut State, journal: &Path) -> Result<(), CheckpointError> {
-        let code = self.code;
-        self.settle(None, code, state, journal)
+        self.despite_gc(|it| it.settle(None, it.code, state, journal))
     }
 
     /// Whether the worktree holds just the tree taken last.

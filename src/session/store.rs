@@ -433,6 +433,11 @@ impl Session {
         self.dir.join("out")
     }
 
+    /// The folder of objects that were just written: `Repo::keep_written`.
+    pub fn kept_dir(&self) -> PathBuf {
+        self.dir.join("kept")
+    }
+
     /// Its ref: `refs/agent/<id>`.
     pub fn ref_name(&self) -> String {
         format!("refs/agent/{}", self.id)

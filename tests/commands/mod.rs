@@ -15,7 +15,7 @@
 //! Invariant: outputs are compared whole, standard error included.
 
 mod bad_session;
-mod disk;
+pub(crate) mod disk;
 mod look;
 mod machine;
 mod server;
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A session whose model is a transcript with these answers; returns what `--model` takes. An
 /// answer is a call (`[name, arguments]`) or words (`"Done."`).
-fn transcript(repo: &Repo, name: &str, answers: &[Value]) -> String {
+pub(crate) fn transcript(repo: &Repo, name: &str, answers: &[Value]) -> String {
     let line = |(at, answer): (usize, &Value)| {
         let calls = match answer.as_array() {
             Some(call) => {

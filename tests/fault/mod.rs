@@ -4,7 +4,12 @@
 
 mod branch;
 mod breakage;
+mod crash;
+mod disk;
+mod doctor;
+mod gc;
 mod kill;
 mod model;
 mod nonsense;
+mod race;
 mod steer;

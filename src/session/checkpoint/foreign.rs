@@ -15,7 +15,6 @@
 //! Invariant: no commit of a person's is ever moved back or written over, and none of their work is
 //! called the agent's.
 
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::{CheckpointError, Checkpoints, note_left_out};
@@ -119,6 +118,14 @@ impl Checkpoints {
         state: &mut State,
         journal: &Path,
     ) -> Result<Vec<Foreign>, CheckpointError> {
+        self.despite_gc(|it| it.take_edits_once(state, journal))
+    }
+
+    fn take_edits_once(
+        &mut self,
+        state: &mut State,
+        journal: &Path,
+    ) -> Result<Vec<Foreign>, CheckpointError> {
         self.check_worktree()?;
         let before = self.snapshot.tree();
         let is_held = self.code != self.head || self.spec.commit_strategy == CommitStrategy::None;
@@ -168,7 +175,7 @@ impl Checkpoints {
         // What they committed in the worktree is nothing that a call has changed.
         self.snapshot.take(&Changed::Anything)?;
         let code = self.code_for(self.snapshot.tree(), state.step)?;
-        match way(&self.repo, self.head, code, theirs)? {
+        match way(&self.repo, &branch, self.head, code, theirs)? {
             Way::OnTop => {}
             Way::Merge(tree) => self.bring_in(tree)?,
             Way::Conflicts(paths) => {
@@ -267,8 +274,14 @@ pub(super) fn begin(
 
 /// How to go on from a branch that was at `head` and is at `theirs`, with `code` the commit on top
 /// of `head` that holds the files as they are.
-fn way(repo: &Repo, head: ObjectId, code: ObjectId, theirs: ObjectId) -> Result<Way, ForeignError> {
-    if was_made_here(repo, theirs) {
+fn way(
+    repo: &Repo,
+    branch: &str,
+    head: ObjectId,
+    code: ObjectId,
+    theirs: ObjectId,
+) -> Result<Way, ForeignError> {
+    if was_made_here(repo, branch, theirs) {
         return Ok(Way::OnTop);
     }
     if !repo.is_ancestor(head, theirs)? {
@@ -281,26 +294,24 @@ fn way(repo: &Repo, head: ObjectId, code: ObjectId, theirs: ObjectId) -> Result<
 }
 
 /// Whether the last thing that git did to `HEAD` in this worktree led to this commit: then its
-/// files are what whoever did it has left there. Without a reflog nobody knows, and it counts as
-/// made elsewhere.
-fn was_made_here(repo: &Repo, commit: ObjectId) -> bool {
-    if repo.is_reftable() {
-        let last = repo.git().args(["reflog", "-1", "--format=%H", "HEAD"]).run();
-        return last.is_ok_and(|it| it.stdout.trim_ascii() == commit.to_string().as_bytes());
-    }
-    let last = last_line(&repo.git_dir().join("logs/HEAD")).unwrap_or_default();
-    last.split(' ').nth(1) == Some(commit.to_string().as_str())
-}
-
-/// The last line of a reflog.
-fn last_line(path: &Path) -> std::io::Result<String> {
-    const ENOUGH: u64 = 4 << 10;
-    let mut file = fs_err::File::open(path)?;
-    let from = file.metadata()?.len().saturating_sub(ENOUGH);
-    file.seek(SeekFrom::Start(from))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).lines().next_back().unwrap_or_default().to_owned())
+/// files are what whoever did it has left there.
+///
+/// git tells `HEAD` of a worktree and its branch the same, where it moves both from there, save at
+/// the end of a rebase. Without a reflog nobody knows, and it counts as made elsewhere.
+fn was_made_here(repo: &Repo, branch: &str, commit: ObjectId) -> bool {
+    let last = |name: &str| {
+        let log = ["reflog", "-1", "--date=raw", "--format=%H %gs %gd", name, "--"];
+        let done = repo.git().args(log).run().ok()?;
+        let line = String::from_utf8_lossy(&done.stdout).into_owned();
+        let (said, date) = line.rsplit_once('@')?;
+        let said = said.rsplit_once(' ').map_or(said, |(said, _name)| said);
+        Some((said.to_owned(), date.to_owned()))
+    };
+    let Some(here) = last("HEAD") else { return false };
+    let commit = commit.to_string();
+    let led_there = here.0.split(' ').next() == Some(commit.as_str());
+    let is_rebase = here.0.strip_prefix(&commit).is_some_and(|it| it.starts_with(" rebase"));
+    led_there && (is_rebase || last(branch) == Some(here))
 }
 
 #[cfg(test)]
