@@ -72,6 +72,7 @@ enum Verb {
     Worktree(commands::worktree::Args),
     Demo(commands::demo::Args),
     Doctor(commands::doctor::Args),
+    Diagnose(commands::diagnose::Args),
     Setup(commands::setup::Args),
     #[command(hide = true)]
     Supervise(commands::supervise::Args),
@@ -144,6 +145,7 @@ fn dispatch(ui: &Ui, verb: Verb) -> Result {
         Verb::Worktree(args) => commands::worktree::run(ui, &args),
         Verb::Demo(args) => commands::demo::run(ui, &args),
         Verb::Doctor(args) => commands::doctor::run(ui, &args),
+        Verb::Diagnose(args) => commands::diagnose::run(ui, &args),
         Verb::Setup(args) => commands::setup::run(ui, &args, command()),
         Verb::Guard(args) => commands::guard::run(&args),
         Verb::Supervise(args) => commands::supervise::run(&args),

@@ -28,6 +28,7 @@ pub mod stop;
 pub mod worktree;
 
 pub mod demo;
+pub mod diagnose;
 pub mod doctor;
 pub mod setup;
 

@@ -99,13 +99,8 @@ impl Repo {
             if path.exists() || self.has_object(id) {
                 continue;
             }
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            match fs::hard_link(kept.folder.join(id.to_string()), &path) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => restored += 1,
-            }
+            give_back(&kept.folder.join(id.to_string()), &path)?;
+            restored += 1;
         }
         if restored > 0 {
             tracing::warn!(restored, "objects were taken away by a gc, and are back");
@@ -144,10 +139,14 @@ impl Repo {
         &self,
         write: impl Fn() -> Result<ObjectId, E>,
     ) -> Result<ObjectId, E> {
+        if self.kept().lock().is_none() {
+            return write();
+        }
         for _ in 0..TRIES {
-            let id = write()?;
-            if self.keep_one(id) {
-                return Ok(id);
+            // A gc takes away empty folders too, which fails a write on its way into one.
+            match write() {
+                Ok(id) if self.keep_one(id) => return Ok(id),
+                _ => {}
             }
         }
         write()
@@ -206,6 +205,27 @@ fn collects<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> bool {
     let is_git = words.next().is_some_and(|it| it.ends_with(b"git"));
     let verbs = [&b"gc"[..], b"prune", b"repack", b"maintenance"];
     is_git && words.any(|word| verbs.contains(&word))
+}
+
+/// Gives a file its first name back.
+fn give_back(kept: &Path, path: &Path) -> io::Result<()> {
+    let link = || -> io::Result<()> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        match fs::hard_link(kept, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        }
+    };
+    for _ in 0..TRIES {
+        match link() {
+            // The folder is empty until the link is there, and so taken away by a gc.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            linked => return linked,
+        }
+    }
+    link()
 }
 
 impl Kept {

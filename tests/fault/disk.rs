@@ -21,7 +21,7 @@ fn fill_but_for(pages: impl Iterator<Item = u32>, limit: Duration) {
         &[
             json!(["bash", {"command": "until test -e \"$PWD.go\"; do sleep 0.02; done; echo made >made.txt"}]),
             json!(["write", {"path": "new.txt", "content": "new\n"}]),
-            json!(["bash", {"command": "for n in made; do test -e $n.txt || echo $n >$n.txt; done; test -e new.txt || echo new >new.txt"}]),
+            json!(["bash", {"command": "for n in made; do test -s $n.txt || echo $n >$n.txt; done; test -s new.txt || echo new >new.txt"}]),
             json!(["bash", {"command": "echo end >end.txt"}]),
             json!(["bash", {"command": "echo end >end.txt"}]),
             json!("All is done."),
@@ -31,7 +31,7 @@ fn fill_but_for(pages: impl Iterator<Item = u32>, limit: Duration) {
         "of() {{ git agent status --json hi-$1 | sed 's/.*\"state\":\"\\([a-z-]*\\)\".*/\\1/'; }}
         met=0
         for k in {}; do
-            git agent start 'say hi' --name hi-$k --model {model} >/dev/null 2>&1
+            git agent start 'say hi' --worktree hi-$k --model {model} >/dev/null 2>&1
             until git agent status --json hi-$k | grep -q 'steps\":1'; do sleep 0.02; done
             fill; truncate -s -$((k * 4096)) ../fill; touch ../shop.worktrees/hi-$k.go
             until case $(of $k) in paused | done | interrupted | failed) :;; *) false;; esac; do sleep 0.02; done
