@@ -4,6 +4,7 @@
 //! replaced by a default.
 
 mod keys;
+mod notify;
 mod value;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use keys::{KEYS, Key};
-use value::{boolean, count, near, one_of, optional, size, template, text};
+pub use notify::{Channel, Notify, Occasion};
+use value::{
+    boolean, ceiling, count, near, niceness, one_of, optional, optional_size, size, template, text,
+};
 
 /// How long a model server that is overloaded or limits the rate is waited for, where nothing else
 /// is set.
@@ -30,7 +34,7 @@ pub struct Entry {
 }
 
 /// The settings, defaults filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `agent.model`: `provider/model`.
     pub model: Option<String>,
@@ -52,10 +56,26 @@ pub struct Config {
     pub max_steps: u32,
     /// `agent.patience`: how long a model server that gives no answer is tried.
     pub patience: Duration,
+    /// `agent.maxRunning`: sessions that run at once in the repository.
+    pub max_running: u32,
+    /// `agent.maxRunningTotal`: sessions that run at once in all of the user's repositories.
+    pub max_running_total: u32,
+    /// `agent.minFreeMemory`, in bytes: with less, no further session is started.
+    pub min_free_memory: u64,
+    /// `agent.maxLoad`: with a higher load of each core, no further session is started.
+    pub max_load: Option<f64>,
+    /// `agent.nice`: how much less than others the commands of tools get of the processor.
+    pub nice: u8,
+    /// `agent.memoryLimit`: what the commands of one session may have together, in bytes.
+    pub memory_limit: Option<u64>,
+    /// `agent.cpuLimit`: how many processors they may keep busy.
+    pub cpu_limit: Option<f64>,
     /// `agent.unattended`.
     pub unattended: bool,
     /// `agent.logLevel`.
     pub log_level: LogLevel,
+    /// `agent.notify` and its kin.
+    pub notify: Notify,
     /// `agent.<provider>.*`, by the provider's name.
     pub providers: BTreeMap<String, Provider>,
 }
@@ -126,8 +146,16 @@ impl Default for Config {
             max_file_size: 10 << 20,
             max_steps: 200,
             patience: PATIENCE,
+            max_running: 3,
+            max_running_total: 8,
+            min_free_memory: 512 << 20,
+            max_load: None,
+            nice: 0,
+            memory_limit: None,
+            cpu_limit: None,
             unattended: false,
             log_level: LogLevel::default(),
+            notify: Notify::default(),
             providers: BTreeMap::new(),
         }
     }
@@ -203,9 +231,16 @@ impl Config {
             "maxfilesize" => self.max_file_size = size(entry)?,
             "maxsteps" => self.max_steps = count(entry)?,
             "patience" => self.patience = Duration::from_secs(count(entry)?.into()),
+            "maxrunning" => self.max_running = count(entry)?,
+            "maxrunningtotal" => self.max_running_total = count(entry)?,
+            "minfreememory" => self.min_free_memory = size(entry)?,
+            "maxload" => self.max_load = ceiling(entry)?,
+            "nice" => self.nice = niceness(entry)?,
+            "memorylimit" => self.memory_limit = optional_size(entry)?,
+            "cpulimit" => self.cpu_limit = ceiling(entry)?,
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
-            _ => return Ok(false),
+            _ => return self.notify.set(entry, name),
         }
         Ok(true)
     }
@@ -257,6 +292,13 @@ mod tests {
             ("agent.maxFileSize", "2k"),
             ("agent.maxSteps", "7"),
             ("agent.patience", "8"),
+            ("agent.maxRunning", "4"),
+            ("agent.maxRunningTotal", "5"),
+            ("agent.minFreeMemory", "1g"),
+            ("agent.maxLoad", "1.5"),
+            ("agent.nice", "10"),
+            ("agent.memoryLimit", "4g"),
+            ("agent.cpuLimit", "2"),
             ("agent.unattended", "true"),
             ("agent.logLevel", "debug"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
@@ -279,8 +321,16 @@ mod tests {
             max_file_size: 2048,
             max_steps: 7,
             patience: Duration::from_secs(8),
+            max_running: 4,
+            max_running_total: 5,
+            min_free_memory: 1 << 30,
+            max_load: Some(1.5),
+            nice: 10,
+            memory_limit: Some(4 << 30),
+            cpu_limit: Some(2.0),
             unattended: true,
             log_level: LogLevel::Debug,
+            notify: Notify::default(),
             providers: BTreeMap::from([
                 ("My.Server".to_owned(), provider(Some("http://localhost:1"), None)),
                 ("openai".to_owned(), provider(None, Some("pass show openai"))),
@@ -336,6 +386,11 @@ mod tests {
             ("agent.maxFileSize", "99999999999g"),
             ("agent.maxSteps", "0"),
             ("agent.trailers", "maybe"),
+            ("agent.maxRunning", "0"),
+            ("agent.maxLoad", "-1"),
+            ("agent.maxLoad", "nan"),
+            ("agent.nice", "20"),
+            ("agent.memoryLimit", "0"),
             ("agent.worktreePath", "/one/for/all"),
             ("agent.model", ""),
         ] {

@@ -3,6 +3,8 @@
 //! Invariant: a line holds all a reader needs, in the Agent Client Protocol's words where it has
 //! one; a reader skips an update it does not know, and a journal is only ever appended to.
 
+pub mod line;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -88,6 +90,10 @@ pub enum Update {
     State(StateChange),
     /// A request failed and will be tried again.
     Waiting(Waiting),
+    /// Code and conversation were set to another moment: what counts now is [`line::Line`].
+    Rewind(Rewind),
+    /// What comes before is the past of another session, which this one was forked from.
+    Fork(Fork),
     /// Anything else a person should know.
     Notice(String),
     /// An update of a newer program: skipped, never an error.
@@ -179,6 +185,9 @@ pub struct Question {
     pub call_id: Option<String>,
 }
 
+/// The reason of a pause that a person asked for; any other needs one.
+pub const BY_HAND: &str = "paused by hand";
+
 /// A move between states.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateChange {
@@ -203,6 +212,49 @@ pub struct Waiting {
     pub attempt: u32,
     /// When it goes out.
     pub until: Timestamp,
+}
+
+/// Code and conversation were set to another moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewind {
+    /// In which way.
+    pub way: Way,
+    /// The last step there is now; 0 is the start.
+    pub step: u32,
+    /// Where the code was before, what was in no commit included.
+    pub from: Place,
+    /// Where it is since.
+    pub to: Place,
+}
+
+/// In which way time was moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Back to the end of a step.
+    Back,
+    /// To where it was before the last rewind.
+    Undo,
+    /// To where it was before the last undo.
+    Redo,
+}
+
+/// Where the code of a session is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The branch's commit, in hex.
+    pub head: String,
+    /// The tree of the worktree, in hex: also what no commit of the branch holds.
+    pub tree: String,
+}
+
+/// Where a session was forked from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fork {
+    /// The id of the other session.
+    pub session: String,
+    /// The last of its steps that both share.
+    pub step: u32,
 }
 
 /// What a model is saying just now: shown to who looks, never stored.

@@ -4,13 +4,15 @@
 //!
 //! 1. [`commands::start`] turns what was typed into a [`session::spec::Spec`], makes the worktree,
 //!    the branch and the session's ref, and starts a supervisor.
-//! 2. [`supervise`] is that supervisor: one process, one lock, no terminal.
+//! 2. [`queue`] says who runs next, where not all can; [`supervise`] is that supervisor: one
+//!    process, one lock, no terminal.
 //! 3. [`runner`] puts the session's parts together: model, tools, journal, checkpoints.
 //! 4. [`agent`] is the loop: ask the model, run its tools, commit the step, verify, go on.
 //! 5. [`model`] and [`tool`] are what the loop calls; [`sandbox`] is where tools run.
 //! 6. [`session`] is what a session is on disk and in refs; [`git`] is git, one noun a file.
-//! 7. [`land`] brings the work back to the branch it is for.
-//! 8. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
+//! 7. [`notify`] tells people of what happens meanwhile.
+//! 8. [`land`] brings the work back to the branch it is for.
+//! 9. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
 //!
 //! # Layers
 //!
@@ -20,16 +22,16 @@
 //! ```text
 //! 7 cli commands error
 //! 6 ui
-//! 5 runner supervise
+//! 5 runner supervise queue
 //! 4 agent land mend
 //! 3 session
-//! 2 model tool sandbox
+//! 2 model tool sandbox notify
 //! 1 git
-//! 0 message event config process cancel file failpoint
+//! 0 message event config process cancel file http failpoint
 //! ```
 //!
 //! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
-//! `runner`; in layer 4, `mend` knows `land`; in layer 2, `tool` knows `sandbox`;
+//! `runner` and `queue`; in layer 4, `mend` knows `land`; in layer 2, `tool` knows `sandbox`;
 //! in layer 0, `event` knows `message`.
 
 pub mod agent;
@@ -42,11 +44,14 @@ pub mod event;
 pub mod failpoint;
 pub mod file;
 pub mod git;
+pub mod http;
 pub mod land;
 pub mod mend;
 pub mod message;
 pub mod model;
+pub mod notify;
 pub mod process;
+pub mod queue;
 pub mod runner;
 pub mod sandbox;
 pub mod session;

@@ -97,6 +97,14 @@ impl Cmd {
         self
     }
 
+    /// Adds another program with its arguments, for this one to become it: folder, environment and
+    /// input are those of that one.
+    #[must_use]
+    pub fn before(self, cmd: Self) -> Self {
+        let args = [self.args, vec![cmd.program], cmd.args].concat();
+        Self { program: self.program, args, ..cmd }
+    }
+
     /// Runs in this folder.
     #[must_use]
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
@@ -180,9 +188,27 @@ impl Cmd {
     /// # Errors
     /// The program cannot be started, or `log` not shared.
     pub fn spawn_detached(&self, log: std::fs::File) -> Result<u32, ProcessError> {
+        self.spawn_holding(log, [None, None])
+    }
+
+    /// As [`Cmd::spawn_detached`], with these files open in it as long as it lives, in place of its
+    /// standard input and output: their locks are the child's then, from its first moment on.
+    ///
+    /// # Errors
+    /// As [`Cmd::spawn_detached`].
+    pub fn spawn_holding(
+        &self,
+        log: std::fs::File,
+        held: [Option<std::fs::File>; 2],
+    ) -> Result<u32, ProcessError> {
         let mut command = self.command();
-        let errors = log.try_clone().map_err(|source| self.error(source))?;
-        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        let [input, output] = held;
+        command.stdin(input.map_or_else(Stdio::null, Stdio::from));
+        match output {
+            Some(output) => command.stdout(output),
+            None => command.stdout(log.try_clone().map_err(|source| self.error(source))?),
+        };
+        command.stderr(log);
         let child = command.spawn().map_err(|source| self.error(source))?;
         tracing::debug!(program = ?self.program, args = ?self.args, pid = child.id(), "detached");
         Ok(child.id())

@@ -1,53 +1,31 @@
 //! The background process of one session.
 //!
-//! Invariant: it owns no terminal, holds the session's lock as long as it lives, and leaves a state
-//! that is true: at rest with a reason, or, if it is killed, a free lock that tells of it.
+//! Invariant: it owns no terminal, holds the session's lock and its slots as long as it lives, and
+//! leaves a state that is true: at rest with a reason, or, if it is killed, a free lock that tells
+//! of it.
+
+mod notices;
 
 use std::convert::Infallible;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use fs_err as fs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cancel::Signals;
 use crate::git::Repo;
-use crate::process::{Cmd, ProcessError};
+use crate::queue;
 use crate::runner::{self, RunError};
 use crate::sandbox;
 use crate::session::inbox::{Inbox, Kind, When};
-use crate::session::store::{Session, Store};
+use crate::session::store::Store;
 
-/// How often the inbox is looked at unasked: a signal can get lost, a file cannot.
+use notices::Notices;
+
+/// How often the inbox is looked at unasked: a signal can get lost, a file cannot. The queue is
+/// looked at too, since who held a slot may have been killed.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// A supervisor that cannot be started.
-#[derive(Debug, thiserror::Error)]
-pub enum SpawnError {
-    /// The program does not know where it lies itself.
-    #[error("cannot find this program on disk")]
-    Program(#[source] io::Error),
-    /// Its log cannot be opened.
-    #[error("cannot open the supervisor's log")]
-    Log(#[source] io::Error),
-    /// It cannot be started.
-    #[error(transparent)]
-    Start(#[from] ProcessError),
-}
-
-/// Starts a session's supervisor in the background and returns its process id.
-///
-/// # Errors
-/// The program cannot be started, or its log not be opened.
-pub fn spawn(repo: &Repo, session: &Session) -> Result<u32, SpawnError> {
-    let program = std::env::current_exe().map_err(SpawnError::Program)?;
-    let log = fs::OpenOptions::new().create(true).append(true).open(session.log_path());
-    let (log, _) = log.map_err(SpawnError::Log)?.into_parts();
-    let supervise = Cmd::new(program).arg("supervise").arg(repo.common_dir()).arg(&session.id);
-    let supervise = repo.with_settings(supervise.dir(repo.common_dir()));
-    Ok(supervise.spawn_detached(log)?)
-}
 
 /// Runs a session in this process until it rests.
 ///
@@ -63,20 +41,59 @@ pub fn run(common_dir: &Path, id: &str) -> Result<(), RunError> {
         tracing::warn!(%error, "other processes of this user can read the keys");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(RunError::Runtime)?.block_on(supervise(common_dir, id))
+    let runtime = runtime.map_err(RunError::Runtime)?;
+    let signals = Signals::default();
+    let ended = runtime.block_on(supervise(common_dir, id, &signals));
+    if ended.is_err() {
+        give_way(common_dir, &signals);
+    }
+    ended
 }
 
-async fn supervise(common_dir: &Path, id: &str) -> Result<(), RunError> {
+/// Lets the next of the queue begin.
+fn give_way(common_dir: &Path, signals: &Signals) {
+    queue::leave_slots();
+    // Where the system shuts down, nobody else is to begin.
+    if !signals.shutdown.is_raised()
+        && let Err(error) = queue::advance(common_dir, queue::PATIENCE)
+    {
+        tracing::error!(%error, "those who wait are not started");
+    }
+}
+
+async fn supervise(common_dir: &Path, id: &str, signals: &Signals) -> Result<(), RunError> {
     let repo = Repo::open(common_dir)?;
     let session = Store::open(common_dir).session(id)?;
-    let signals = Signals::default();
     let inbox = session.inbox();
     // Before the lock is taken: whoever holds it is signalled, and a signal that nobody waits for
     // ends a process.
     let bell = Bell::hang().map_err(RunError::Runtime)?;
-    tokio::select! {
-        ended = runner::run(&repo, &session, &signals) => ended,
-        Err(error) = watch(bell, &inbox, &signals) => Err(RunError::Runtime(error)),
+    let mut notices = Notices::open(&repo, &session);
+    let watching = watch(bell, &inbox, signals, common_dir);
+    tokio::pin!(watching);
+    let ended = tokio::select! {
+        ended = runner::run(&repo, &session, signals) => ended,
+        Err(error) = &mut watching => Err(RunError::Runtime(error)),
+        never = tell(notices.as_mut()) => match never {},
+    };
+    ended?;
+    // Telling people of the end may take a while: neither slot nor lock is held for it, and a
+    // shutdown waits for nobody.
+    give_way(common_dir, signals);
+    if let Some(notices) = notices {
+        tokio::select! {
+            () = notices.close() => {}
+            () = signals.shutdown.raised() => {}
+            Err(error) = &mut watching => tracing::warn!(%error, "notices are given up"),
+        }
+    }
+    Ok(())
+}
+
+async fn tell(notices: Option<&mut Notices>) -> Infallible {
+    match notices {
+        Some(notices) => notices.follow().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -100,12 +117,20 @@ impl Bell {
 }
 
 /// Turns the system's signals and what is in the inbox into [`Signals`].
-async fn watch(mut bell: Bell, inbox: &Inbox, signals: &Signals) -> io::Result<Infallible> {
+async fn watch(
+    mut bell: Bell,
+    inbox: &Inbox,
+    signals: &Signals,
+    common_dir: &Path,
+) -> io::Result<Infallible> {
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
             _ = bell.wake.recv() => listen(inbox, signals)?,
-            _ = look.tick() => listen(inbox, signals)?,
+            _ = look.tick() => {
+                listen(inbox, signals)?;
+                queue::look(common_dir);
+            }
             // The terminal that it was started from has gone; that is what it is for.
             _ = bell.hangup.recv() => {}
             _ = bell.interrupt.recv() => shut_down(signals),

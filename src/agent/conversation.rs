@@ -6,6 +6,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use crate::agent::{StepWords, prompt};
+use crate::event::line::Line;
 use crate::event::{Event, Origin, Question, Update, UserMessage};
 use crate::message::{Answer, Message, PlanItem, StopReason, ToolCall, ToolResult, Usage};
 use crate::tool::{self, Toolbox};
@@ -64,15 +65,35 @@ pub enum Next {
 impl Conversation {
     /// The conversation that a journal tells of.
     pub fn replay<'e>(events: impl IntoIterator<Item = &'e Event>) -> Self {
+        let events: Vec<_> = events.into_iter().collect();
         let mut conversation = Self::default();
-        for event in events {
-            conversation.apply(&event.update);
+        for event in &events {
+            conversation.count(&event.update);
+        }
+        for event in Line::of(events).events() {
+            conversation.follow(&event.update);
         }
         conversation
     }
 
     /// Takes in what has happened.
     pub fn apply(&mut self, update: &Update) {
+        self.count(update);
+        self.follow(update);
+    }
+
+    /// What no rewind takes back: what was spent, and what was heard.
+    fn count(&mut self, update: &Update) {
+        match update {
+            Update::AgentMessage(answer) => self.usage += answer.usage,
+            Update::UserMessage(message) => self.heard.extend(message.inbox_id.clone()),
+            // The session that this one was forked from has paid for what came before.
+            Update::Fork(_) => self.usage = Usage::default(),
+            _ => {}
+        }
+    }
+
+    fn follow(&mut self, update: &Update) {
         match update {
             Update::UserMessage(message) => self.hear(message),
             Update::AgentMessage(answer) => self.answer(answer),
@@ -89,6 +110,8 @@ impl Conversation {
             | Update::Checkpoint(_)
             | Update::State(_)
             | Update::Waiting(_)
+            | Update::Rewind(_)
+            | Update::Fork(_)
             | Update::Notice(_)
             | Update::Unknown => {}
         }
@@ -205,7 +228,6 @@ impl Conversation {
     }
 
     fn hear(&mut self, message: &UserMessage) {
-        self.heard.extend(message.inbox_id.clone());
         if message.from == Origin::Person {
             (self.red_rounds, self.strikes) = (0, 0);
             let asked = self.questions.pop_front().and_then(|question| question.call_id);
@@ -224,7 +246,6 @@ impl Conversation {
     fn answer(&mut self, answer: &Answer) {
         self.end_open_calls();
         self.step += 1;
-        self.usage += answer.usage;
         let of_use = answer.stop != StopReason::MaxTokens
             && !(answer.calls.is_empty() && answer.text.trim().is_empty());
         self.strikes = if of_use { self.strikes } else { self.strikes + 1 };

@@ -20,7 +20,7 @@ pub use limits::Limits;
 pub use world::{Fault, Moment, Steer, StepWords, World};
 
 use crate::cancel::Signals;
-use crate::event::{Origin, Question, ToolEnd, Update, UserMessage};
+use crate::event::{self, Origin, Question, ToolEnd, Update, UserMessage};
 use crate::file::Changed;
 use crate::message::{ToolCall, ToolResult};
 use crate::model::Model;
@@ -124,7 +124,7 @@ impl<W: World> Agent<'_, W> {
         }
         // What has nothing left to do rests by itself.
         if is_paused && (heard || at == Moment::Step) {
-            return Err(Rest::Paused { reason: "paused by hand".to_owned() });
+            return Err(Rest::Paused { reason: event::BY_HAND.to_owned() });
         }
         Ok(heard)
     }

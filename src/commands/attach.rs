@@ -30,6 +30,6 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     } else {
         follow::past(ui, &session, &mut form)?
     };
-    let state = follow::until_it_rests(ui, &session, from, &mut form)?;
+    let state = follow::until_it_rests(&context, &session, from, &mut form)?;
     follow::outcome(ui, &session, &state)
 }

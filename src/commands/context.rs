@@ -1,6 +1,7 @@
 //! What most verbs begin with: the repository they were typed in, its sessions, its settings.
 //!
-//! Invariant: opening it writes nothing and reads no session.
+//! Invariant: opening it reads no session, and writes nothing, but that sessions which wait are
+//! started where there is a slot for them.
 
 use std::path::Path;
 
@@ -9,9 +10,10 @@ use clap_complete::ArgValueCompleter;
 use jiff::Timestamp;
 
 use super::complete;
-use crate::config::{Config, Entry, UnknownKey};
+use crate::config::{Config, UnknownKey};
 use crate::error::{Result, ResultExt};
 use crate::git::Repo;
+use crate::queue;
 use crate::session::store::{Session, Store};
 use crate::ui::Ui;
 
@@ -59,6 +61,7 @@ impl<'a> Context<'a> {
     pub fn open_in(ui: &'a Ui, dir: &Path) -> Result<Self> {
         let repo = Repo::discover(dir)?;
         let store = Store::open(repo.common_dir());
+        queue::look(repo.common_dir());
         Ok(Self { ui, repo, store, now: Timestamp::now() })
     }
 
@@ -106,8 +109,5 @@ impl<'a> Context<'a> {
 /// # Errors
 /// A value is not what its key asks for.
 pub fn config_of(repo: &Repo) -> Result<(Config, Vec<UnknownKey>)> {
-    let entries = repo.config("agent").into_iter();
-    let entries =
-        entries.map(|entry| Entry { key: entry.key, value: entry.value, origin: entry.origin });
-    Ok(Config::read(entries)?)
+    Ok(repo.agent_config()?)
 }

@@ -1,22 +1,26 @@
-//! How a command reaches a session: a message in its inbox, a signal to wake who runs it, and a
-//! new supervisor where nobody does.
+//! How a command reaches sessions: a message in the inbox, a signal to wake who runs it, and a
+//! place in the queue where nobody does; one, several, or all of them.
 //!
 //! Invariant: a process is signalled only while it holds the session's lock, so a process id that
 //! was given to somebody else is never hit.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use clap::builder::NonEmptyStringValueParser;
+use clap_complete::ArgValueCompleter;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::complete;
 use super::context::Context;
-use crate::error::{CommandError, Result};
+use crate::error::{self, CommandError, Result, exit};
+use crate::queue::{self, Place, QueueError};
 use crate::session::inbox::Kind;
+use crate::session::lock::LockError;
 use crate::session::state::Phase;
-use crate::session::store::Session;
-use crate::supervise;
-
-/// How long a supervisor may take to have its session, or to let go of it.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::session::store::{Session, SessionError};
+use crate::session::ticket::Priority;
+use crate::ui::card;
 
 /// How long a supervisor may take from the session's rest to its own end.
 const TIDYING: Duration = Duration::from_secs(10);
@@ -47,29 +51,68 @@ pub fn signal(session: &Session, signal: Signal) -> Result<bool> {
     }
 }
 
-/// Starts a supervisor for a session that rests; says whether one was needed.
+/// What became of a session that was to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// Somebody ran it, or was about to.
+    Ran,
+    /// It goes on.
+    GoesOn,
+    /// It goes on when its turn comes.
+    Waits(Place),
+}
+
+impl Woken {
+    /// What is said of it: `goes on`, or when.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Ran | Self::GoesOn => "goes on".to_owned(),
+            Self::Waits(place) => format!("goes on when its turn comes: {}", card::place(place)),
+        }
+    }
+}
+
+/// Whether it waits for its turn, and nobody has been started for it.
 ///
 /// # Errors
-/// The lock cannot be asked, or no process be started.
-pub fn wake(context: &Context<'_>, session: &Session) -> Result<bool> {
+/// Its state or its ticket cannot be read.
+pub fn waits(session: &Session) -> Result<bool> {
+    let is_queued = session.state()?.phase == Phase::Queued;
+    Ok(is_queued && session.ticket()?.is_some_and(|ticket| ticket.waits()))
+}
+
+/// Lets a session that rests go on: in the queue where there is no slot for it.
+///
+/// # Errors
+/// The lock cannot be asked, its state not be written, or no process be started.
+pub fn wake(context: &Context<'_>, session: &Session) -> Result<Woken> {
     if is_run(session)? {
-        return Ok(false);
+        return Ok(Woken::Ran);
     }
     session.check_writable()?;
     check_worktree(session)?;
-    let before = session.state()?;
-    supervise::spawn(&context.repo, session)?;
-    // Until it has the session, a look would still find the old state.
-    let deadline = Instant::now() + PATIENCE;
-    while session.holder()?.is_none() && session.state()? == before {
-        if Instant::now() > deadline {
-            return Err(CommandError::no(format!("{} was not taken up", session.id)).hint(
-                format!("Its supervisor's own words are in {}", session.log_path().display()),
-            ));
+    queue_up(context, session, None)
+}
+
+/// Queues a session up, new or resting, and starts it if there is a slot for it.
+///
+/// # Errors
+/// It cannot be written, or no process be started.
+pub fn queue_up(
+    context: &Context<'_>,
+    session: &Session,
+    priority: Option<Priority>,
+) -> Result<Woken> {
+    match queue::enter(&context.repo, session, priority) {
+        // Somebody else was quicker.
+        Err(QueueError::Session(SessionError::Lock { source: LockError::Held { .. }, .. })) => {
+            return Ok(Woken::Ran);
         }
-        std::thread::sleep(Duration::from_millis(5));
+        entered => entered?,
     }
-    Ok(true)
+    queue::advance(context.repo.common_dir(), queue::PATIENCE)?;
+    let place = queue::places(&context.repo)?.remove(&session.id);
+    Ok(place.map_or(Woken::GoesOn, Woken::Waits))
 }
 
 /// Whether somebody works on the session, or is about to. One that rests but is still held is
@@ -109,13 +152,63 @@ pub fn standing(phase: Phase) -> String {
     }
 }
 
-/// The sessions that a verb is for: the ones that were named, or with `--all` each one.
+/// Sessions as arguments: those that are named, or all.
+#[derive(Debug, clap::Args)]
+pub struct SessionArgs {
+    /// Sessions, each by any unique beginning of its id or name
+    #[arg(
+        value_name = "SESSION",
+        required_unless_present = "all",
+        value_parser = NonEmptyStringValueParser::new(),
+        add = ArgValueCompleter::new(complete::sessions),
+    )]
+    sessions: Vec<String>,
+    /// Every session that this can be done to
+    #[arg(long, conflicts_with = "sessions")]
+    pub all: bool,
+}
+
+/// Does something to each of these sessions, whatever becomes of the others. `act` says whether
+/// there was anything to do; where it was nothing for any of all of them, `nothing` is said.
 ///
 /// # Errors
-/// One that was named is not found, or the sessions cannot be listed.
-pub fn chosen(context: &Context<'_>, named: &[String], all: bool) -> Result<Vec<Session>> {
-    if all {
-        return Ok(context.store.list()?.sessions);
+/// Told: one of them could not be found or handled; the exit code is the highest of all.
+pub fn each(
+    context: &Context<'_>,
+    args: &SessionArgs,
+    nothing: &str,
+    mut act: impl FnMut(&Session) -> Result<bool>,
+) -> Result {
+    let found: Vec<Result<Session>> = match args.all {
+        true => context.store.list()?.sessions.into_iter().map(Ok).collect(),
+        false => args.sessions.iter().map(|given| context.session(given)).collect(),
+    };
+    let (mut done, mut worst, mut seen) = (false, exit::DONE, BTreeSet::new());
+    for session in found {
+        let acted = session.and_then(|session| match seen.insert(session.id.clone()) {
+            true => act(&session),
+            // It was named twice.
+            false => Ok(true),
+        });
+        match acted {
+            Ok(acted) => done |= acted,
+            Err(error) => worst = worst.max(error.report(context.ui)),
+        }
     }
-    named.iter().map(|given| context.session(given)).collect()
+    if worst != exit::DONE {
+        return Err(CommandError::new(error::Kind::Told(worst), ""));
+    }
+    if args.all && !done {
+        context.ui.narrate(nothing);
+    }
+    Ok(())
+}
+
+/// Waits for something on a runtime of its own.
+///
+/// # Errors
+/// The system gives no event loop.
+pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(future))
 }

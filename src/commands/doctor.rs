@@ -3,6 +3,7 @@
 //! Invariant: without `--fix` it changes nothing; it starts no model, and names keys without showing
 //! them.
 
+mod notices;
 mod probe;
 
 use std::path::Path;
@@ -28,6 +29,9 @@ pub struct Args {
     /// Print JSON: {"format":1,"checks":[…]}
     #[arg(long)]
     json: bool,
+    /// Tell yourself a trial notice by each channel of agent.notify, and look at nothing else
+    #[arg(long)]
+    notify: bool,
 }
 
 /// One thing that was looked at, in format 1 of the JSON.
@@ -70,15 +74,21 @@ impl Check {
 /// Prints what was found.
 ///
 /// # Errors
-/// [`Kind::No`] if something without which no session can be started is missing.
+/// [`Kind::No`] if something without which no session can be started is missing, or a trial notice
+/// was not told.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let here = std::env::current_dir()?;
     let context = Context::open_in(ui, &here);
-    let mut checks = probe::all(&here, context.as_ref());
     let mut curable = false;
-    if let Ok(context) = &context {
-        curable = sessions(context, args.fix, &mut checks);
-    }
+    let checks = match (args.notify, &context) {
+        (true, _) => notices::tried(&context?)?,
+        (false, Ok(context)) => {
+            let mut checks = probe::all(&here, Ok(context));
+            curable = sessions(context, args.fix, &mut checks);
+            checks
+        }
+        (false, Err(error)) => probe::all(&here, Err(error)),
+    };
     if args.json {
         ui.answer(&json::named("checks", &checks)?)?;
     } else {

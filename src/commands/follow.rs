@@ -3,14 +3,17 @@
 //! Invariant: it only reads; whatever ends the view, the session goes on.
 
 use std::io::ErrorKind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::context::Context;
 use super::control;
+use super::ring::Ring;
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::event::Event;
+use crate::queue;
 use crate::session::journal::{Entry, Reader};
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
@@ -20,6 +23,9 @@ use crate::ui::live::Line;
 
 /// How often the journal and the state are looked at: below what a person notices.
 const PERIOD: Duration = Duration::from_millis(100);
+
+/// How often one who waits for a session in the queue starts it, should nobody else.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What is printed for each event.
 #[derive(Debug)]
@@ -64,7 +70,7 @@ pub fn past(ui: &Ui, session: &Session, form: &mut Form) -> Result<u64> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(error.into()),
     };
-    drain(ui, &mut reader, form, &mut Line::new(ui))?;
+    drain(ui, &mut reader, form, &mut Line::new(ui), None)?;
     Ok(reader.offset())
 }
 
@@ -73,23 +79,40 @@ pub fn past(ui: &Ui, session: &Session, form: &mut Form) -> Result<u64> {
 ///
 /// # Errors
 /// Told, when a person leaves the view by Ctrl-C; else as [`past`].
-pub fn until_it_rests(ui: &Ui, session: &Session, from: u64, form: &mut Form) -> Result<State> {
+pub fn until_it_rests(
+    context: &Context<'_>,
+    session: &Session,
+    from: u64,
+    form: &mut Form,
+) -> Result<State> {
+    let ui = context.ui;
+    let is_for_people = !matches!(form, Form::Json);
+    let mut ring = Ring::new(context, session).filter(|_| is_for_people);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut reader = Reader::open(&session.journal_path(), from)?;
         let mut line = Line::new(ui);
+        let mut looked = Instant::now();
         loop {
             // Both before the journal, which then holds all that it rests after. And the holder
             // before the state: one that takes the session up has not changed its state yet.
             let is_held = session.holder()?.is_some();
             let state = session.state()?;
-            drain(ui, &mut reader, form, &mut line)?;
-            if !is_held && !state.phase.needs_supervisor() {
+            drain(ui, &mut reader, form, &mut line, ring.as_mut())?;
+            let is_last = !is_held && !state.phase.needs_supervisor();
+            if let Some(ring) = &mut ring {
+                ring.call(&state, is_last);
+            }
+            if is_last {
                 return Ok(state);
             }
-            if !matches!(form, Form::Json) {
+            if is_for_people {
                 line.show(&state.activity);
+            }
+            if state.phase == Phase::Queued && looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                session.dir.ancestors().nth(3).into_iter().for_each(queue::look);
             }
             tokio::select! {
                 () = tokio::time::sleep(PERIOD) => {}
@@ -126,11 +149,22 @@ pub fn outcome(ui: &Ui, session: &Session, state: &State) -> Result {
     Err(CommandError::new(Kind::Told(code), ""))
 }
 
-fn drain(ui: &Ui, reader: &mut Reader, form: &mut Form, line: &mut Line<'_>) -> Result {
+fn drain(
+    ui: &Ui,
+    reader: &mut Reader,
+    form: &mut Form,
+    line: &mut Line<'_>,
+    mut ring: Option<&mut Ring<'_>>,
+) -> Result {
     for entry in reader {
         line.clear();
         match entry? {
-            Entry::Event(event) => form.print(ui, &event)?,
+            Entry::Event(event) => {
+                if let Some(ring) = &mut ring {
+                    ring.hear(&event);
+                }
+                form.print(ui, &event)?;
+            }
             Entry::Damaged { line: number, why } => {
                 ui.warning(&format!("line {number} of the journal is damaged and left out: {why}"));
             }

@@ -2,18 +2,26 @@
 //!
 //! Invariant: it does nothing until its standard input ends.
 
+use std::path::PathBuf;
+
 use crate::error::Result;
 use crate::process::guard;
+use crate::queue;
 
 /// End the tools of a session whose supervisor has gone; for the program's own use
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Git dir of the session, whose slot is free then
+    #[arg(value_name = "COMMON_DIR")]
+    common_dir: PathBuf,
+}
 
-/// Runs until the supervisor has gone.
+/// Runs until the supervisor has gone, and starts the next session in its place.
 ///
 /// # Errors
 /// Never: there is nobody left to tell.
-pub fn run(_: &Args) -> Result {
+pub fn run(args: &Args) -> Result {
     guard::watch(std::io::stdin().lock());
+    queue::look(&args.common_dir);
     Ok(())
 }

@@ -67,12 +67,14 @@ fn sessions(context: &Context<'_>) -> Result<Vec<SessionView>> {
         error.hints.iter().for_each(|hint| context.ui.hint(hint));
     };
     listing.broken.into_iter().map(CommandError::from).for_each(warn);
-    let view = |session: &Session| match session.state() {
+    let show = |session: &Session| match session.state() {
         Ok(state) => Some(view::session(session, &state)),
         Err(error) => {
             warn(error.into());
             None
         }
     };
-    Ok(listing.sessions.iter().filter_map(view).collect())
+    let mut views: Vec<_> = listing.sessions.iter().filter_map(show).collect();
+    view::add_places(&context.repo, &mut views)?;
+    Ok(views)
 }

@@ -49,7 +49,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let mut form = if args.json { Form::Json } else { Form::lines(ui) };
     let read = follow::past(ui, &session, &mut form)?;
     if args.follow {
-        follow::until_it_rests(ui, &session, read, &mut form)?;
+        follow::until_it_rests(&context, &session, read, &mut form)?;
     }
     Ok(())
 }

@@ -22,8 +22,12 @@ pub mod attach;
 pub mod say;
 
 pub mod pause;
+pub mod reprioritize;
 pub mod resume;
+mod ring;
 pub mod stop;
+
+pub mod rewind;
 
 pub mod worktree;
 

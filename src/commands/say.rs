@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::ValueHint;
 
 use super::context::{Context, SessionArg};
-use super::{control, message};
+use super::control::{self, Woken};
+use super::message;
 use crate::error::Result;
 use crate::session::inbox::{Kind, When};
 use crate::session::state::Phase;
@@ -75,15 +76,18 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             ui.narrate(&format!("Told {id}, which is {phase} and reads it when resumed"));
             ui.hint(&format!("git agent resume {id}"));
         }
+        Phase::Queued => ui.narrate(&format!("Told {id}, which is queued and reads it then")),
         Phase::NeedsInput => {
-            control::wake(&context, &session)?;
-            ui.narrate(&format!("Answered {id}, which goes on"));
+            let woken = control::wake(&context, &session)?;
+            ui.narrate(&format!("Answered {id}, which {}", woken.words()));
         }
-        phase if control::wake(&context, &session)? || !phase.needs_supervisor() => {
+        phase => {
+            let woken = control::wake(&context, &session)?;
             // Where it was not woken, the supervisor that was on its way out has heard it.
-            ui.narrate(&format!("Told {id}, which was {phase} and goes on"));
-        }
-        _ => {
+            if woken != Woken::Ran || !phase.needs_supervisor() {
+                ui.narrate(&format!("Told {id}, which was {phase} and {}", woken.words()));
+                return Ok(());
+            }
             let at = match when {
                 When::Now => "now",
                 When::AfterStep => "after this step",

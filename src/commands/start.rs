@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::NonEmptyStringValueParser;
 
 use super::context::Context;
+use super::control::{self, Woken};
 use super::follow::{self, Form};
 use super::message;
 use crate::config::{CommitStrategy, Config};
@@ -19,8 +20,8 @@ use crate::session::format::FORMAT;
 use crate::session::id;
 use crate::session::spec::{Base, Limits, Spec};
 use crate::session::store::Session;
+use crate::session::ticket::Priority;
 use crate::session::worktree::{self, Layout, Place, Wish};
-use crate::supervise;
 use crate::ui::{Ui, card};
 
 /// Start a session on a task, in the background
@@ -67,6 +68,9 @@ pub struct Args {
     /// Pause after this many steps
     #[arg(long, value_name = "N")]
     max_steps: Option<u32>,
+    /// What goes first where as many sessions run as may
+    #[arg(long, value_enum, value_name = "PRIORITY", default_value_t)]
+    priority: Priority,
     /// Wait for the end: exit 0 when done, 1 when failed, 3 when it needs a person
     #[arg(long, conflicts_with = "attach")]
     wait: bool,
@@ -103,22 +107,17 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     if args.dry_run {
         return foretell(&context, args, &plan);
     }
-    block_on(model::knock(&plan.endpoint))??;
+    control::block_on(model::knock(&plan.endpoint))??;
     let created = create(&context, args, &plan)?;
-    supervise::spawn(&context.repo, &created.session)?;
-    tell(&context, &plan, &created)?;
+    let woken = control::queue_up(&context, &created.session, Some(args.priority))?;
+    tell(&context, &plan, &created, &woken)?;
     let mut form = match (args.attach, args.wait) {
         (true, _) => Form::lines(ui),
         (_, true) => Form::Nothing,
         _ => return Ok(()),
     };
-    let state = follow::until_it_rests(ui, &created.session, 0, &mut form)?;
+    let state = follow::until_it_rests(&context, &created.session, 0, &mut form)?;
     follow::outcome(ui, &created.session, &state)
-}
-
-fn block_on<F: Future>(future: F) -> Result<F::Output> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(future))
 }
 
 fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
@@ -230,6 +229,7 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
             timeout: None,
             budget: None,
         },
+        forked_from: None,
     }
 }
 
@@ -241,11 +241,12 @@ fn folder(repo: &Repo) -> String {
     inside.and_then(|folder| folder.to_str()).unwrap_or_default().to_owned()
 }
 
-fn tell(context: &Context<'_>, plan: &Plan, created: &Created) -> Result {
+fn tell(context: &Context<'_>, plan: &Plan, created: &Created, woken: &Woken) -> Result {
     let Created { session: Session { id, spec, .. }, included, submodules, .. } = created;
     let worktree = relative(&spec.worktree);
     let branch = spec.branch_name();
-    context.ui.answer(&format!("Started {id}  (branch {branch}, worktree {worktree})"))?;
+    let done = if matches!(woken, Woken::Waits(_)) { "Queued" } else { "Started" };
+    context.ui.answer(&format!("{done} {id}  (branch {branch}, worktree {worktree})"))?;
     let base = card::short(&spec.base.commit);
     let (model, sandbox) = (plan.choice.label(), &spec.sandbox);
     context.ui.narrate(&format!(
@@ -253,6 +254,9 @@ fn tell(context: &Context<'_>, plan: &Plan, created: &Created) -> Result {
         spec.base.name,
         spec.limits.max_steps.unwrap_or_default()
     ));
+    if let Woken::Waits(place) = woken {
+        context.ui.narrate(&format!("  {}", card::place(place)));
+    }
     for path in submodules {
         context.ui.narrate(&format!("  submodule {path} initialised"));
     }

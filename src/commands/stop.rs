@@ -1,18 +1,18 @@
 //! `git agent stop`: a session ends; its branch, worktree and record stay.
 //!
-//! Invariant: nothing that was done is lost, killed or not: every step has been committed.
+//! Invariant: nothing that was done is lost, killed or not: every step has been committed, and so
+//! is what a killed tool has left.
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use rustix::process::Signal;
 
 use super::context::Context;
-use super::{complete, control};
+use super::control::{self, SessionArgs};
 use crate::error::{CommandError, Result};
-use crate::event::{Event, Update};
+use crate::queue;
+use crate::runner::settle;
 use crate::session::inbox::Kind;
-use crate::session::journal::Journal;
 use crate::session::state::Phase;
 use crate::session::store::Session;
 use crate::ui::Ui;
@@ -21,19 +21,13 @@ use crate::ui::Ui;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// End sessions; their branches, worktrees and records stay
+///
+/// What they have done is committed, and the next in the queue takes their place. With --all:
+/// every session that has not ended.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Sessions, each by any unique beginning of its id or name
-    #[arg(
-        value_name = "SESSION",
-        required_unless_present = "all",
-        value_parser = clap::builder::NonEmptyStringValueParser::new(),
-        add = clap_complete::ArgValueCompleter::new(complete::sessions),
-    )]
-    sessions: Vec<String>,
-    /// Stop every session that has not ended
-    #[arg(long, conflicts_with = "sessions")]
-    all: bool,
+    #[command(flatten)]
+    sessions: SessionArgs,
     /// End it at once, what runs included
     #[arg(long)]
     kill: bool,
@@ -42,58 +36,64 @@ pub struct Args {
 /// Ends each session.
 ///
 /// # Errors
-/// One that was named is not found, or does not end.
+/// Told: one that was named is not found, or does not end.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
-    let mut ended = false;
-    for session in control::chosen(&context, &args.sessions, args.all)? {
+    let nothing = "Nothing to stop: every session has ended";
+    control::each(&context, &args.sessions, nothing, |session| {
         let id = &session.id;
         let phase = session.state()?.phase;
-        let may_stop = phase.may_become(Phase::Stopped);
-        ended |= may_stop;
-        if !may_stop {
-            if !args.all {
+        if !phase.may_become(Phase::Stopped) {
+            if !args.sessions.all {
                 ui.narrate(&format!("Nothing to stop: {id} {}", control::standing(phase)));
             }
-        } else if args.kill {
-            kill(&session)?;
-            settle(&session, "killed")?;
+            return Ok(false);
+        }
+        if args.kill {
+            kill(&context, session)?;
             ui.narrate(&format!("Killed {id}; its branch and worktree stay"));
-        } else if control::is_run(&session)? {
-            control::send(&session, Kind::Stop { reason: String::new() })?;
+        } else if !is_at_work(session)? && stopped(&context, session, "")? {
+            ui.narrate(&format!("Stopped {id}; its branch and worktree stay"));
+        } else {
+            control::send(session, Kind::Stop { reason: String::new() })?;
             ui.narrate(&format!("Stopping {id} after its step; its branch and worktree stay"));
             ui.hint(&format!("git agent stop --kill {id}"));
-        } else {
-            settle(&session, "")?;
-            ui.narrate(&format!("Stopped {id}; its branch and worktree stay"));
         }
-    }
-    if args.all && !ended {
-        ui.narrate("Nothing to stop: every session has ended");
-    }
+        Ok(true)
+    })?;
+    // Who is killed starts nobody.
+    queue::look(context.repo.common_dir());
     Ok(())
 }
 
-/// Ends the process that runs the session: asked first, then not asked.
-fn kill(session: &Session) -> Result {
-    // One that is on its way must not arrive after the end.
-    let deadline = Instant::now() + PATIENCE;
-    while session.state()?.phase == Phase::Queued
-        && session.holder()?.is_none()
-        && Instant::now() < deadline
-    {
-        std::thread::sleep(Duration::from_millis(20));
+/// Whether somebody runs it. A supervisor that is only on its way finds it stopped, and ends.
+fn is_at_work(session: &Session) -> Result<bool> {
+    Ok(control::is_run(session)? && session.holder()?.is_some())
+}
+
+fn stopped(context: &Context<'_>, session: &Session, reason: &str) -> Result<bool> {
+    Ok(settle::settle(&context.repo, session, Phase::Stopped, reason)?)
+}
+
+/// Ends the process that runs the session, asked first, then not asked; and the session with it.
+fn kill(context: &Context<'_>, session: &Session) -> Result {
+    let deadline = Instant::now() + 4 * PATIENCE;
+    loop {
+        if !control::signal(session, Signal::TERM)? || ends_within(session, PATIENCE)? {
+            // One that was on its way may have come meanwhile.
+            if stopped(context, session, "killed")? {
+                return Ok(());
+            }
+        } else {
+            control::signal(session, Signal::KILL)?;
+            ends_within(session, PATIENCE)?;
+        }
+        if Instant::now() > deadline {
+            let message = format!("{} does not end, not even killed", session.id);
+            return Err(CommandError::no(message)
+                .hint("Its process waits for the disk or the network, maybe; try again later"));
+        }
     }
-    if !control::signal(session, Signal::TERM)? || ends_within(session, PATIENCE)? {
-        return Ok(());
-    }
-    control::signal(session, Signal::KILL)?;
-    if ends_within(session, PATIENCE)? {
-        return Ok(());
-    }
-    let message = format!("{} does not end, not even killed", session.id);
-    Err(CommandError::no(message)
-        .hint("Its process waits for the disk or the network, maybe; try again later"))
 }
 
 fn ends_within(session: &Session, patience: Duration) -> Result<bool> {
@@ -105,18 +105,4 @@ fn ends_within(session: &Session, patience: Duration) -> Result<bool> {
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(true)
-}
-
-/// Writes down that a session which nobody runs is stopped.
-fn settle(session: &Session, reason: &str) -> Result {
-    let (lock, mut state) = session.lock()?;
-    // Whoever ran it may have written its own last word meanwhile.
-    if state.phase.may_become(Phase::Stopped) {
-        let change = state.move_to(Phase::Stopped, reason, Timestamp::now())?;
-        let (mut journal, _) = Journal::open(&session.journal_path())?;
-        journal.append(&[Event::now(state.step, Update::State(change))])?;
-        state.write(&session.state_path())?;
-    }
-    drop(lock);
-    Ok(())
 }

@@ -6,10 +6,12 @@
 use crate::error::Result;
 use crate::event::Waiting;
 use crate::git::{ObjectId, Repo};
+use crate::queue;
 use crate::session::state::{Phase, State, VerifyStatus as Verified};
 use crate::session::store::Session;
+use crate::ui::card;
 use crate::ui::view::{
-    CommitView, Progress, SessionCard, SessionView, UsageView, VerifyStatus, VerifyView,
+    CommitView, Progress, QueueView, SessionCard, SessionView, UsageView, VerifyStatus, VerifyView,
 };
 
 /// A session as `list` shows it.
@@ -41,9 +43,32 @@ pub fn session(session: &Session, state: &State) -> SessionView {
         created: state.created,
         updated: state.updated,
         question: state.question.as_ref().map(|question| question.text.clone()),
+        queue: None,
         note: note(state),
         model: spec.model_label(),
     }
+}
+
+/// Adds where those stand that wait to be run. Nothing is read where nobody does.
+///
+/// # Errors
+/// The queue cannot be read, or a setting is wrong.
+pub fn add_places(repo: &Repo, views: &mut [SessionView]) -> Result {
+    if views.iter().all(|view| view.state != Phase::Queued.as_str()) {
+        return Ok(());
+    }
+    let places = queue::places(repo)?;
+    for view in views {
+        let Some(place) = places.get(&view.id) else { continue };
+        view.note = Some(card::place(place));
+        view.queue = Some(QueueView {
+            position: place.position,
+            of: place.of,
+            priority: place.priority.as_str().to_owned(),
+            waits_for: place.waits_for.clone(),
+        });
+    }
+    Ok(())
 }
 
 /// A session as `status` shows it.
@@ -53,8 +78,10 @@ pub fn session(session: &Session, state: &State) -> SessionView {
 pub fn card(repo: &Repo, session: &Session, state: &State) -> Result<SessionCard> {
     let mut notices = state.notices.clone();
     notices.extend(state.left_out.iter().map(|file| format!("left out of the commits: {file}")));
+    let mut view = self::session(session, state);
+    add_places(repo, std::slice::from_mut(&mut view))?;
     Ok(SessionCard {
-        session: self::session(session, state),
+        session: view,
         plan: state.plan.clone(),
         commits: commits(repo, session, state)?,
         options: state.question.as_ref().map_or_else(Vec::new, |asked| asked.options.clone()),

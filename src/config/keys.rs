@@ -66,6 +66,41 @@ pub const KEYS: &[Key] = &[
         about: "How long a model server that gives no answer is tried again before the session pauses. Default: 600.",
     },
     Key {
+        name: "agent.maxRunning",
+        value: "<number>",
+        about: "How many sessions run at once in a repository; the others wait in the queue. Default: 3.",
+    },
+    Key {
+        name: "agent.maxRunningTotal",
+        value: "<number>",
+        about: "How many sessions run at once in all repositories of the user. Default: 8.",
+    },
+    Key {
+        name: "agent.minFreeMemory",
+        value: "<size>",
+        about: "With less memory free than this, no further session is started while one runs. Default: 512m. Linux only.",
+    },
+    Key {
+        name: "agent.maxLoad",
+        value: "<number>",
+        about: "With a higher load than this for each core, no further session is started while one runs. Not limited by default. Linux only.",
+    },
+    Key {
+        name: "agent.nice",
+        value: "<number>",
+        about: "The niceness, 0 to 19, that the commands of tools and of checks run at. Default: 0.",
+    },
+    Key {
+        name: "agent.memoryLimit",
+        value: "<size>",
+        about: "Memory that the commands of one session may have together, where a cgroup can be made for them; elsewhere the address space of each. What a linker or a test suite needs must fit. Not limited by default.",
+    },
+    Key {
+        name: "agent.cpuLimit",
+        value: "<number>",
+        about: "Processors that the commands of one session may keep busy, such as 1.5, where a cgroup can be made for them. Not limited by default.",
+    },
+    Key {
         name: "agent.unattended",
         value: "<bool>",
         about: "Whether sessions do without the tool that asks a person. Default: false.",
@@ -74,6 +109,31 @@ pub const KEYS: &[Key] = &[
         name: "agent.logLevel",
         value: "error|warn|info|debug|trace",
         about: "How much a supervisor writes to its log. Default: info.",
+    },
+    Key {
+        name: "agent.notify",
+        value: "bell|desktop|command|webhook|none",
+        about: "How you are told of your sessions; several names, or several times. bell: the terminals that follow the session. desktop: notify-send, or the terminal that follows it. Default: none.",
+    },
+    Key {
+        name: "agent.notifyOn",
+        value: "needs-input|done|failed|budget|milestone",
+        about: "What you are told of; several names. A milestone is a finished item of the plan. Default: needs-input, done, failed, budget.",
+    },
+    Key {
+        name: "agent.notifyCommand",
+        value: "<command>",
+        about: "The command of the channel of that name. It gets the notice as JSON on standard input and in variables GIT_AGENT_EVENT, GIT_AGENT_SESSION, GIT_AGENT_TITLE, GIT_AGENT_TEXT, GIT_AGENT_COMMAND; after 10 seconds it is ended.",
+    },
+    Key {
+        name: "agent.notifyWebhook",
+        value: "<url>",
+        about: "The address of the channel of that name, which the notice is posted to as JSON. Plain http is for this machine only.",
+    },
+    Key {
+        name: "agent.notifySecretCommand",
+        value: "<command>",
+        about: "A command that prints the secret of the webhook, used where GIT_AGENT_NOTIFY_SECRET is not set. Requests are then signed as Standard Webhooks are: webhook-signature is the HMAC-SHA256 of webhook-id, webhook-timestamp and the body.",
     },
     Key {
         name: "agent.<provider>.baseUrl",

@@ -52,12 +52,49 @@ pub(super) fn count(entry: &Entry) -> Result<u32, ConfigError> {
     count.ok_or_else(|| bad(entry, "a number from 1"))
 }
 
+/// A size above nought; an empty value sets no limit.
+pub(super) fn optional_size(entry: &Entry) -> Result<Option<u64>, ConfigError> {
+    if optional(entry).is_none() {
+        return Ok(None);
+    }
+    let size = Some(size(entry)?).filter(|size| *size > 0);
+    size.map(Some).ok_or_else(|| bad(entry, "a size above 0, such as 4g"))
+}
+
+/// A number above nought; an empty value sets no limit.
+pub(super) fn ceiling(entry: &Entry) -> Result<Option<f64>, ConfigError> {
+    let Some(text) = optional(entry) else { return Ok(None) };
+    let number = text.trim().parse::<f64>().ok();
+    let number = number.filter(|number| number.is_finite() && *number > 0.0);
+    number.map(Some).ok_or_else(|| bad(entry, "a number above 0, such as 1.5"))
+}
+
+/// As `nice` takes it, but for who may be nicer than usual alone.
+pub(super) fn niceness(entry: &Entry) -> Result<u8, ConfigError> {
+    let nice = entry.value.trim().parse().ok().filter(|nice| *nice <= 19);
+    nice.ok_or_else(|| bad(entry, "a number from 0 to 19"))
+}
+
 pub(super) fn one_of<T: clap::ValueEnum>(entry: &Entry) -> Result<T, ConfigError> {
-    T::from_str(entry.value.trim(), true).map_err(|_| {
-        let names = T::value_variants().iter().filter_map(T::to_possible_value);
-        let names: Vec<_> = names.map(|name| name.get_name().to_owned()).collect();
-        bad(entry, &format!("one of {}", names.join(", ")))
-    })
+    let expected = || format!("one of {}", names::<T>());
+    T::from_str(entry.value.trim(), true).map_err(|_| bad(entry, &expected()))
+}
+
+/// Several names, parted by commas or blanks; `none`, and no name at all, give an empty list.
+pub(super) fn list_of<T: clap::ValueEnum>(entry: &Entry) -> Result<Vec<T>, ConfigError> {
+    let words = entry.value.split([',', ' ', '\t']).filter(|word| !word.is_empty());
+    let words: Vec<_> = words.collect();
+    if matches!(words.as_slice(), [only] if only.eq_ignore_ascii_case("none")) {
+        return Ok(Vec::new());
+    }
+    let named = words.into_iter().map(|word| T::from_str(word, true));
+    let expected = || format!("none, or some of {}", names::<T>());
+    named.collect::<Result<_, _>>().map_err(|_| bad(entry, &expected()))
+}
+
+fn names<T: clap::ValueEnum>() -> String {
+    let names = T::value_variants().iter().filter_map(T::to_possible_value);
+    names.map(|name| name.get_name().to_owned()).collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn bad(entry: &Entry, expected: &str) -> ConfigError {

@@ -14,7 +14,9 @@ use crate::git::{
 };
 use crate::model::{ChoiceError, EndpointError, ModelError};
 use crate::process::ProcessError;
+use crate::queue::{QueueError, SpawnError};
 use crate::runner::RunError;
+use crate::runner::settle::SettleError;
 use crate::session::create::CreateError;
 use crate::session::format::FormatError;
 use crate::session::inbox::SendError;
@@ -23,7 +25,6 @@ use crate::session::state::IllegalMove;
 use crate::session::store::{Broken, FindError, SessionError};
 use crate::session::submodule::SubmoduleError;
 use crate::session::worktree::PlaceError;
-use crate::supervise::SpawnError;
 
 fn no(error: &dyn Error) -> CommandError {
     CommandError::from_error(Kind::No, error)
@@ -190,6 +191,7 @@ impl From<SessionError> for CommandError {
                 Self::from(error).while_doing("the message was not sent")
             }
             SessionError::Send(_) => no(&error),
+            SessionError::Io(error) => error.into(),
             SessionError::Lock { source: LockError::Held { .. }, ref id } => {
                 let hint = format!("git agent status {id}    git agent stop --kill {id}");
                 no(&error).hint(hint)
@@ -211,6 +213,33 @@ impl From<SpawnError> for CommandError {
         match error {
             SpawnError::Start(error) => error.into(),
             error => no(&error),
+        }
+    }
+}
+
+impl From<SettleError> for CommandError {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Session(error) => error.into(),
+            SettleError::Rewind(error) => error.into(),
+            SettleError::Format(error) => error.into(),
+            SettleError::Io(error) => error.into(),
+        }
+    }
+}
+
+impl From<QueueError> for CommandError {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Session(error) => error.into(),
+            QueueError::Rewind(error) => error.into(),
+            QueueError::Format(error) => error.into(),
+            QueueError::Move(error) => error.into(),
+            QueueError::Repo(error) => error.into(),
+            QueueError::Config(error) => error.into(),
+            QueueError::Spawn(error) => error.into(),
+            QueueError::Io(error) => error.into(),
+            QueueError::Busy(_) => no(&error).hint("git agent list starts who waits"),
         }
     }
 }

@@ -70,7 +70,12 @@ impl Repo {
     /// A program that opens this repository again and is to see it under the same settings, those
     /// of `git -c` included; what points at a repository is not among them.
     pub fn with_settings(&self, cmd: Cmd) -> Cmd {
-        self.environment().settings().fold(cmd, |cmd, (key, value)| cmd.env(key, value))
+        self.settings().fold(cmd, |cmd, (key, value)| cmd.env(key, value))
+    }
+
+    /// The variables that [`Repo::with_settings`] passes on.
+    pub fn settings(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.environment().settings()
     }
 
     fn aim(&self, cmd: Cmd) -> Cmd {

@@ -5,6 +5,7 @@
 
 use gix::bstr::ByteSlice;
 
+use crate::config::{Config, ConfigError, Entry, UnknownKey};
 use crate::git::repo::Repo;
 
 /// One setting where it is made; a later one of the same key goes over it.
@@ -36,6 +37,15 @@ pub enum Scope {
 }
 
 impl Repo {
+    /// The settings of this program, and those below its name that it does not know.
+    ///
+    /// # Errors
+    /// A value is not what its key asks for.
+    pub fn agent_config(&self) -> Result<(Config, Vec<UnknownKey>), ConfigError> {
+        let entries = self.config("agent").into_iter();
+        Config::read(entries.map(|it| Entry { key: it.key, value: it.value, origin: it.origin }))
+    }
+
     /// All settings of one section and its subsections, such as `agent`, in the order in which
     /// they go over each other: the last of a key holds.
     pub fn config(&self, section: &str) -> Vec<ConfigEntry> {

@@ -25,6 +25,17 @@ impl Repo {
     /// [`WorktreeError::Dirty`] names the files of the update that are changed, staged, unmerged,
     /// missing or in its way; nothing was touched then.
     pub fn update_checkout(&self, old: ObjectId, new: ObjectId) -> Result<(), WorktreeError> {
+        self.check_update(old, new)?;
+        let read_tree = self.checkout_git().args(["read-tree", "-m", "-u"]);
+        command::succeed(&read_tree.arg(old.to_string()).arg(new.to_string()))?;
+        Ok(())
+    }
+
+    /// Refuses where [`Repo::update_checkout`] would; no file is touched.
+    ///
+    /// # Errors
+    /// As [`Repo::update_checkout`].
+    pub fn check_update(&self, old: ObjectId, new: ObjectId) -> Result<(), WorktreeError> {
         let Some(worktree) = self.work_dir() else {
             return Err(WorktreeError::BadPath(self.git_dir().to_owned()));
         };
@@ -37,9 +48,8 @@ impl Repo {
             dirty.sort();
             return Err(WorktreeError::Dirty { worktree: worktree.to_owned(), paths: dirty });
         }
-        let read_tree = self.checkout_git().args(["read-tree", "-m", "-u"]);
-        command::succeed(&read_tree.clone().args(["--dry-run", &old, &new]))?;
-        command::succeed(&read_tree.args([&old, &new]))?;
+        let rehearse = self.checkout_git().args(["read-tree", "-m", "-u", "--dry-run"]);
+        command::succeed(&rehearse.args([&old, &new]))?;
         Ok(())
     }
 

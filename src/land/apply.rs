@@ -52,7 +52,7 @@ pub fn rehearse(repo: &Repo, session: &Session, wish: &Wish<'_>) -> Result<Plan,
 /// # Errors
 /// Every reason not to land: nothing has moved then. [`LandError::Unsealed`] is the exception.
 pub fn land(repo: &Repo, session: &Session, wish: &Wish<'_>) -> Result<Landed, LandError> {
-    let (_lock, mut state) = work::hold(session)?;
+    let (_lock, mut state) = work::hold(repo, session)?;
     if let Some(landed) = finish(repo, session, &mut state)? {
         return Ok(landed);
     }

@@ -14,6 +14,7 @@ use crate::git::{
 use crate::process::ProcessError;
 use crate::session::format::FormatError;
 use crate::session::record::RecordError;
+use crate::session::rewind::RewindError;
 use crate::session::state::{IllegalMove, Phase};
 use crate::session::store::SessionError;
 
@@ -184,6 +185,9 @@ pub enum LandError {
         /// Each path with the reason.
         what: Vec<String>,
     },
+    /// A rewind that was cut off cannot be finished.
+    #[error(transparent)]
+    Rewind(#[from] RewindError),
     /// The phase does not allow it.
     #[error(transparent)]
     Move(#[from] IllegalMove),

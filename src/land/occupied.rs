@@ -69,6 +69,6 @@ mod tests {
         let sleep = Cmd::new("sleep").arg("30").dir(&inside).spawn_detached(log).unwrap();
         assert_eq!(occupants(&link), [Occupant { pid: sleep, name: "sleep".to_owned() }]);
         assert_eq!(occupants(&folder.path().join("wt-sibling")), []);
-        Cmd::new("kill").arg(sleep.to_string()).run().unwrap();
+        Cmd::new("sh").args(["-c", &format!("kill {sleep}")]).run().unwrap();
     }
 }

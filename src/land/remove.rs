@@ -57,7 +57,7 @@ pub struct Removed {
 /// The session runs, somebody is in the worktree, it is locked, or it holds what cannot be kept.
 /// It is then as it was.
 pub fn remove(repo: &Repo, session: &Session, removal: &Removal) -> Result<Removed, LandError> {
-    let (_lock, mut state) = work::hold(session)?;
+    let (_lock, mut state) = work::hold(repo, session)?;
     let path = &session.spec.worktree;
     let entry =
         work::entry(repo, path)?.ok_or_else(|| LandError::NoWorktree(session.id.clone()))?;

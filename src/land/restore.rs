@@ -39,7 +39,7 @@ pub struct Restored {
 /// # Errors
 /// It is there, or something else is in its place, or it cannot be made.
 pub fn restore(repo: &Repo, session: &Session) -> Result<Restored, LandError> {
-    let (_lock, _state) = work::hold(session)?;
+    let (_lock, _state) = work::hold(repo, session)?;
     let spec = &session.spec;
     if let Some(entry) = work::entry(repo, &spec.worktree)? {
         if !entry.missing {
@@ -293,7 +293,7 @@ mod tests {
             let refused = bench.stays(&session, &PLAIN).to_string();
             assert!(refused.ends_with(&format!("in use by sleep ({pid})")), "{refused}");
             remove(&bench.repo(), &session, &FORCE).unwrap();
-            Cmd::new("kill").arg(pid.to_string()).run().unwrap();
+            Cmd::new("sh").args(["-c", &format!("kill {pid}")]).run().unwrap();
         }
     }
 

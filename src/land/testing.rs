@@ -66,6 +66,7 @@ impl Bench {
             sandbox: "none".to_owned(),
             base: Base { commit: self.git.id("HEAD").to_string(), name: "main".to_owned() },
             limits: Limits::default(),
+            forked_from: None,
         };
         set(&mut spec);
         self.store.create(spec).unwrap()

@@ -359,7 +359,7 @@ fn a_running_session_is_refused() {
             std::thread::sleep(std::time::Duration::from_millis(500));
             drop(lock);
         });
-        drop(super::work::hold(&session).unwrap());
+        drop(super::work::hold(&bench.repo(), &session).unwrap());
     });
     let (lock, _) = session.lock().unwrap();
     state.phase = Phase::Running;

@@ -11,8 +11,9 @@ use crate::file::Changed;
 use crate::git::{CommitInfo, Draft, ObjectId, Repo, Snapshot, WorktreeEntry};
 use crate::session::lock::{Lock, LockError};
 use crate::session::record::Record;
+use crate::session::rewind;
 use crate::session::spec::Spec;
-use crate::session::state::State;
+use crate::session::state::{Phase, State};
 use crate::session::store::{Session, SessionError};
 
 /// How the message of a snapshot of what no commit held begins.
@@ -136,11 +137,12 @@ impl Leftover {
 }
 
 /// Makes sure that nobody else works on the session, as long as the lock lives. A supervisor that
-/// has just come to rest is waited for: it says so a moment before it ends.
+/// has just come to rest is waited for: it says so a moment before it ends. A rewind that was cut
+/// off is finished.
 ///
 /// # Errors
 /// Somebody is at work on it, or a newer program wrote it.
-pub fn hold(session: &Session) -> Result<(Lock, State), LandError> {
+pub fn hold(repo: &Repo, session: &Session) -> Result<(Lock, State), LandError> {
     const PATIENCE: Duration = Duration::from_secs(3);
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -151,7 +153,18 @@ pub fn hold(session: &Session) -> Result<(Lock, State), LandError> {
                     return Err(LandError::NotAtRest { id: session.id.clone(), phase });
                 }
             }
-            held => return Ok(held?),
+            held => {
+                let (lock, mut state) = held?;
+                // It is nobody's yet, but may be somebody's at any moment.
+                if state.phase == Phase::Queued
+                    && session.ticket().map_err(SessionError::from)?.is_some()
+                {
+                    let (id, phase) = (session.id.clone(), state.phase);
+                    return Err(LandError::NotAtRest { id, phase });
+                }
+                rewind::finish(repo, session, &mut state)?;
+                return Ok((lock, state));
+            }
         }
     }
 }

@@ -134,6 +134,16 @@ impl Choice {
         self.provider.name
     }
 
+    /// The variable that may hold the server's address.
+    pub fn address_variable(&self) -> Option<&'static str> {
+        self.provider.base_env
+    }
+
+    /// The variables that may hold the key.
+    pub fn key_variables(&self) -> impl Iterator<Item = &'static str> {
+        self.provider.key_env.iter().map(|(name, _)| *name)
+    }
+
     /// The model as the provider names it; for `replay` the path of the transcript.
     pub fn model(&self) -> &str {
         &self.model

@@ -32,9 +32,13 @@ pub(super) trait Dialect {
     /// What follows the endpoint's base address.
     fn path(&self) -> &'static str;
     /// What is sent besides key and content type.
-    fn headers(&self) -> HeaderMap;
+    fn headers(&self) -> HeaderMap {
+        HeaderMap::new()
+    }
     /// The header that an API key goes in; a bearer token always goes in `authorization`.
-    fn key_header(&self) -> KeyHeader;
+    fn key_header(&self) -> KeyHeader {
+        KeyHeader::Authorization
+    }
     /// The request up to the first message: ends in `[`, or in a first message of its own.
     fn head(&self, brief: &Brief<'_>) -> String;
     /// The limit to ask for, given the model's own; none leaves it to the server.

@@ -11,6 +11,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::choice::{Choice, PROVIDERS, Provider, Wire};
+use crate::http::is_loopback;
 use crate::process::{Cmd, ProcessError};
 
 /// What addresses and keys are looked up in.
@@ -272,13 +273,6 @@ fn ollama_base(host: &str) -> String {
 
 fn filled(value: Option<String>) -> Option<String> {
     value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-}
-
-/// Whether an address is this machine itself.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The first line that a configured command prints.

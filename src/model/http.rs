@@ -15,10 +15,11 @@ use tokio::time::timeout;
 
 use super::ModelError;
 use super::dialect::{Decoder, Dialect, KeyHeader, Silence};
-use super::endpoint::{Key, is_loopback};
+use super::endpoint::Key;
 use super::retry::{Cause, Failure, Pace, Tries};
 use super::wire_error::WireError;
 use crate::event::{Delta, Waiting};
+use crate::http::{chain, client};
 use crate::message::Answer;
 
 /// Most of an error's body that is read.
@@ -226,27 +227,6 @@ impl Wire {
     }
 }
 
-/// A client for this address: without proxies and TLS roots where it is this machine.
-fn client(base: &Url) -> Result<Client, reqwest::Error> {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Loses only against another thread that installs one, which is as good.
-        drop(rustls::crypto::ring::default_provider().install_default());
-    }
-    let mut builder = Client::builder()
-        .user_agent(concat!("git-agent/", env!("CARGO_PKG_VERSION")))
-        .tcp_nodelay(true)
-        .connect_timeout(Duration::from_secs(10))
-        // A key must not follow to wherever a server points.
-        .redirect(reqwest::redirect::Policy::none());
-    if is_loopback(base) {
-        builder = builder.no_proxy();
-        if base.scheme() == "http" {
-            builder = builder.tls_certs_only([]);
-        }
-    }
-    builder.build()
-}
-
 fn key_header(key: &Key, place: KeyHeader) -> Result<(HeaderName, HeaderValue), ModelError> {
     let (name, value) = match (key, place) {
         (Key::ApiKey(_), KeyHeader::XApiKey) => {
@@ -295,21 +275,6 @@ fn root(error: &dyn std::error::Error) -> String {
         root = deeper;
     }
     root.to_string()
-}
-
-/// An error with what is behind it: reqwest's own words alone say little.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(deeper) = source {
-        let more = deeper.to_string();
-        if !words.contains(&more) {
-            words.push_str(": ");
-            words.push_str(&more);
-        }
-        source = deeper.source();
-    }
-    words
 }
 
 /// From 0 to 1; without randomness from the system the middle, which harms nobody.

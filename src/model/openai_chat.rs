@@ -5,13 +5,11 @@
 
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::dialect::{
-    Brief, Decoder, Dialect, History, KeyHeader, Side, Silence, is_object, keep, own_content,
-    sendable, settle,
+    Brief, Decoder, Dialect, History, Side, Silence, is_object, keep, own_content, sendable, settle,
 };
 use super::retry::Failure;
 use super::wire_error::WireError;
@@ -28,14 +26,6 @@ pub(super) struct Chat;
 impl Dialect for Chat {
     fn path(&self) -> &'static str {
         "/chat/completions"
-    }
-
-    fn headers(&self) -> HeaderMap {
-        HeaderMap::new()
-    }
-
-    fn key_header(&self) -> KeyHeader {
-        KeyHeader::Authorization
     }
 
     fn head(&self, brief: &Brief<'_>) -> String {

@@ -5,14 +5,12 @@
 
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::dialect::{
-    Brief, Decoder, Dialect, History, KeyHeader, Silence, inside, is_object, keep, own_content,
-    settle,
+    Brief, Decoder, Dialect, History, Silence, inside, is_object, keep, own_content, settle,
 };
 use super::retry::Failure;
 use super::wire_error::WireError;
@@ -27,14 +25,6 @@ pub(super) struct Responses;
 impl Dialect for Responses {
     fn path(&self) -> &'static str {
         "/responses"
-    }
-
-    fn headers(&self) -> HeaderMap {
-        HeaderMap::new()
-    }
-
-    fn key_header(&self) -> KeyHeader {
-        KeyHeader::Authorization
     }
 
     fn head(&self, brief: &Brief<'_>) -> String {

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -50,8 +50,8 @@ pub struct Running {
 }
 
 impl Cmd {
-    /// Starts it in a process group of its own, with an empty standard input and both outputs in
-    /// one pipe, so that they are kept in the order in which they arrive.
+    /// Starts it in a process group of its own, with what [`Cmd::stdin`] gives it to read and both
+    /// outputs in one pipe, so that they are kept in the order in which they arrive.
     ///
     /// Must be called within a tokio runtime.
     ///
@@ -60,12 +60,18 @@ impl Cmd {
     pub fn start(&self, watch: Watch) -> Result<Running, ProcessError> {
         let (output, input) = std::io::pipe().map_err(|source| self.error(source))?;
         let mut command = self.command();
-        command.env(MARK, &watch.mark).process_group(0).stdin(Stdio::null());
+        command.env(MARK, &watch.mark).process_group(0);
+        command.stdin(if self.stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
         command.stderr(input.try_clone().map_err(|source| self.error(source))?).stdout(input);
         let output = Receiver::from_owned_fd(OwnedFd::from(output));
         let output = output.map_err(|source| self.error(source))?;
         let mut command = tokio::process::Command::from(command);
-        let child = command.spawn().map_err(|source| self.error(source))?;
+        let mut child = command.spawn().map_err(|source| self.error(source))?;
+        if let Some(mut pipe) = child.stdin.take() {
+            let bytes = self.stdin.clone();
+            // A child may rightly end without reading its input; its exit code tells.
+            tokio::spawn(async move { drop(pipe.write_all(&bytes).await) });
+        }
         // The command holds the pipe's writing end; with it open the output would never end.
         drop(command);
         let pid = child.id().unwrap_or(0);

@@ -6,6 +6,7 @@
 mod facts;
 mod notes;
 mod past;
+pub mod settle;
 mod world;
 
 use std::error::Error;
@@ -17,17 +18,18 @@ use jiff::Timestamp;
 
 use crate::agent::{Agent, Conversation, Fault, Limits, Rest, prompt};
 use crate::cancel::Signals;
-use crate::config::{Config, Entry};
+use crate::config::Config;
 use crate::event::{Event, Origin, Update, UserMessage};
 use crate::git::{OpenError, Repo};
 use crate::model::{self, Choice, Endpoint, Model, Pace, Surroundings};
 use crate::process::Cmd;
-use crate::sandbox::Sandbox;
-use crate::session::checkpoint::Checkpoints;
+use crate::sandbox::{self, Bounds, Sandbox};
+use crate::session::checkpoint::{self, Checkpoints};
 use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
 use crate::session::journal::Journal;
 use crate::session::reserve;
+use crate::session::rewind;
 use crate::session::state::{Phase, State};
 use crate::session::store::{Broken, Session, SessionError};
 use crate::session::worktree;
@@ -67,8 +69,14 @@ pub enum RunError {
 /// # Errors
 /// Somebody else runs it, or its state cannot be written.
 pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<(), RunError> {
+    let (mut lock, mut state) = session.lock()?;
+    // A stop that came before its supervisor stays.
+    if state.phase != Phase::Queued {
+        tracing::info!(phase = %state.phase, "nobody asks for it any more");
+        return Ok(());
+    }
+    session.leave_queue().map_err(SessionError::from)?;
     loop {
-        let (lock, state) = session.lock()?;
         if let Err(Fault(reason)) = work(repo, session, state, signals).await {
             tracing::error!(reason, "the session rests");
             return pause(session, &reason)
@@ -79,6 +87,7 @@ pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<()
             return Ok(());
         }
         signals.stop.lower();
+        (lock, state) = session.lock()?;
     }
 }
 
@@ -99,7 +108,7 @@ fn is_called_back(session: &Session) -> bool {
 async fn work(
     repo: &Repo,
     session: &Session,
-    state: State,
+    mut state: State,
     signals: &Signals,
 ) -> Result<(), Fault> {
     if let Err(error) = reserve::keep(&session.dir) {
@@ -107,34 +116,46 @@ async fn work(
     }
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
-    let config = config(&worktree)?;
+    let (config, _unknown) = worktree.agent_config().map_err(fault)?;
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
+    let (bounds, unmet) = Bounds::new(&bounds(&config), &session.id);
+    let sandbox = sandbox.within(bounds);
     let tools = Toolbox::new(tool::Setup {
         root: spec.worktree.clone(),
         out_dir: session.out_dir(),
         sandbox,
         attended: !spec.unattended,
-        guard: Some(Cmd::new(std::env::current_exe().map_err(fault)?).arg("guard")),
+        guard: Some(
+            Cmd::new(std::env::current_exe().map_err(fault)?).arg("guard").arg(repo.common_dir()),
+        ),
     });
     let tools = tools.map_err(fault)?;
     let mut model = open_model(&worktree, session, &tools, config.patience)?;
     let price = model.pricing();
     let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
-    if state.phase == Phase::Interrupted {
+    rewind::finish(&worktree, session, &mut state).map_err(fault)?;
+    let Past { journal, events, mut unsaid } = Past::open(&worktree, session)?;
+    if past::has_died(&events) {
         break_dead_locks(&worktree, session)?;
     }
     if let Err(error) = worktree.keep_written(&session.kept_dir()) {
         tracing::warn!(%error, "a gc may take away what is written");
     }
+    if checkpoint::make_branch_again(&worktree, spec).map_err(fault)? {
+        let what = format!("{} was gone and is made again", spec.branch_name());
+        unsaid.push(Update::Notice(what));
+    }
     let checkpoints = Checkpoints::open(worktree.clone(), spec.clone(), config.max_file_size);
     let checkpoints = checkpoints.map_err(fault)?;
 
-    let Past { journal, events, unsaid } = Past::open(&worktree, session)?;
     let mut conversation = Conversation::replay(&events);
     let mut state = past::caught_up(state, &conversation, &events, &price);
     checkpoints.catch_up(&mut state);
     let is_settled = std::mem::take(&mut state.settled);
+    let is_unsaid = |line: &String| !state.notices.contains(line);
+    let unmet: Vec<_> = unmet.into_iter().filter(is_unsaid).collect();
+    state.notices.extend(unmet);
     let mut world = SessionWorld {
         session,
         tools: &tools,
@@ -216,11 +237,9 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
     }
 }
 
-fn config(repo: &Repo) -> Result<Config, Fault> {
-    let entries = repo.config("agent").into_iter();
-    let entries = entries.map(|e| Entry { key: e.key, value: e.value, origin: e.origin });
-    let (config, _unknown) = Config::read(entries).map_err(fault)?;
-    Ok(config)
+fn bounds(config: &Config) -> sandbox::Limits {
+    let Config { nice, memory_limit: memory, cpu_limit: cpu, .. } = *config;
+    sandbox::Limits { nice, memory, cpu }
 }
 
 fn open_model(

@@ -3,7 +3,7 @@
 //! Invariant: a note is written after its commit is on the branch; one that a crash has kept back
 //! is written by the next run, from the journal.
 
-use crate::event::{Event, Update};
+use crate::event::{Event, Update, line};
 use crate::git::{NotesError, ObjectId};
 use crate::message::Usage;
 use crate::session::checkpoint::Checkpoints;
@@ -33,7 +33,7 @@ impl Notes {
     pub(super) fn left(events: &[Event], price: &dyn Fn(&Usage) -> Option<f64>) -> Self {
         let mut notes = Self::default();
         let (mut usage, mut cost) = (Usage::default(), Some(0.0));
-        for event in events {
+        for event in line::own(events) {
             match &event.update {
                 Update::AgentMessage(answer) => {
                     usage += answer.usage;
@@ -46,7 +46,9 @@ impl Notes {
                         notes.add(commit, event.step, usage, cost);
                     }
                 }
-                Update::State(change) if change.to != "running" && change.to != "verifying" => {
+                Update::State(change)
+                    if !["queued", "running", "verifying"].contains(&change.to.as_str()) =>
+                {
                     notes.pending.clear();
                 }
                 _ => {}

@@ -8,13 +8,13 @@ use std::path::Path;
 
 use super::fault;
 use crate::agent::{Conversation, Fault};
-use crate::event::{self, Event, Update};
+use crate::event::{self, Event, Update, line};
 use crate::git::{self, ObjectId, Repo};
 use crate::message::Usage;
 use crate::session::journal::{Entry, Journal, Reader};
 use crate::session::record::Record;
 use crate::session::salvage;
-use crate::session::state::State;
+use crate::session::state::{Phase, State};
 use crate::session::store::Session;
 
 /// What has happened in a session so far.
@@ -117,6 +117,17 @@ fn unsaid_commit(
     }))
 }
 
+/// Whether the last run came to no rest of its own.
+pub(super) fn has_died(events: &[Event]) -> bool {
+    let last = events.iter().rev().find_map(|event| match &event.update {
+        // Who goes on is queued up first.
+        Update::State(change) if change.to != Phase::Queued.as_str() => Some(change.to.as_str()),
+        _ => None,
+    });
+    let open = [Phase::Running, Phase::Verifying, Phase::Interrupted].map(Phase::as_str);
+    last.is_some_and(|last| open.contains(&last))
+}
+
 /// The state as the journal tells it: a run that was killed may have left it behind.
 pub(super) fn caught_up(
     mut state: State,
@@ -127,7 +138,7 @@ pub(super) fn caught_up(
     state.step = conversation.step();
     state.usage = conversation.usage();
     state.plan = conversation.plan().to_vec();
-    let answers = events.iter().filter_map(|event| match &event.update {
+    let answers = line::own(events).iter().filter_map(|event| match &event.update {
         Update::AgentMessage(answer) => Some(price(&answer.usage)),
         _ => None,
     });

@@ -137,7 +137,8 @@ pub fn of_tools(
     env
 }
 
-fn passes(key: &OsStr) -> bool {
+/// Whether a variable of the caller reaches tools.
+pub fn passes(key: &OsStr) -> bool {
     let Some(key) = key.to_str() else { return false };
     let listed = PASSED.binary_search(&key).is_ok() || key.starts_with("LC_");
     listed && !SECRET.iter().any(|ending| key.ends_with(ending))

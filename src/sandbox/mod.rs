@@ -4,6 +4,7 @@
 //! supervisor that is not on the list of [`environment`].
 
 pub mod environment;
+pub mod limits;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 use std::{fmt, fs, io};
 
 use tempfile::TempDir;
+
+pub use limits::{Bounds, Limits};
 
 use crate::process::Cmd;
 
@@ -43,6 +46,7 @@ pub struct Sandbox {
     tmp: Arc<TempDir>,
     env: Vec<(OsString, OsString)>,
     shell: PathBuf,
+    bounds: Arc<Bounds>,
 }
 
 /// The surroundings could not be made.
@@ -79,7 +83,13 @@ impl Sandbox {
             .iter()
             .find_map(|name| which::which_in(name, path, root).ok())
             .ok_or(SandboxError::NoShell)?;
-        Ok(Self { root: root.to_owned(), tmp: Arc::new(tmp), env, shell })
+        Ok(Self { root: root.to_owned(), tmp: Arc::new(tmp), env, shell, bounds: Arc::default() })
+    }
+
+    /// The same, for commands within these bounds.
+    #[must_use]
+    pub fn within(self, bounds: Bounds) -> Self {
+        Self { bounds: Arc::new(bounds), ..self }
     }
 
     /// The level that holds on this machine. No mechanism is built in yet.
@@ -102,7 +112,8 @@ impl Sandbox {
     pub fn shell(&self) -> Cmd {
         let is_bash = self.shell.file_name().is_some_and(|name| name == "bash");
         let cmd = self.command(&self.shell);
-        if is_bash { cmd.args(["--noprofile", "--norc"]) } else { cmd }
+        let cmd = if is_bash { cmd.args(["--noprofile", "--norc"]) } else { cmd };
+        self.bounds.on(cmd)
     }
 }
 

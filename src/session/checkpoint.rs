@@ -15,12 +15,14 @@
 //! else has moved is never moved back, and the step's work is kept by the record all the same.
 
 mod foreign;
+mod place;
 
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-pub use foreign::{Foreign, ForeignError};
+pub use foreign::{Foreign, ForeignError, make_branch_again};
+pub use place::{Move, Place};
 
 use super::record::{Record, RecordError, Recorder};
 use super::spec::Spec;
@@ -33,7 +35,7 @@ use crate::failpoint;
 use crate::file::Changed;
 use crate::git::{
     self, Counted, DiffError, Draft, Expected, GitError, Head, Identity, LeftOut, ObjectError,
-    ObjectId, RefError, RefUpdate, Repo, RevisionError, Snapshot, SnapshotError,
+    ObjectId, RefError, RefUpdate, Repo, RevisionError, Snapshot, SnapshotError, WorktreeError,
 };
 
 /// Makes the checkpoints of one session, in its supervisor.
@@ -137,6 +139,9 @@ pub enum CheckpointError {
     /// The worktree cannot be taken.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// The files cannot follow.
+    #[error(transparent)]
+    Worktree(#[from] WorktreeError),
     /// The record cannot be written.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -159,10 +164,10 @@ pub enum CheckpointError {
 
 impl Checkpoints {
     /// Goes on where the session's last record and its branch are, or begins at its base. `repo`
-    /// is the view of the session's worktree. A branch that is gone is made again from the record.
+    /// is the view of the session's worktree.
     ///
     /// # Errors
-    /// The branch is gone and nothing is on record, or something cannot be read.
+    /// The branch is gone, or something cannot be read.
     pub fn open(repo: Repo, spec: Spec, max_file_size: u64) -> Result<Self, CheckpointError> {
         let who = repo.identity().map_err(CheckpointError::Identity)?;
         let recorder = Recorder::open(&repo, &spec.id)?;
@@ -194,6 +199,11 @@ impl Checkpoints {
     /// The branch's commit.
     pub fn head(&self) -> ObjectId {
         self.head
+    }
+
+    /// The commit that holds the tree of the last checkpoint.
+    pub fn code(&self) -> ObjectId {
+        self.code
     }
 
     /// The tree that was taken last.
@@ -360,7 +370,7 @@ impl Checkpoints {
                 Ok(())
             }
             Err(RefError::Moved { name, found, .. }) if name == self.spec.branch => {
-                self.keep(code, state, journal)?;
+                self.keep_work(code, state, journal)?;
                 Err(CheckpointError::BranchMoved { branch: name, found, kept: code })
             }
             Err(error) => Err(error.into()),
@@ -368,7 +378,7 @@ impl Checkpoints {
     }
 
     /// Moves the session's ref alone, so that the work is kept where the branch cannot have it.
-    fn keep(
+    fn keep_work(
         &mut self,
         code: ObjectId,
         state: &mut State,
@@ -428,13 +438,22 @@ impl Checkpoints {
     }
 
     fn write(&self, tree: ObjectId, message: &str) -> Result<ObjectId, ObjectError> {
+        self.write_on(self.head, tree, message)
+    }
+
+    fn write_on(
+        &self,
+        parent: ObjectId,
+        tree: ObjectId,
+        message: &str,
+    ) -> Result<ObjectId, ObjectError> {
         let message = match self.spec.trailers {
             true => git::append(message, &trailers(&self.spec)),
             false => message.to_owned(),
         };
         self.repo.write_commit(&Draft {
             tree,
-            parents: vec![self.head],
+            parents: vec![parent],
             author: self.who.clone(),
             committer: self.who.clone(),
             time: None,
@@ -761,6 +780,12 @@ mod tests {
         assert_eq!(error.to_string(), "refs/heads/agent/add-rate was deleted by somebody else");
         let code = bench.last_record().code;
         assert_eq!(bench.git.git(&["show", &format!("{code}:b")]), "2");
+        let (repo, spec) =
+            (bench.git.repo_at(&bench.worktree, &[]), bench.checkpoints.spec.clone());
+        let opened = Checkpoints::open(repo.clone(), spec.clone(), 1);
+        assert!(matches!(opened, Err(CheckpointError::BranchGone { .. })));
+        assert!(make_branch_again(&repo, &spec).unwrap());
+        assert!(!make_branch_again(&repo, &spec).unwrap());
         bench.reopen();
         bench.take(3, "three", Ends::Step, &Changed::Nothing).unwrap();
         assert_eq!(bench.log(), "feat(cart): one\nfeat(cart): three");
@@ -875,7 +900,7 @@ mod tests {
         let restored = record.restore(&repo, &store).unwrap();
         assert_eq!(fs::read(restored.journal_path()).unwrap(), journal);
         assert_eq!(restored.spec, record.spec);
-        assert_eq!(restored.state().unwrap().phase, Phase::Interrupted);
+        assert_eq!(restored.lock().unwrap().1.phase, Phase::Interrupted);
         bench.git.fsck();
     }
 }

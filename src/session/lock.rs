@@ -124,6 +124,18 @@ fn try_within(file: &File, patience: Duration) -> io::Result<bool> {
     }
 }
 
+impl Lock {
+    /// The file that holds the lock, for a child to inherit: the lock is then held until the child
+    /// ends, or lets go of it.
+    ///
+    /// # Errors
+    /// There are no more file descriptors; the lock is let go then.
+    pub fn hand_over(self) -> io::Result<File> {
+        // The lock belongs to what both are open on, so closing the one lets go of nothing.
+        self.file.try_clone()
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // A number left behind misleads nobody who asks the lock first.
@@ -251,6 +263,16 @@ mod tests {
         fs_err::write(&path, "77\nboot x\n").unwrap();
         assert_eq!(Lock::acquire_with_folder(&path).unwrap().left(), "77\nboot x\n");
         assert_eq!(left_in(&path), "");
+    }
+
+    #[test]
+    fn a_lock_that_is_handed_over_lives_as_long_as_what_it_was_given_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let file = Lock::acquire(&path).unwrap().hand_over().unwrap();
+        assert_eq!(holder(&path).unwrap(), Some(Holder { pid: None }));
+        file.unlock().unwrap();
+        assert_eq!(holder(&path).unwrap(), None);
     }
 
     #[test]

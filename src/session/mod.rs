@@ -1,7 +1,7 @@
 //! What a session is: on disk while it lives, in its ref for ever.
 //!
 //! [`spec`] is what was asked, [`state`] where it is, [`journal`] what happened, [`inbox`] what
-//! people say to it, [`lock`] who runs it; [`store`] finds it.
+//! people say to it, [`lock`] who runs it, [`ticket`] its place in the queue; [`store`] finds it.
 //!
 //! Invariant: one writer, the holder of the lock; everybody else reads, and writes to the inbox.
 
@@ -17,10 +17,12 @@ pub mod lock;
 pub mod note;
 pub mod record;
 pub mod reserve;
+pub mod rewind;
 pub mod salvage;
 pub mod spec;
 pub mod state;
 pub mod store;
 pub mod subject;
 pub mod submodule;
+pub mod ticket;
 pub mod worktree;

@@ -87,6 +87,13 @@ pub struct Written {
     tip: Tip,
 }
 
+impl Written {
+    /// Its commit.
+    pub fn commit(&self) -> ObjectId {
+        self.tip.commit
+    }
+}
+
 impl Recorder {
     /// Begins behind the last record of the session, or before its first.
     ///

@@ -56,6 +56,20 @@ pub struct Spec {
     /// What it may use up.
     #[serde(default)]
     pub limits: Limits,
+    /// The session whose past it shares; none for one that began by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<Origin>,
+}
+
+/// The session that another was forked from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its id.
+    pub session: String,
+    /// The last step that both share.
+    pub step: u32,
+    /// The commit that the fork's branch begins at, in hex.
+    pub commit: String,
 }
 
 /// What the work starts from.
@@ -88,6 +102,11 @@ impl Spec {
     /// The branch as people say it: without `refs/heads/`.
     pub fn branch_name(&self) -> &str {
         self.branch.strip_prefix("refs/heads/").unwrap_or(&self.branch)
+    }
+
+    /// The commit that the branch begins at, in hex.
+    pub fn first_commit(&self) -> &str {
+        self.forked_from.as_ref().map_or(&self.base.commit, |origin| &origin.commit)
     }
 
     /// The model as people read it: of a transcript its file's name, not where it lies here.
@@ -139,6 +158,7 @@ pub(super) mod tests {
             sandbox: "none".to_owned(),
             base: Base { commit: "c0ffee".to_owned(), name: "main".to_owned() },
             limits: Limits { max_steps: Some(50), timeout: Some(7200), budget: Some(5.0) },
+            forked_from: None,
         }
     }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::format::{self, FORMAT, FormatError};
+use super::ticket::Priority;
 use crate::event::{Question, StateChange, VerifyRecord, Waiting};
 use crate::file;
 use crate::message::{PlanItem, PlanStatus, Usage};
@@ -79,19 +80,23 @@ pub const MOVES: &[(Phase, Phase)] = {
         (NeedsInput, Landed),
         (Interrupted, Queued),
         (Interrupted, Running),
+        (Interrupted, Paused),
         (Interrupted, Stopped),
         (Interrupted, Landed),
         (Interrupted, Archived),
         (Done, Queued),
         (Done, Running),
+        (Done, Paused),
         (Done, Landed),
         (Done, Archived),
         (Failed, Queued),
         (Failed, Running),
+        (Failed, Paused),
         (Failed, Landed),
         (Failed, Archived),
         (Stopped, Queued),
         (Stopped, Running),
+        (Stopped, Paused),
         (Stopped, Landed),
         (Stopped, Archived),
         (Landed, Archived),
@@ -200,6 +205,9 @@ pub struct State {
     /// Messages taken from the inbox so far.
     #[serde(default)]
     pub delivered: u64,
+    /// What goes first, where it has to wait.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub priority: Priority,
     /// US dollars; none while a price is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
@@ -281,6 +289,7 @@ impl State {
             activity: String::new(),
             summary: String::new(),
             delivered: 0,
+            priority: Priority::default(),
             cost_usd: None,
             created,
             started: None,
@@ -384,6 +393,11 @@ impl State {
             source: source.into(),
         })
     }
+}
+
+/// An ordinary priority says nothing.
+fn is_usual(priority: &Priority) -> bool {
+    *priority == Priority::default()
 }
 
 #[cfg(test)]

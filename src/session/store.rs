@@ -19,7 +19,7 @@ use super::state::{Phase, State};
 use crate::file;
 
 /// How long a new session may wait for its supervisor, in seconds.
-const START_GRACE: i64 = 10;
+pub(super) const START_GRACE: i64 = 10;
 /// How the folder of a session begins while it is being made: a name with a dot in front is no
 /// session for anybody who lists.
 const DRAFT: &str = ".new-";
@@ -128,6 +128,9 @@ pub enum SessionError {
     /// The message was not written.
     #[error("the message was not sent")]
     Send(#[from] SendError),
+    /// The file system said no.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 impl Store {
@@ -455,10 +458,15 @@ impl Session {
         format::parse(&text, &path)
     }
 
-    /// Whether it is so new that its supervisor may still be on its way.
+    /// Whether it waits for its turn, or its supervisor may still be on its way.
     fn is_starting(&self, state: &State) -> bool {
-        let waited = Timestamp::now().as_second() - state.updated.as_second();
-        state.phase == Phase::Queued && waited < START_GRACE
+        let now = Timestamp::now();
+        let is_new = || now.as_second() - state.updated.as_second() < START_GRACE;
+        let in_queue = || {
+            let ticket = self.ticket().ok().flatten();
+            ticket.is_some_and(|ticket| ticket.waits() || ticket.is_on_its_way(now))
+        };
+        state.phase == Phase::Queued && (is_new() || in_queue())
     }
 }
 

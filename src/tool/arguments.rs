@@ -28,6 +28,15 @@ pub(super) struct Key {
     pub(super) aliases: &'static [&'static str],
 }
 
+/// The file that a tool is for.
+pub(super) const FILE_PATH: Key = Key {
+    name: "file_path",
+    kind: Kind::Text,
+    required: true,
+    about: "",
+    aliases: &["path", "file", "filename", "filepath", "target_file", "absolute_path"],
+};
+
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Text,
@@ -259,13 +268,7 @@ mod tests {
         name: "sample",
         about: "",
         keys: &[
-            Key {
-                name: "file_path",
-                kind: Kind::Text,
-                required: true,
-                about: "",
-                aliases: &["path"],
-            },
+            FILE_PATH,
             Key { name: "limit", kind: Kind::Whole, required: false, about: "", aliases: &[] },
             Key { name: "all", kind: Kind::Flag, required: false, about: "", aliases: &[] },
             Key { name: "options", kind: Kind::Texts, required: false, about: "", aliases: &[] },

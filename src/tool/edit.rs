@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
-use super::arguments::{Arguments, Key, Kind, Shape};
+use super::arguments::{Arguments, FILE_PATH, Key, Kind, Shape};
 use super::matching::{Edit, NoEdit, find};
 use super::output::{cut_line, grouped, line, size};
 use super::path::{Place, Reach, in_words};
@@ -18,13 +18,7 @@ pub(super) static SHAPE: Shape = Shape {
     name: "edit",
     about: "Replace old_string, which must occur once, by new_string.",
     keys: &[
-        Key {
-            name: "file_path",
-            kind: Kind::Text,
-            required: true,
-            about: "",
-            aliases: &["path", "file", "filename", "filepath", "target_file", "absolute_path"],
-        },
+        FILE_PATH,
         Key {
             name: "old_string",
             kind: Kind::Text,

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Mutex, PoisonError};
 
-use super::arguments::{Arguments, Key, Kind, Shape};
+use super::arguments::{Arguments, FILE_PATH, Key, Kind, Shape};
 use super::output::{cut_line, grouped, neutral, size};
 use super::path::{Place, Reach, in_words};
 use super::{Done, Files};
@@ -17,13 +17,7 @@ pub(super) static SHAPE: Shape = Shape {
     name: "read",
     about: "Read a file with line numbers, or list a folder. Says when there is more.",
     keys: &[
-        Key {
-            name: "file_path",
-            kind: Kind::Text,
-            required: true,
-            about: "",
-            aliases: &["path", "file", "filename", "filepath", "target_file", "absolute_path"],
-        },
+        FILE_PATH,
         Key {
             name: "offset",
             kind: Kind::Whole,

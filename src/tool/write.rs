@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use cap_std::fs::{Dir, OpenOptions};
 
-use super::arguments::{Arguments, Key, Kind, Shape};
+use super::arguments::{Arguments, FILE_PATH, Key, Kind, Shape};
 use super::output::{grouped, size};
 use super::path::{Reach, in_words};
 use super::{Done, Files};
@@ -19,13 +19,7 @@ pub(super) static SHAPE: Shape = Shape {
     name: "write",
     about: "Create a file, with its folders, or replace it whole.",
     keys: &[
-        Key {
-            name: "file_path",
-            kind: Kind::Text,
-            required: true,
-            about: "",
-            aliases: &["path", "file", "filename", "filepath", "target_file", "absolute_path"],
-        },
+        FILE_PATH,
         Key {
             name: "content",
             kind: Kind::Text,

@@ -8,6 +8,8 @@ use super::text::{neutral, pad, truncate, wrap};
 use super::view::{CommitView, SessionCard, SessionView, VerifyStatus};
 use super::{Look, Tone, table, units};
 use crate::message::{PlanItem, PlanStatus};
+use crate::queue::Place;
+use crate::session::ticket::Priority;
 
 /// Columns of the names of facts.
 const NAMES: usize = 10;
@@ -47,6 +49,20 @@ pub fn session(card: &SessionCard, now: Timestamp, look: &Look) -> String {
         lines.extend(commit_lines(commits, now, look));
     }
     lines.join("\n")
+}
+
+/// Where a session stands that waits to be run, in a line.
+pub fn place(place: &Place) -> String {
+    let Place { position, of, priority, waits_for } = place;
+    let priority = match priority {
+        Priority::Medium => String::new(),
+        priority => format!(" ({})", priority.as_str()),
+    };
+    let waits = match waits_for.as_str() {
+        "" => String::new(),
+        waits_for => format!(", waits for {waits_for}"),
+    };
+    format!("place {position} of {of} in the queue{priority}{waits}")
 }
 
 fn headline(session: &SessionView, look: &Look) -> String {

@@ -10,7 +10,8 @@ use jiff::tz::TimeZone;
 use super::text::{neutral, truncate, wrap};
 use super::{Look, Tone, card, table, units};
 use crate::event::{
-    Checkpoint, Event, Origin, Question, StateChange, ToolEnd, Update, VerifyRecord, Waiting,
+    Checkpoint, Event, Origin, Question, Rewind, StateChange, ToolEnd, Update, VerifyRecord,
+    Waiting, Way,
 };
 use crate::message::{Answer, PlanItem, PlanStatus, ToolCall};
 
@@ -82,6 +83,11 @@ impl Narrator {
             Update::Question(question) => vec![asked(question)],
             Update::State(change) => self.state(change).into_iter().collect(),
             Update::Waiting(waiting) => vec![self.waiting(waiting)],
+            Update::Rewind(rewind) => vec![rewound(rewind, &self.look)],
+            Update::Fork(fork) => {
+                let text = format!("of {} after step {}", fork.session, fork.step);
+                vec![Said::new("fork", Tone::Strong, text)]
+            }
             Update::Notice(text) => vec![Said::new("note", Tone::Ask, text.clone())],
             Update::Unknown => Vec::new(),
         }
@@ -255,6 +261,18 @@ fn checkpoint_said(checkpoint: &Checkpoint, look: &Look) -> Vec<Said> {
         said.push(Said::new("note", Tone::Ask, text));
     }
     said
+}
+
+fn rewound(rewind: &Rewind, look: &Look) -> Said {
+    let arrow = look.glyph("→", "->");
+    let (from, to) = (card::short(&rewind.from.tree), card::short(&rewind.to.tree));
+    let where_to = match (rewind.way, rewind.step) {
+        (Way::Back, 0) => "to the start".to_owned(),
+        (Way::Back, step) => format!("to the end of step {step}"),
+        (Way::Undo, step) => format!("undone: at step {step} again"),
+        (Way::Redo, step) => format!("made again: at step {step}"),
+    };
+    Said::new("rewind", Tone::Ask, format!("{where_to}  (tree {from} {arrow} {to})"))
 }
 
 fn asked(question: &Question) -> Said {

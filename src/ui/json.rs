@@ -68,7 +68,7 @@ mod tests {
         r#""verify":{"status":"none","command":null,"exit":null,"tree":null},"#,
         r#""usage":{"input":120000,"cached":108000,"output":4100,"cost_usd":null},"#,
         r#""sandbox":"none","created":"2026-11-22T14:48:00Z","updated":"2026-11-22T15:00:00Z","#,
-        r#""question":null"#,
+        r#""question":null,"queue":null"#,
     );
 
     fn add_jwt() -> SessionView {

@@ -3,6 +3,7 @@
 //! Invariant: stdout is the answer, stderr the narration; what comes from agents, branches and
 //! files reaches a terminal only through [`text::neutral`].
 
+mod bell;
 pub mod card;
 pub mod human;
 pub mod json;

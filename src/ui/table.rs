@@ -355,6 +355,7 @@ pub(crate) mod tests {
             created: minutes_ago(age),
             updated: minutes_ago(0),
             question: None,
+            queue: None,
             note: None,
             model: "anthropic/claude".to_owned(),
         }

@@ -49,12 +49,27 @@ pub struct SessionView {
     pub updated: Timestamp,
     /// What it waits to be told.
     pub question: Option<String>,
+    /// Where it stands, while it waits to be run.
+    pub queue: Option<QueueView>,
     /// What else a person should know in a line: why it stopped, what it waits for.
     #[serde(skip)]
     pub note: Option<String>,
     /// The model, as `provider/model`.
     #[serde(skip)]
     pub model: String,
+}
+
+/// Where a session stands that waits to be run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct QueueView {
+    /// Counted from 1, among those of its repository.
+    pub position: usize,
+    /// How many wait there.
+    pub of: usize,
+    /// What goes first: `high`, `medium`, `low`.
+    pub priority: String,
+    /// What it waits for, in words; empty where that has just come true.
+    pub waits_for: String,
 }
 
 /// How far a plan is; `0/0` without one.

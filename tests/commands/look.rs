@@ -62,7 +62,8 @@ fn the_json_of_a_list_has_these_keys_and_values() {
         "files": 1, "insertions": 1, "deletions": 0,
         "verify": {"status": "passed", "command": "true", "exit": 0, "tree": tree},
         "usage": {"input": 200, "cached": 100, "output": 20, "cost_usd": null},
-        "sandbox": "none", "created": null, "updated": null, "question": null
+        "sandbox": "none", "created": null, "updated": null, "question": null,
+        "queue": null
     });
     assert_eq!(session, wanted);
     assert_eq!(listed["format"], 1);

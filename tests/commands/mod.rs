@@ -10,6 +10,7 @@
 //! | `look.rs` | `list`, `status`, `log`, `diff` |
 //! | `terminal.rs` | the same on a terminal, and Ctrl-C in a view |
 //! | `steer.rs` | `say`, `pause`, `resume`, `stop` |
+//! | `notices.rs` | `agent.notify` and its channels, and `doctor --notify` |
 //! | `machine.rs` | `doctor`, `setup`, `demo`, help |
 //!
 //! Invariant: outputs are compared whole, standard error included.
@@ -18,6 +19,7 @@ mod bad_session;
 pub(crate) mod disk;
 mod look;
 mod machine;
+mod notices;
 mod server;
 mod start;
 mod steer;
@@ -63,7 +65,7 @@ pub(crate) fn transcript(repo: &Repo, name: &str, answers: &[Value]) -> String {
 }
 
 /// A transcript that writes a file and is done.
-fn quick(repo: &Repo) -> String {
+pub(crate) fn quick(repo: &Repo) -> String {
     let write = json!(["write", {"path": "new.txt", "content": "new\n"}]);
     transcript(repo, "quick.jsonl", &[write, json!("All is done.")])
 }
@@ -75,14 +77,14 @@ fn curious(repo: &Repo) -> String {
 }
 
 /// A transcript whose first step lasts until `root/go` is there.
-fn patient(repo: &Repo) -> String {
+pub(crate) fn patient(repo: &Repo) -> String {
     let go = repo.home().root().join("go");
     let wait = format!("until test -e '{}'; do sleep 0.02; done", go.display());
     transcript(repo, "patient.jsonl", &[json!(["bash", {"command": wait}]), json!("All is done.")])
 }
 
 /// Lets [`patient`] sessions go on.
-fn go(repo: &Repo) {
+pub(crate) fn go(repo: &Repo) {
     fs::write(repo.home().root().join("go"), "").unwrap();
 }
 
@@ -153,7 +155,7 @@ fn refused(repo: &Repo, args: &[&str], code: i32, stderr: &str) {
 
 /// Asserts what a command that does something says.
 #[track_caller]
-fn said(repo: &Repo, args: &[&str], code: i32, stdout: &str, stderr: &str) {
+pub(crate) fn said(repo: &Repo, args: &[&str], code: i32, stdout: &str, stderr: &str) {
     let out = repo.agent(args);
     let wanted = Out { stdout: stdout.to_owned(), stderr: stderr.to_owned(), code };
     assert_eq!(repo.normal(&out), wanted);

@@ -1,8 +1,7 @@
 //! Model servers that are not there or refuse: before anything is made, and in mid-run.
 
-use std::net::TcpListener;
-
 use serde_json::json;
+use tokio::net::TcpSocket;
 
 use super::{PATIENCE, refused_cmd, said};
 use crate::support::repo::Repo;
@@ -11,7 +10,10 @@ use crate::support::server::{Dialect, Fault, Script, Server, Turn};
 #[test]
 fn nobody_listens() {
     let repo = Repo::new();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Held, so that nobody else comes to listen there.
+    let silent = TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let free = silent.local_addr().unwrap();
     let cmd = repo
         .cmd(&["start", "say hi", "--model", "openai/m"])
         .env("OPENAI_BASE_URL", format!("http://{free}/v1"))

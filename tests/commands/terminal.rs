@@ -73,3 +73,23 @@ fn p07_ctrl_c_leaves_the_view_and_not_the_session() {
     go(&repo);
     repo.wait_state("wait-here", "done", PATIENCE);
 }
+
+#[test]
+fn a_terminal_that_follows_calls_its_person() {
+    let repo = Repo::new();
+    let follow = format!("start 'ask me' --model {} --attach || true", curious(&repo));
+    let bell = '\u{7}';
+    assert!(!shown(&repo, &[], &follow).contains(bell));
+    repo.git(&["config", "agent.notify", "bell,desktop"]);
+    let called = shown(&repo, &[("TERM_PROGRAM", "iTerm.app")], &follow);
+    assert_eq!(called.matches(bell).count(), 1, "{called:?}");
+    let notice = called.split("\u{1b}]9;").nth(1).and_then(|rest| rest.split("\u{1b}\\").next());
+    let (id, text) = notice.unwrap().split_once(' ').unwrap();
+    assert!(repo.session_ids().contains(&id.to_owned()), "{called:?}");
+    assert_eq!(text, "needs input: Which store? 1. Redis 2. memory");
+    // What has been is no news.
+    assert!(!shown(&repo, &[], &format!("attach {id} || true")).contains(bell));
+    // In words that a terminal could take for its own there is nothing to take.
+    repo.git(&["config", "agent.notifyOn", "done"]);
+    assert!(!shown(&repo, &[], &follow).contains(bell));
+}

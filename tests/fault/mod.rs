@@ -11,5 +11,6 @@ mod gc;
 mod kill;
 mod model;
 mod nonsense;
+mod queue;
 mod race;
 mod steer;

@@ -10,4 +10,4 @@ mod session;
 mod snapshot;
 mod start;
 mod strategy;
-mod worktree;
+pub(crate) mod worktree;

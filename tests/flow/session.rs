@@ -172,7 +172,7 @@ fn looks_right(play: &Play, status: &Value) {
         "verify": {"status": "passed", "command": VERIFY, "exit": 0, "tree": tree},
         "usage": {"input": 30_000, "cached": 27_000, "output": 600, "cost_usd": null},
         "sandbox": "none", "created": status["created"], "updated": status["updated"],
-        "question": null,
+        "question": null, "queue": null,
     });
     let list = play.repo.agent(&["list", "--json"]).success();
     let list: Value = serde_json::from_str(&list).unwrap();

@@ -1,57 +1,11 @@
-//! `start`: many at once, and what `--wait` tells its caller.
+//! `start --wait`: what it tells its caller.
 //!
-//! Invariant: sessions that are started together share nothing but the repository.
+//! Invariant: the exit code says whether it is done, was given up, or needs a person.
 
-use std::collections::BTreeSet;
-use std::thread;
+use serde_json::json;
 
-use serde_json::{Value, json};
-
-use super::play::SOON;
 use crate::support::repo::Repo;
 use crate::support::server::{Dialect, Script, Server, Turn};
-
-const MANY: usize = 16;
-
-#[test]
-fn sixteen_sessions_start_at_once_and_each_does_its_own_work() {
-    let repo = Repo::new();
-    let script = |n: usize| {
-        let path = format!("file-{n}.txt");
-        Script::new([
-            Turn::call("write", json!({"file_path": path, "content": "x\n"})),
-            Turn::text("Done."),
-        ])
-        .for_task(&format!("Task number {n:02}"))
-    };
-    let server = Server::start_many((0..MANY).map(script).collect());
-    thread::scope(|scope| {
-        for n in 0..MANY {
-            let (repo, server) = (&repo, &server);
-            scope.spawn(move || {
-                let dialect = Dialect::ALL[n % 3];
-                let task = format!("Task number {n:02}");
-                let start = ["start", &task, "--model", dialect.model()];
-                repo.cmd(&start).envs(server.env(dialect)).run().success();
-            });
-        }
-    });
-    for n in 0..MANY {
-        let status = repo.wait_state(&format!("task-number-{n:02}"), "done", SOON);
-        let branch = format!("agent/task-number-{n:02}");
-        assert_eq!(status["branch"], Value::from(branch.as_str()));
-        let files = repo.git(&["diff", "--name-only", "main", &branch]);
-        assert_eq!(files, format!("file-{n}.txt"));
-    }
-    let worktrees = repo.git(&["worktree", "list", "--porcelain"]);
-    let worktrees: BTreeSet<&str> =
-        worktrees.lines().filter(|line| line.starts_with("worktree ")).collect();
-    assert_eq!(worktrees.len(), MANY + 1);
-    let notes = repo.git(&["notes", "--ref=agent", "list"]);
-    assert_eq!(notes.lines().count(), MANY, "no note is lost where many are written at once");
-    repo.assert_whole();
-    server.finish();
-}
 
 fn waited(turns: impl IntoIterator<Item = Turn>, args: &[&str]) -> (i32, String) {
     let repo = Repo::new();

@@ -4,9 +4,8 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::thread;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::journey::{Untouched, files, plainly, run, told};
 use crate::support::repo::Repo;
@@ -18,7 +17,7 @@ pub(super) fn bash_script(command: &str) -> Script {
 }
 
 /// A session that adds one file.
-pub(super) fn small_script() -> Script {
+pub(crate) fn small_script() -> Script {
     bash_script("echo small >small.txt")
 }
 
@@ -34,45 +33,6 @@ fn nothing_was_made(repo: &Repo, before: &Untouched) {
     assert_eq!(&Untouched::of(repo), before);
     assert_eq!(repo.session_ids(), Vec::<String>::new());
     assert_eq!(repo.git(&["for-each-ref", "refs/agent", "refs/heads/agent"]), "");
-    repo.assert_whole();
-}
-
-#[test]
-fn w05_sixteen_starts_at_once() {
-    let repo = Repo::new();
-    let (server, dialect) = (Server::start(small_script()), Dialect::Chat);
-    let start = |number: usize| {
-        // Half of them wish for one name.
-        let task = if number.is_multiple_of(2) {
-            "Same task".to_owned()
-        } else {
-            format!("Task {number}")
-        };
-        let args = ["start", &task, "--model", dialect.model(), "--wait"];
-        repo.cmd(&args).envs(server.env(dialect)).run()
-    };
-    let start = &start;
-    let outs = thread::scope(|scope| {
-        let runs: Vec<_> = (0..16).map(|number| scope.spawn(move || start(number))).collect();
-        runs.into_iter().map(|run| run.join().expect("it does not panic")).collect::<Vec<_>>()
-    });
-    for out in outs {
-        assert_eq!(out.code, 0, "{out:#?}");
-    }
-    let listed = repo.agent(&["list", "--json"]).success();
-    let listed: Value = serde_json::from_str(&listed).expect("it is JSON");
-    let sessions = listed["sessions"].as_array().expect("a list");
-    let of = |key: &str| {
-        let mut all: Vec<_> = sessions.iter().map(|session| session[key].to_string()).collect();
-        all.sort();
-        all.dedup();
-        all.len()
-    };
-    assert_eq!((of("id"), of("branch"), of("worktree"), of("state")), (16, 16, 16, 1));
-    assert_eq!(repo.git(&["worktree", "list"]).lines().count(), 17);
-    let tips = repo.git(&["for-each-ref", "--format=%(subject)", "refs/heads/agent"]);
-    assert_eq!(tips.lines().count(), 16);
-    server.finish();
     repo.assert_whole();
 }
 

@@ -123,6 +123,8 @@ fn line(event: &Event) -> String {
         Update::Question(_) => "question".to_owned(),
         Update::State(it) => format!("{} → {} {}", it.from, it.to, it.reason),
         Update::Waiting(it) => format!("waiting, try {}: {}", it.attempt, it.reason),
+        Update::Rewind(_) => "rewind".to_owned(),
+        Update::Fork(_) => "fork".to_owned(),
         Update::Notice(text) => format!("notice: {text}"),
         Update::Unknown => "unknown to this version".to_owned(),
     };

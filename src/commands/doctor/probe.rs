@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Check, Verdict};
+use super::{Check, Verdict, notices};
 use crate::commands::context::Context;
 use crate::error::CommandError;
 use crate::model::{Choice, Looked, Surroundings, look};
@@ -86,7 +86,7 @@ fn repository(context: std::result::Result<&Context<'_>, &CommandError>) -> Vec<
             checks.push(error.hints.into_iter().fold(check, Check::hint));
         }
         Ok((config, unknown)) => {
-            let model = config.model.map_or_else(
+            let model = config.model.as_ref().map_or_else(
                 || "agent.model is not set".to_owned(),
                 |model| format!("agent.model {model}"),
             );
@@ -95,6 +95,7 @@ fn repository(context: std::result::Result<&Context<'_>, &CommandError>) -> Vec<
             checks.extend(
                 warnings.map(|key| Check::new("settings", Verdict::Warning, key.to_string())),
             );
+            checks.extend(notices::checks(&config.notify));
         }
     }
     match context.store.list() {
@@ -190,10 +191,11 @@ mod tests {
     #[test]
     fn a_server_answers_if_something_listens() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        assert!(answers(&format!("http://127.0.0.1:{port}/v1")));
-        drop(listener);
-        assert!(!answers(&format!("http://127.0.0.1:{port}/v1")));
+        assert!(answers(&format!("http://{}/v1", listener.local_addr().unwrap())));
+        // Held, so that nobody else comes to listen there.
+        let silent = tokio::net::TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert!(!answers(&format!("http://{}/v1", silent.local_addr().unwrap())));
         assert!(!answers("nonsense"));
     }
 }

@@ -24,7 +24,8 @@ use crate::git::{
     self, Draft, Expected, Merge, MergeError, ObjectId, RefUpdate, Repo, RevisionError,
     WorktreeError,
 };
-use crate::session::record::Record;
+use crate::session::record::{self, Record};
+use crate::session::spec::Spec;
 use crate::session::state::State;
 
 /// What a commit of a person's edits is called.
@@ -179,12 +180,12 @@ impl Checkpoints {
             Way::OnTop => {}
             Way::Merge(tree) => self.bring_in(tree)?,
             Way::Conflicts(paths) => {
-                self.keep(code, state, journal)?;
+                self.keep_work(code, state, journal)?;
                 return Err(ForeignError::Conflicts { branch, paths }.into());
             }
             Way::Rewritten => {
                 state.moved_to = Some(theirs.to_string());
-                self.keep(code, state, journal)?;
+                self.keep_work(code, state, journal)?;
                 return Err(ForeignError::Rewritten { branch, found: theirs }.into());
             }
         }
@@ -196,6 +197,15 @@ impl Checkpoints {
         state.moved_to = None;
         let found = Foreign { commit: Some(theirs), by_commit: true, paths };
         Ok(Some(found).filter(|_| !is_ours))
+    }
+
+    /// Takes the branch as it is, wherever somebody else has moved it: for who is about to move it
+    /// by a person's own wish. What is left stays reachable from the session's ref.
+    pub(super) fn take_branch(&mut self) -> Result<(), CheckpointError> {
+        if let Some(tip) = self.repo.ref_id(&self.spec.branch)?.filter(|tip| *tip != self.head) {
+            (self.head, self.code) = (tip, tip);
+        }
+        Ok(())
     }
 
     /// A commit that the session made itself, by a run that died before it could know.
@@ -231,24 +241,22 @@ impl Checkpoints {
 }
 
 /// Where a session begins behind its last record: the branch's commit as it left it, and the
-/// commit that holds its code. A branch that is gone is made again.
+/// commit that holds its code.
 pub(super) fn begin(
     repo: &Repo,
     branch: &str,
     record: Option<&Record>,
 ) -> Result<(ObjectId, ObjectId), CheckpointError> {
     let tip = repo.ref_id(branch)?;
+    let gone = || CheckpointError::BranchGone { branch: branch.to_owned() };
     let Some(record) = record else {
-        let gone = || CheckpointError::BranchGone { branch: branch.to_owned() };
         return tip.map(|tip| (tip, tip)).ok_or_else(gone);
     };
     let on_top_of = |head: ObjectId| -> Result<bool, CheckpointError> {
         let code = record.code;
         Ok(code == head || repo.read_commit(code)?.parents.first() == Some(&head))
     };
-    let left = record.state.head.as_deref().unwrap_or(&record.spec.base.commit);
-    let left = ObjectId::from_hex(left.as_bytes()).ok().filter(|id| repo.has_object(*id));
-    match (tip, left) {
+    match (tip, left(repo, record)) {
         (Some(tip), _) if on_top_of(tip)? => Ok((tip, record.code)),
         // A person has moved it: the first checkpoint finds out how to go on.
         (Some(tip), Some(left))
@@ -258,18 +266,36 @@ pub(super) fn begin(
         }
         // They were told, or nothing is left of how it was.
         (Some(tip), _) => Ok((tip, tip)),
-        (None, left) => {
-            let head = left.unwrap_or(record.code);
-            repo.update_refs(&[RefUpdate {
-                name: branch.to_owned(),
-                old: Expected::Absent,
-                new: Some(head),
-                reason: "agent: made again".to_owned(),
-            }])?;
-            tracing::warn!(branch, %head, "the branch was gone and is made again");
-            Ok((head, if on_top_of(head)? { record.code } else { head }))
-        }
+        (None, _) => Err(gone()),
     }
+}
+
+/// Makes a session's branch again where it is gone, from the last record; says whether it did.
+///
+/// # Errors
+/// The record cannot be read, or the ref not be written.
+pub fn make_branch_again(repo: &Repo, spec: &Spec) -> Result<bool, CheckpointError> {
+    if repo.ref_id(&spec.branch)?.is_some() {
+        return Ok(false);
+    }
+    let Some(tip) = repo.ref_id(&format!("{}{}", record::PREFIX, spec.id))? else {
+        return Ok(false);
+    };
+    let record = Record::read(repo, tip)?;
+    let head = left(repo, &record).unwrap_or(record.code);
+    repo.update_refs(&[RefUpdate {
+        name: spec.branch.clone(),
+        old: Expected::Absent,
+        new: Some(head),
+        reason: "agent: made again".to_owned(),
+    }])?;
+    Ok(true)
+}
+
+/// Where the session left its branch, if that commit is still there.
+fn left(repo: &Repo, record: &Record) -> Option<ObjectId> {
+    let hex = record.state.head.as_deref().unwrap_or(&record.spec.base.commit);
+    ObjectId::from_hex(hex.as_bytes()).ok().filter(|id| repo.has_object(*id))
 }
 
 /// How to go on from a branch that was at `head` and is at `theirs`, with `code` the commit on top

@@ -1,0 +1,118 @@
+//! The end, or the pause, of a session that nobody runs: one that waits, rests, or has died.
+//!
+//! Invariant: what a run that has died left in the worktree is committed before the session is
+//! settled, or it is said why not; and whoever runs the session just now is never overruled.
+
+use jiff::Timestamp;
+
+use super::past::{self, Past};
+use super::{break_dead_locks, fault, open_worktree};
+use crate::agent::{Conversation, Fault};
+use crate::event::{Event, Update};
+use crate::file::Changed;
+use crate::git::Repo;
+use crate::session::checkpoint::{Checkpoints, Ends, Step};
+use crate::session::format::FormatError;
+use crate::session::journal::Journal;
+use crate::session::lock::LockError;
+use crate::session::rewind::{self, RewindError};
+use crate::session::state::{Phase, State};
+use crate::session::store::{Session, SessionError};
+use crate::session::subject::Words;
+
+/// What the commit of what a dead run has left is called.
+const LEFT: &str = "Keep what there was when it was stopped";
+
+/// A session that cannot be settled; it is as before.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// A newer program wrote it, or it cannot be used.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// A rewind of it was cut off and cannot be finished.
+    #[error(transparent)]
+    Rewind(#[from] RewindError),
+    /// Its state cannot be written.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// Its journal or its ticket cannot be written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Moves a session to this phase, if nobody runs it; says whether nobody does. One that may not
+/// move there by now stays where it is.
+///
+/// # Errors
+/// See [`SettleError`].
+pub fn settle(
+    repo: &Repo,
+    session: &Session,
+    to: Phase,
+    reason: &str,
+) -> Result<bool, SettleError> {
+    let (_lock, mut state) = match session.lock() {
+        Err(SessionError::Lock { source: LockError::Held { .. }, .. }) => return Ok(false),
+        held => held?,
+    };
+    rewind::finish(repo, session, &mut state)?;
+    let mut checkpoints = None;
+    if state.phase == Phase::Interrupted && state.phase.may_become(to) {
+        match keep(repo, session, &mut state) {
+            Ok(kept) => checkpoints = Some(kept),
+            Err(Fault(reason)) => {
+                state.notices.push(format!("what was in the worktree is not committed: {reason}"));
+            }
+        }
+    }
+    let Ok(change) = state.move_to(to, reason, Timestamp::now()) else { return Ok(true) };
+    let path = session.journal_path();
+    let (mut journal, _) = Journal::open(&path)?;
+    journal.append(&[Event::now(state.step, Update::State(change))])?;
+    if let Some(mut checkpoints) = checkpoints
+        && let Err(error) = checkpoints.record(&mut state, &path)
+    {
+        state.notices.push(fault(error).0);
+    }
+    state.write(&session.state_path())?;
+    session.leave_queue()?;
+    Ok(true)
+}
+
+/// Commits what lies in the worktree of a session that has died.
+fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints, Fault> {
+    let spec = &session.spec;
+    let worktree = open_worktree(repo, &spec.worktree)?;
+    let (config, _unknown) = worktree.agent_config().map_err(fault)?;
+    let Past { mut journal, events, unsaid } = Past::open(&worktree, session)?;
+    if past::has_died(&events) {
+        break_dead_locks(&worktree, session)?;
+    }
+    let mut checkpoints =
+        Checkpoints::open(worktree, spec.clone(), config.max_file_size).map_err(fault)?;
+    let conversation = Conversation::replay(&events);
+    let cost_usd = state.cost_usd;
+    *state = past::caught_up(state.clone(), &conversation, &events, &|_| None);
+    // The prices are the runner's to know.
+    state.cost_usd = cost_usd;
+    checkpoints.catch_up(state);
+    let mut tell = |updates: Vec<Update>, step| {
+        let events: Vec<_> = updates.into_iter().map(|update| Event::now(step, update)).collect();
+        journal.append(&events).map_err(fault)
+    };
+    if !unsaid.is_empty() {
+        tell(unsaid, state.step)?;
+    }
+    // Nothing was done before the first answer.
+    if conversation.step() > 0 {
+        let words = Words { text: LEFT, titles: &[] };
+        let step =
+            Step { number: state.step, ends: Ends::Step, words, changed: &Changed::Anything };
+        let made = checkpoints.take(&step, state, &session.journal_path()).map_err(fault)?;
+        if let Some(event) = made.event {
+            tell(vec![Update::Checkpoint(event)], state.step)?;
+        }
+        checkpoints.rest().map_err(fault)?;
+    }
+    Ok(checkpoints)
+}
