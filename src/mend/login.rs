@@ -34,14 +34,14 @@ fn killer(system: &Path) -> Option<PathBuf> {
         .collect();
     parts.sort_by(|one, other| one.file_name().cmp(&other.file_name()));
     files.append(&mut parts);
-    let said = files.into_iter().filter_map(|file| {
+    let mut said = files.into_iter().filter_map(|file| {
         let text = fs::read_to_string(&file).ok()?;
         let value = text.lines().rev().find_map(|line| {
             line.trim().strip_prefix("KillUserProcesses")?.trim_start().strip_prefix('=')
         })?;
         Some((file.clone(), matches!(value.trim(), "yes" | "true" | "on" | "1")))
     });
-    said.last().filter(|(_, kills)| *kills).map(|(file, _)| file)
+    said.next_back().filter(|(_, kills)| *kills).map(|(file, _)| file)
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ pub enum CheckpointError {
     },
     /// What somebody else did cannot be gone on from.
     #[error(transparent)]
-    Foreign(#[from] ForeignError),
+    Foreign(#[from] Box<ForeignError>),
     /// The worktree is gone, or is no worktree any more: its missing files are nobody's deletions.
     #[error("the worktree is gone: {}", path.display())]
     WorktreeGone {

@@ -54,7 +54,7 @@ fn boot() -> Option<String> {
 }
 
 /// How often the kernel has killed a process for its memory since the machine was started
-/// (`oom_kill` in proc_vmstat(5)).
+/// (`oom_kill` in `proc_vmstat(5)`).
 fn oom_kills() -> Option<u64> {
     let counters = fs_err::read_to_string("/proc/vmstat").ok()?;
     counters.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())

@@ -105,7 +105,7 @@ pub enum RewindError {
         id: String,
         /// What stood in the way.
         #[source]
-        source: CheckpointError,
+        source: Box<CheckpointError>,
     },
     /// The code cannot be read or moved.
     #[error(transparent)]
@@ -189,7 +189,7 @@ pub fn rewind(
             Ok(()) => source.into(),
             Err(error) => {
                 tracing::error!(%error, "a rewind is left half way");
-                RewindError::HalfWay { id: session.id.clone(), source }
+                RewindError::HalfWay { id: session.id.clone(), source: Box::new(source) }
             }
         });
     }

@@ -176,17 +176,17 @@ impl Checkpoints {
         // What they committed in the worktree is nothing that a call has changed.
         self.snapshot.take(&Changed::Anything)?;
         let code = self.code_for(self.snapshot.tree(), state.step)?;
-        match way(&self.repo, &branch, self.head, code, theirs)? {
+        match way(&self.repo, &branch, self.head, code, theirs).map_err(Box::new)? {
             Way::OnTop => {}
             Way::Merge(tree) => self.bring_in(tree)?,
             Way::Conflicts(paths) => {
                 self.keep_work(code, state, journal)?;
-                return Err(ForeignError::Conflicts { branch, paths }.into());
+                return Err(Box::new(ForeignError::Conflicts { branch, paths }).into());
             }
             Way::Rewritten => {
                 state.moved_to = Some(theirs.to_string());
                 self.keep_work(code, state, journal)?;
-                return Err(ForeignError::Rewritten { branch, found: theirs }.into());
+                return Err(Box::new(ForeignError::Rewritten { branch, found: theirs }).into());
             }
         }
         let is_ours = self.is_ours(theirs)?;
@@ -223,7 +223,7 @@ impl Checkpoints {
             return Ok(());
         }
         self.snapshot.refresh_worktree_index()?;
-        self.repo.update_checkout(now, tree).map_err(ForeignError::Files)?;
+        self.repo.update_checkout(now, tree).map_err(|it| Box::new(ForeignError::Files(it)))?;
         self.snapshot.take(&Changed::Anything)?;
         Ok(())
     }
