@@ -66,6 +66,9 @@ enum Verb {
     Diff(commands::diff::Args),
     Attach(commands::attach::Args),
     Say(commands::say::Args),
+    Answer(commands::answer::Args),
+    Approve(commands::approve::Args),
+    Deny(commands::deny::Args),
     Pause(commands::pause::Args),
     Resume(commands::resume::Args),
     Stop(commands::stop::Args),
@@ -141,6 +144,9 @@ fn dispatch(ui: &Ui, verb: Verb) -> Result {
         Verb::Diff(args) => commands::diff::run(ui, &args),
         Verb::Attach(args) => commands::attach::run(ui, &args),
         Verb::Say(args) => commands::say::run(ui, &args),
+        Verb::Answer(args) => commands::answer::run(ui, &args),
+        Verb::Approve(args) => commands::approve::run(ui, &args),
+        Verb::Deny(args) => commands::deny::run(ui, &args),
         Verb::Pause(args) => commands::pause::run(ui, &args),
         Verb::Resume(args) => commands::resume::run(ui, &args),
         Verb::Stop(args) => commands::stop::run(ui, &args),
@@ -161,7 +167,9 @@ fn dispatch(ui: &Ui, verb: Verb) -> Result {
 fn enter(dir: Option<PathBuf>) -> Result {
     let Some(dir) = dir.filter(|dir| !dir.as_os_str().is_empty()) else { return Ok(()) };
     std::env::set_current_dir(&dir).map_err(|error| {
-        CommandError::usage(format!("cannot change to '{}'", dir.display())).caused_by(Some(&error))
+        CommandError::usage(format!("cannot change to '{}'", dir.display()))
+            .caused_by(Some(&error))
+            .hint("-C takes a folder that is there")
     })
 }
 
@@ -297,7 +305,10 @@ mod tests {
 
     #[test]
     fn c10_an_empty_session_is_wrong_use() {
-        for verb in ["status", "log", "diff", "attach", "say", "pause", "resume", "stop"] {
+        for verb in [
+            "status", "log", "diff", "attach", "say", "answer", "approve", "deny", "pause",
+            "resume", "stop",
+        ] {
             let message = refused(&["git-agent", verb, ""]).message;
             assert!(message.contains("SESSION"), "{verb}: {message}");
         }

@@ -3,6 +3,7 @@
 //! Invariant: a default stands in one place, here; a bad value is refused with its origin, never
 //! replaced by a default.
 
+pub mod amount;
 mod keys;
 mod notify;
 mod value;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use amount::Bound;
 pub use keys::{KEYS, Key};
 pub use notify::{Channel, Notify, Occasion};
 use value::{
@@ -52,8 +54,14 @@ pub struct Config {
     pub trailers: bool,
     /// `agent.maxFileSize`, in bytes.
     pub max_file_size: u64,
+    /// `agent.budget`, in US dollars.
+    pub budget: Bound,
+    /// `agent.maxTokens`.
+    pub max_tokens: Bound,
     /// `agent.maxSteps`.
-    pub max_steps: u32,
+    pub max_steps: Bound,
+    /// `agent.timeout`: time at work, in seconds.
+    pub timeout: Bound,
     /// `agent.patience`: how long a model server that gives no answer is tried.
     pub patience: Duration,
     /// `agent.maxRunning`: sessions that run at once in the repository.
@@ -144,7 +152,10 @@ impl Default for Config {
             commit_strategy: CommitStrategy::default(),
             trailers: true,
             max_file_size: 10 << 20,
-            max_steps: 200,
+            budget: Bound(Some(5.0)),
+            max_tokens: Bound(None),
+            max_steps: Bound(Some(200.0)),
+            timeout: Bound(Some(7_200.0)),
             patience: PATIENCE,
             max_running: 3,
             max_running_total: 8,
@@ -229,7 +240,10 @@ impl Config {
             "commitstrategy" => self.commit_strategy = one_of(entry)?,
             "trailers" => self.trailers = boolean(entry)?,
             "maxfilesize" => self.max_file_size = size(entry)?,
-            "maxsteps" => self.max_steps = count(entry)?,
+            "budget" => self.budget = amount::setting(entry, amount::dollars)?,
+            "maxtokens" => self.max_tokens = amount::setting(entry, amount::tokens)?,
+            "maxsteps" => self.max_steps = amount::setting(entry, amount::steps)?,
+            "timeout" => self.timeout = amount::setting(entry, amount::time)?,
             "patience" => self.patience = Duration::from_secs(count(entry)?.into()),
             "maxrunning" => self.max_running = count(entry)?,
             "maxrunningtotal" => self.max_running_total = count(entry)?,
@@ -290,7 +304,10 @@ mod tests {
             ("agent.commitStrategy", "turn"),
             ("agent.trailers", "off"),
             ("agent.maxFileSize", "2k"),
+            ("agent.budget", "$2.50"),
+            ("agent.maxTokens", "2m"),
             ("agent.maxSteps", "7"),
+            ("agent.timeout", "90m"),
             ("agent.patience", "8"),
             ("agent.maxRunning", "4"),
             ("agent.maxRunningTotal", "5"),
@@ -319,7 +336,10 @@ mod tests {
             commit_strategy: CommitStrategy::Turn,
             trailers: false,
             max_file_size: 2048,
-            max_steps: 7,
+            budget: Bound(Some(2.5)),
+            max_tokens: Bound(Some(2e6)),
+            max_steps: Bound(Some(7.0)),
+            timeout: Bound(Some(5_400.0)),
             patience: Duration::from_secs(8),
             max_running: 4,
             max_running_total: 5,
@@ -345,6 +365,8 @@ mod tests {
             let name = key.name.replace("<provider>", "anthropic");
             let value = match key.value {
                 "<bool>" => "true",
+                "<time>" => "1h",
+                "<dollars>" | "<tokens>" | "<steps>" => "1",
                 "<size>" | "<number>" | "<seconds>" => "1",
                 "<template>" => "{name}",
                 choice if choice.contains('|') => choice.split('|').next().unwrap(),
@@ -378,6 +400,11 @@ mod tests {
              expected a size in bytes, such as 10m"
         );
         assert_eq!(
+            said("agent.budget", "much"),
+            "bad value 'much' for agent.budget (file:.git/config): \
+             expected US dollars above 0, such as 5, 2.50 or $5, or none"
+        );
+        assert_eq!(
             said("agent.commitStrategy", "often"),
             "bad value 'often' for agent.commitStrategy (file:.git/config): \
              expected one of incremental, turn, single, none"
@@ -385,6 +412,9 @@ mod tests {
         for (key, value) in [
             ("agent.maxFileSize", "99999999999g"),
             ("agent.maxSteps", "0"),
+            ("agent.budget", "0"),
+            ("agent.maxTokens", "many"),
+            ("agent.timeout", "90"),
             ("agent.trailers", "maybe"),
             ("agent.maxRunning", "0"),
             ("agent.maxLoad", "-1"),

@@ -3,13 +3,18 @@
 //! Invariant: a line holds all a reader needs, in the Agent Client Protocol's words where it has
 //! one; a reader skips an update it does not know, and a journal is only ever appended to.
 
+mod limit;
 pub mod line;
+mod question;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::message::{Answer, PlanItem, ToolCall, ToolResult, Usage};
+
+pub use limit::{Limit, LimitChange, LimitMark, NOTICED};
+pub use question::{Decision, Question, QuestionKind, Verdict};
 
 /// The format number that each line begins with.
 pub const FORMAT: u32 = 1;
@@ -84,8 +89,18 @@ pub enum Update {
     Checkpoint(Checkpoint),
     /// A verify command has ended.
     Verify(VerifyRecord),
-    /// The model waits for a person.
+    /// The session waits for a person.
     Question(Question),
+    /// A person has decided a question of yes or no.
+    Decision(Decision),
+    /// A person has set a limit anew.
+    Limit(LimitChange),
+    /// So much of a limit is used up.
+    LimitMark(LimitMark),
+    /// An answer of the model that did not come to its end.
+    Unfinished(Unfinished),
+    /// The session was at work for this long since the last such event, in milliseconds.
+    Worked(u64),
     /// The session moves to another state.
     State(StateChange),
     /// A request failed and will be tried again.
@@ -172,19 +187,6 @@ pub struct VerifyRecord {
     pub output: String,
 }
 
-/// The model asks a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Question {
-    /// What it asks.
-    pub text: String,
-    /// Answers it offers, maybe none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub options: Vec<String>,
-    /// The call that waits for the answer; none where the program itself asks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub call_id: Option<String>,
-}
-
 /// The reason of a pause that a person asked for; any other needs one.
 pub const BY_HAND: &str = "paused by hand";
 
@@ -212,6 +214,17 @@ pub struct Waiting {
     pub attempt: u32,
     /// When it goes out.
     pub until: Timestamp,
+}
+
+/// An answer of the model that did not come to its end: nothing of it is run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// What it had said when a person cut it short; empty where the request failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// What it has cost, as far as the server had told.
+    #[serde(default)]
+    pub usage: Usage,
 }
 
 /// Code and conversation were set to another moment.
@@ -266,6 +279,8 @@ pub enum Delta<'a> {
     Thought(&'a str),
     /// The beginning of a call to the named tool.
     Call(&'a str),
+    /// What this try has cost so far.
+    Usage(Usage),
     /// The request failed; what was said of this answer so far is void, and it is tried again.
     Waiting(&'a Waiting),
 }

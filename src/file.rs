@@ -72,6 +72,20 @@ pub fn unnamed(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), words.split(" at path ").next().unwrap_or_default())
 }
 
+/// Reads a text file, with no question to the system but for its bytes: of a thousand small files
+/// those are half the time.
+///
+/// # Errors
+/// Whatever the file system says, or it is not UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::with_capacity(4 << 10);
+    // A file alone would be asked for its length first, and for the place in it.
+    fs::File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    String::from_utf8(bytes).map_err(|_| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{} is not UTF-8", path.display()))
+    })
+}
+
 /// Reads at most `limit` bytes of `path`; `None` if there is no such file.
 ///
 /// # Errors

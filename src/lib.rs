@@ -27,7 +27,7 @@
 //! 3 session
 //! 2 model tool sandbox notify
 //! 1 git
-//! 0 message event config process cancel file http failpoint
+//! 0 message event config process cancel file http parallel failpoint
 //! ```
 //!
 //! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
@@ -50,6 +50,7 @@ pub mod mend;
 pub mod message;
 pub mod model;
 pub mod notify;
+pub mod parallel;
 pub mod process;
 pub mod queue;
 pub mod runner;

@@ -147,7 +147,7 @@ fn listen(inbox: &Inbox, signals: &Signals) -> io::Result<()> {
                 signals.stop.raise();
             }
             Kind::Pause | Kind::Say { when: When::Now, .. } => signals.hush.raise(),
-            Kind::Say { .. } | Kind::Answer { .. } => {}
+            Kind::Say { .. } | Kind::Answer { .. } | Kind::Decide { .. } | Kind::Limit { .. } => {}
         }
     }
     Ok(())

@@ -69,6 +69,7 @@ fn make_sessions(root: &Path) {
         base: Base { commit: head.clone(), name: "main".to_owned() },
         limits: Limits::default(),
         forked_from: None,
+        share_budget: None,
     };
     let first = store.create(spec("session-0000")).unwrap();
     let state = State { phase: Phase::Done, step: 12, ..State::new(first.spec.created) };

@@ -3,11 +3,13 @@
 //! Invariant: [`Conversation::apply`] is the only way in, live and on resume, so the model is told
 //! the same messages in the same order, byte for byte, however often the session was interrupted.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
+use super::limits::Account;
+use super::question::Questions;
 use crate::agent::{StepWords, prompt};
 use crate::event::line::Line;
-use crate::event::{Event, Origin, Question, Update, UserMessage};
+use crate::event::{Decision, Event, Origin, Question, QuestionKind, Update, UserMessage};
 use crate::message::{Answer, Message, PlanItem, StopReason, ToolCall, ToolResult, Usage};
 use crate::tool::{self, Toolbox};
 
@@ -22,8 +24,16 @@ pub struct Conversation {
     /// Said while calls were open; told after their results, as every provider demands.
     held: Vec<Message>,
     open: Vec<OpenCall>,
-    /// What a person is to answer, in the order it was asked.
-    questions: VecDeque<Question>,
+    /// How much was asked so far.
+    asked: u32,
+    /// What a person is to answer.
+    questions: Questions,
+    /// Calls that a person has approved.
+    approved: HashSet<String>,
+    /// What the limits are, and what of them was said.
+    account: Account,
+    /// What the model was saying when it was cut short, until somebody speaks.
+    begun: String,
     last: Last,
     heard: HashSet<String>,
     red_rounds: u32,
@@ -43,6 +53,8 @@ struct Last {
     answer: Option<Answer>,
     /// Somebody has spoken since, or results have come: the model is to be asked.
     answered: bool,
+    /// Somebody has spoken while its calls ran.
+    spoken: bool,
     /// What it finished with.
     summary: Option<String>,
 }
@@ -58,7 +70,9 @@ pub enum Next {
     Nudge(&'static str),
     /// Let the verify commands judge.
     Verify(String),
-    /// Wait for a person.
+    /// Ask a person this.
+    Question(Question),
+    /// Wait for the person who was asked.
     Wait(Question),
 }
 
@@ -82,13 +96,25 @@ impl Conversation {
         self.follow(update);
     }
 
-    /// What no rewind takes back: what was spent, and what was heard.
+    /// What no rewind takes back: what was spent, what was heard, and what a person has allowed.
     fn count(&mut self, update: &Update) {
         match update {
             Update::AgentMessage(answer) => self.usage += answer.usage,
+            Update::Unfinished(unfinished) => self.usage += unfinished.usage,
             Update::UserMessage(message) => self.heard.extend(message.inbox_id.clone()),
+            Update::Question(_) => self.asked += 1,
+            Update::Decision(decision) => self.heard.extend(decision.inbox_id.clone()),
+            Update::Limit(change) => {
+                self.heard.extend(change.inbox_id.clone());
+                self.account.change(change);
+            }
+            Update::LimitMark(mark) => self.account.mark(mark),
+            Update::Worked(millis) => self.account.worked += millis,
             // The session that this one was forked from has paid for what came before.
-            Update::Fork(_) => self.usage = Usage::default(),
+            Update::Fork(fork) => {
+                self.usage = Usage::default();
+                self.account = Account::after(fork.step);
+            }
             _ => {}
         }
     }
@@ -104,12 +130,19 @@ impl Conversation {
             }
             Update::ToolCallUpdate(end) => self.result(end.result.clone()),
             Update::Plan(items) => self.plan.clone_from(items),
-            Update::Question(question) => self.questions.push_back(question.clone()),
+            Update::Question(question) => self.questions.ask(question),
+            Update::Decision(decision) => self.decide(decision),
+            Update::Limit(change) => self.say(prompt::limit_changed(change)),
+            // What cannot be counted is none of the model's business.
+            Update::LimitMark(mark) if mark.percent > 0 => self.say(prompt::limit_mark(mark)),
+            Update::Unfinished(unfinished) => self.begun.clone_from(&unfinished.text),
             Update::Verify(record) if record.exit != 0 => self.red_rounds += 1,
             Update::Verify(_)
             | Update::Checkpoint(_)
             | Update::State(_)
             | Update::Waiting(_)
+            | Update::LimitMark(_)
+            | Update::Worked(_)
             | Update::Rewind(_)
             | Update::Fork(_)
             | Update::Notice(_)
@@ -130,7 +163,7 @@ impl Conversation {
         };
         match answer.stop {
             StopReason::PauseTurn => Next::Ask,
-            StopReason::Refusal => Next::Wait(declined(answer)),
+            StopReason::Refusal => Next::Question(declined(answer)),
             StopReason::MaxTokens => Next::Nudge(prompt::CUT_OFF),
             StopReason::EndTurn | StopReason::ToolUse if answer.text.trim().is_empty() => {
                 Next::Nudge(prompt::EMPTY)
@@ -156,10 +189,9 @@ impl Conversation {
     /// of. Those that may be run again are as if they had not begun.
     pub fn lost_calls(&mut self, is_repeatable: impl Fn(&ToolCall) -> bool) -> Vec<ToolCall> {
         let questions = &self.questions;
-        let is_asked = |id: &str| questions.iter().any(|it| it.call_id.as_deref() == Some(id));
         let mut lost = Vec::new();
         for open in self.open.iter_mut().filter(|open| open.begun && open.result.is_none()) {
-            if is_asked(&open.call.id) {
+            if questions.is_for(&open.call.id) {
                 // A person is to give its result.
             } else if is_repeatable(&open.call) {
                 open.begun = false;
@@ -190,14 +222,34 @@ impl Conversation {
         self.usage
     }
 
+    /// Time at work so far, in milliseconds.
+    pub fn worked(&self) -> u64 {
+        self.account.worked
+    }
+
     /// The plan as it stands.
     pub fn plan(&self) -> &[PlanItem] {
         &self.plan
     }
 
-    /// Whether the model waits for a person's answer.
-    pub fn is_asking(&self) -> bool {
-        !self.questions.is_empty()
+    /// What a person is asked now, before anything else goes on.
+    pub fn asked(&self) -> Option<&Question> {
+        self.questions.front()
+    }
+
+    /// How much a person was asked so far.
+    pub fn questions(&self) -> u32 {
+        self.asked
+    }
+
+    /// Whether a person has approved this call.
+    pub fn is_approved(&self, call_id: &str) -> bool {
+        self.approved.contains(call_id)
+    }
+
+    /// What the limits are, and what of them was said.
+    pub(super) fn account(&self) -> &Account {
+        &self.account
     }
 
     /// Whether this message of the inbox has been delivered.
@@ -230,7 +282,7 @@ impl Conversation {
     fn hear(&mut self, message: &UserMessage) {
         if message.from == Origin::Person {
             (self.red_rounds, self.strikes) = (0, 0);
-            let asked = self.questions.pop_front().and_then(|question| question.call_id);
+            let asked = self.questions.hear().and_then(|question| question.call_id);
             if let Some(call_id) = asked {
                 // The answer to a question of the model is the result of the call that asked.
                 let output = message.text.clone();
@@ -238,20 +290,48 @@ impl Conversation {
             }
         }
         self.last.answered = true;
+        self.last.spoken = true;
         self.last.summary = None;
-        let message = Message::User(message.text.clone());
+        if !self.begun.is_empty() {
+            let begun = std::mem::take(&mut self.begun);
+            self.say(prompt::cut_short(&begun));
+        }
+        self.say(message.text.clone());
+    }
+
+    /// Tells the model something; what calls gave comes first.
+    fn say(&mut self, text: String) {
+        let message = Message::User(text);
         if self.open.is_empty() { self.messages.push(message) } else { self.held.push(message) }
+    }
+
+    fn decide(&mut self, decision: &Decision) {
+        let Some(question) = self.questions.decide(decision) else { return };
+        let (Some(call_id), QuestionKind::Permission) = (question.call_id, question.kind) else {
+            return;
+        };
+        if decision.verdict.is_yes() {
+            // It is to run as if it had not been asked about.
+            if let Some(open) = self.open_call(&call_id) {
+                open.begun = false;
+            }
+            self.approved.insert(call_id);
+        } else {
+            let output = prompt::denied(&decision.reason);
+            self.result(ToolResult { call_id, output, is_error: true });
+        }
     }
 
     fn answer(&mut self, answer: &Answer) {
         self.end_open_calls();
+        self.begun.clear();
         self.step += 1;
         let of_use = answer.stop != StopReason::MaxTokens
             && !(answer.calls.is_empty() && answer.text.trim().is_empty());
         self.strikes = if of_use { self.strikes } else { self.strikes + 1 };
         let open = |call: &ToolCall| OpenCall { call: call.clone(), begun: false, result: None };
         self.open = answer.calls.iter().map(open).collect();
-        self.last = Last { answer: Some(answer.clone()), answered: false, summary: None };
+        self.last = Last { answer: Some(answer.clone()), ..Last::default() };
         self.messages.push(Message::Assistant(answer.clone()));
     }
 
@@ -271,6 +351,10 @@ impl Conversation {
         if self.open.iter().all(|open| open.result.is_some()) {
             let results = self.open.drain(..).filter_map(|open| open.result).collect();
             self.messages.push(Message::Results(results));
+            if self.last.spoken {
+                // One more reason to go on, though it says that it has finished.
+                self.last.summary = None;
+            }
             self.messages.append(&mut self.held);
             self.last.answered = true;
         }
@@ -291,5 +375,9 @@ impl Conversation {
 
 fn declined(answer: &Answer) -> Question {
     let said = answer.text.trim().lines().next().unwrap_or("it gave no reason");
-    Question { text: format!("the model declined: {said}"), options: Vec::new(), call_id: None }
+    Question {
+        text: format!("the model declined: {said}"),
+        kind: QuestionKind::Declined,
+        ..Question::default()
+    }
 }

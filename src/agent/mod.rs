@@ -7,22 +7,25 @@
 mod conversation;
 mod limits;
 pub mod prompt;
+mod question;
+mod steer;
 #[cfg(test)]
 mod tests;
 mod world;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
 pub use conversation::{Conversation, Next};
-pub use limits::Limits;
-pub use world::{Fault, Moment, Steer, StepWords, World};
+pub use limits::{Allowance, Allowances, Limits, Money, Shared};
+pub use steer::Steer;
+pub use world::{Fault, Moment, StepWords, World};
 
-use crate::cancel::Signals;
-use crate::event::{self, Origin, Question, ToolEnd, Update, UserMessage};
+use crate::cancel::{Cancel, Signals};
+use crate::event::{Delta, Origin, Question, ToolEnd, Unfinished, Update, UserMessage};
 use crate::file::Changed;
-use crate::message::{ToolCall, ToolResult};
+use crate::message::{ToolCall, ToolResult, Usage};
 use crate::model::Model;
 use crate::tool::{Called, Effect, Toolbox};
 
@@ -40,6 +43,8 @@ pub struct Agent<'a, W> {
     pub conversation: Conversation,
     /// When it gives up by itself.
     pub limits: Limits,
+    /// Since when the time at work is not journalled yet.
+    pub lap: Instant,
 }
 
 /// Why the loop has come to rest.
@@ -69,6 +74,18 @@ pub enum Rest {
 impl<W: World> Agent<'_, W> {
     /// Works until there is a reason to rest.
     pub async fn run(&mut self) -> Rest {
+        let rest = self.work().await;
+        match self.tell_worked(Duration::ZERO) {
+            Ok(()) => rest,
+            // The reason that came first is the better one.
+            Err(unwritten) => {
+                tracing::warn!(?unwritten, "the last time at work is not journalled");
+                rest
+            }
+        }
+    }
+
+    async fn work(&mut self) -> Rest {
         if let Err(rest) = self.catch_up() {
             return rest;
         }
@@ -86,65 +103,44 @@ impl<W: World> Agent<'_, W> {
             Next::Call => self.call().await,
             Next::Nudge(text) => self.hear(Origin::Loop, text.to_owned(), None),
             Next::Verify(summary) => self.verify(summary).await,
-            Next::Wait(question) => Err(Rest::NeedsInput(question)),
+            Next::Question(question) => self.tell(vec![Update::Question(question)]),
+            Next::Wait(question) => self.wait(question),
         }
     }
 
-    /// Delivers what people have said since the last look, and says whether that was anything; a
-    /// pause or a stop ends the run.
-    fn steer(&mut self, at: Moment) -> Result<bool, Rest> {
-        self.signals.hush.lower();
-        let (mut is_paused, mut is_stopped, mut heard) = (false, false, false);
-        for message in self.world.inbox(at)? {
-            match message {
-                // Journalled by a run that died before it could take the message away.
-                Steer::Say { id, .. } | Steer::Answer { id, .. }
-                    if self.conversation.has_heard(&id) =>
-                {
-                    self.world.delivered(&id)?;
-                }
-                // Said before the question was seen: no answer to it, so it waits for the answer.
-                Steer::Say { .. } if self.conversation.is_asking() => {}
-                Steer::Say { id, text } | Steer::Answer { id, text } => {
-                    self.hear(Origin::Person, text, Some(id.clone()))?;
-                    self.world.delivered(&id)?;
-                    heard = true;
-                }
-                Steer::Tell(text) => {
-                    self.hear(Origin::Loop, text, None)?;
-                    heard = true;
-                }
-                Steer::Pause => is_paused = true,
-                Steer::Stop => is_stopped = true,
-            }
-        }
-        // A stop outranks a pause, whichever was said first.
-        if is_stopped || self.signals.stop.is_raised() {
-            return Err(Rest::Stopped);
-        }
-        // What has nothing left to do rests by itself.
-        if is_paused && (heard || at == Moment::Step) {
-            return Err(Rest::Paused { reason: event::BY_HAND.to_owned() });
-        }
-        Ok(heard)
-    }
-
-    /// One answer of the model; none, when somebody interrupts it.
+    /// One answer of the model; none, when somebody interrupts it or a limit is reached.
     async fn ask(&mut self) -> Result<(), Rest> {
-        self.limits.check(&self.conversation)?;
+        let Some(room) = self.look_at_limits()? else { return Ok(()) };
         if self.conversation.was_cut_off() {
             self.model.raise_output_limit();
         }
+        let over = Cancel::default();
         let world = &mut *self.world;
-        let mut show = |delta: crate::event::Delta<'_>| world.show(delta);
-        let answer = tokio::select! {
-            answer = self.model.answer(&mut show) => answer,
-            () = self.signals.hush.raised() => return Ok(()),
+        let mut heard = Heard::default();
+        let mut show = |delta: Delta<'_>| {
+            heard.take(delta);
+            if matches!(delta, Delta::Waiting(_)) && room.is_used_up(&heard.lost, world) {
+                over.raise();
+            }
+            world.show(delta);
         };
+        let answer = tokio::select! {
+            biased;
+            answer = self.model.answer(&mut show) => Some(answer),
+            () = self.signals.hush.raised() => None,
+            () = over.raised() => None,
+        };
+        let failed = !matches!(answer, Some(Ok(_)));
+        let mut updates = heard.unfinished(failed, answer.is_none() && !over.is_raised());
         match answer {
-            Ok(answer) => self.tell(vec![Update::AgentMessage(answer)]),
-            Err(error) => Err(limits::rest_after(&error)),
+            Some(Ok(answer)) => updates.push(Update::AgentMessage(answer)),
+            Some(Err(error)) => {
+                self.tell(updates)?;
+                return Err(limits::rest_after(&error));
+            }
+            None => {}
         }
+        self.tell(updates)
     }
 
     /// The calls of the last answer: side by side while they only read, else in their order; then
@@ -232,11 +228,14 @@ impl<W: World> Agent<'_, W> {
     }
 
     /// Journals what has happened, then tells the model its part of it.
-    fn tell(&mut self, updates: Vec<Update>) -> Result<(), Rest> {
+    fn tell(&mut self, mut updates: Vec<Update>) -> Result<(), Rest> {
         if updates.is_empty() {
             return Ok(());
         }
-        for update in &updates {
+        for update in &mut updates {
+            if let Update::Question(question) = update {
+                question.number = self.conversation.questions() + 1;
+            }
             self.conversation.apply(update);
         }
         self.world.record(self.conversation.step(), updates)?;
@@ -256,12 +255,51 @@ impl<W: World> Agent<'_, W> {
     }
 }
 
+/// What has come of an answer so far.
+#[derive(Debug, Default)]
+struct Heard {
+    /// What the model has said in this try.
+    said: String,
+    /// What this try has cost.
+    usage: Usage,
+    /// What the tries that failed have cost.
+    lost: Vec<Usage>,
+}
+
+impl Heard {
+    fn take(&mut self, delta: Delta<'_>) {
+        match delta {
+            Delta::Text(text) => self.said.push_str(text),
+            Delta::Usage(usage) => self.usage = usage,
+            Delta::Waiting(_) => {
+                self.said.clear();
+                self.lost.push(std::mem::take(&mut self.usage));
+            }
+            Delta::Thought(_) | Delta::Call(_) => {}
+        }
+    }
+
+    /// What did not come to its end: the tries that failed, and the last one where it did too. A
+    /// person who cut it short may want to know what it was saying.
+    fn unfinished(mut self, failed: bool, cut_short: bool) -> Vec<Update> {
+        let text = if cut_short { self.said.trim().to_owned() } else { String::new() };
+        if failed {
+            self.lost.push(self.usage);
+        }
+        let last = Unfinished { text, usage: self.lost.pop().unwrap_or_default() };
+        let lost = self.lost.into_iter().map(|usage| Unfinished { text: String::new(), usage });
+        let unfinished = lost.chain([last]).filter(|it| *it != Unfinished::default());
+        unfinished.map(Update::Unfinished).collect()
+    }
+}
+
 /// What a finished call adds to the journal: its end, save where a person has to give it.
 fn updates_of(call: ToolCall, called: Called, millis: u64) -> Vec<Update> {
     let Called { output, is_error, title, effect, .. } = called;
     if let Effect::Ask { question, options } = effect {
         let call_id = Some(call.id);
-        return vec![Update::Question(Question { text: question, options, call_id })];
+        let question = Question { text: question, options, call_id, ..Question::default() };
+        return vec![Update::Question(question)];
     }
     let result = ToolResult { call_id: call.id, output, is_error };
     let end = Update::ToolCallUpdate(ToolEnd { result, title, millis });

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::event::VerifyRecord;
+use crate::event::{LimitChange, LimitMark, VerifyRecord};
 
 /// The system prompt.
 pub const SYSTEM: &str = include_str!("prompt.md");
@@ -24,6 +24,9 @@ pub const INTERRUPTED: &str = "Interrupted: the session ended while this was run
 
 /// In place of the result of a call that a person ended.
 pub const STOPPED: &str = "Ended by the person who watches this session, before it was finished.";
+
+/// How much of a limit is used when the model is told to come to an end.
+const NEARLY_ALL: u8 = 95;
 
 /// What the model cannot see for itself at the start, each found by looking.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +53,36 @@ pub fn task(task: &str, facts: &Facts) -> String {
         );
     }
     text
+}
+
+/// What the model reads before the words that cut its answer short.
+pub fn cut_short(begun: &str) -> String {
+    format!("Your last answer was cut short by what follows. You had begun to say:\n\n{begun}")
+}
+
+/// In place of the result of a call that a person did not allow.
+pub fn denied(reason: &str) -> String {
+    match reason {
+        "" => "Not run: the person who watches this session denied it.".to_owned(),
+        reason => format!("Not run: the person who watches this session denied it: {reason}"),
+    }
+}
+
+/// What the model reads when a limit has been set anew.
+pub fn limit_changed(change: &LimitChange) -> String {
+    let LimitChange { limit, to, spent, .. } = change;
+    match to {
+        Some(to) => {
+            format!("There is a new limit: {}; {} used.", limit.say(*to), limit.say(*spent))
+        }
+        None => format!("There is no limit of {} any more.", limit.noun()),
+    }
+}
+
+/// What the model reads when much of a limit is used.
+pub fn limit_mark(mark: &LimitMark) -> String {
+    let end = if mark.percent >= NEARLY_ALL { " Bring the work to an end." } else { "" };
+    format!("{}.{end}", mark.text)
 }
 
 /// What the model reads when a verify command has failed.

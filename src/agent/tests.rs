@@ -2,6 +2,8 @@
 //!
 //! Invariant: no test here knows a repository or a network.
 
+mod limits;
+
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -20,6 +22,9 @@ struct Memory {
     verify: Vec<i32>,
     inbox: Vec<Steer>,
     taken: Vec<String>,
+    /// Whether a token has a price.
+    dollar_a_token: bool,
+    shared: Option<Shared>,
 }
 
 impl World for Memory {
@@ -53,6 +58,20 @@ impl World for Memory {
         Ok(())
     }
 
+    fn money(&self) -> Result<Money, Fault> {
+        let usages = self.journal.iter().filter_map(|event| match &event.update {
+            Update::AgentMessage(answer) => Some(answer.usage),
+            Update::Unfinished(unfinished) => Some(unfinished.usage),
+            _ => None,
+        });
+        let dollars = usages.map(|usage| self.price(&usage)).sum();
+        Ok(Money { dollars, shared: self.shared.clone() })
+    }
+
+    fn price(&self, usage: &Usage) -> Option<f64> {
+        self.dollar_a_token.then(|| f64::from(u32::try_from(usage.input + usage.output).unwrap()))
+    }
+
     fn show(&mut self, _: Delta<'_>) {}
 
     fn busy(&mut self, _: &[String]) {}
@@ -63,6 +82,7 @@ struct Scene {
     folder: tempfile::TempDir,
     tools: Toolbox,
     signals: Signals,
+    allowed: Allowances,
 }
 
 impl Scene {
@@ -84,7 +104,8 @@ impl Scene {
             attended: true,
             guard: None,
         });
-        Self { folder, tools: tools.unwrap(), signals: Signals::default() }
+        let (signals, allowed) = (Signals::default(), Allowances::default());
+        Self { folder, tools: tools.unwrap(), signals, allowed }
     }
 
     fn tree(&self) -> std::path::PathBuf {
@@ -122,7 +143,8 @@ impl Scene {
             world,
             signals: &self.signals,
             conversation,
-            limits: Limits::default(),
+            limits: Limits { allowed: self.allowed, ..Limits::default() },
+            lap: Instant::now(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(agent.run())
@@ -202,10 +224,10 @@ fn a_question_waits_for_its_answer_which_is_the_result_of_the_call() {
     assert_eq!(scene.run(&mut world), Rest::NeedsInput(question), "it goes on waiting");
     world.inbox = vec![
         Steer::Say { id: "m0".to_owned(), text: "too early".to_owned() },
-        Steer::Answer { id: "m1".to_owned(), text: "the first".to_owned() },
+        Steer::Answer { id: "m1".to_owned(), text: "the first".to_owned(), question: None },
     ];
     assert_eq!(scene.run(&mut world), Rest::Done { summary: "done".to_owned() });
-    assert_eq!(world.taken, ["m1"]);
+    assert_eq!(world.taken, ["m1", "m0"]);
     let messages = told(&world.journal);
     let Message::Results(results) = &messages[2] else { panic!("{messages:?}") };
     assert_eq!(results[1].output, "the first");

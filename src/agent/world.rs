@@ -3,9 +3,10 @@
 //! Invariant: every method either has its whole effect or returns a [`Fault`]; the loop then rests
 //! and can be resumed.
 
-use crate::agent::Rest;
+use crate::agent::{Money, Rest, Steer};
 use crate::event::{Delta, Update, VerifyRecord};
 use crate::file::Changed;
+use crate::message::Usage;
 
 /// Journal, checkpoints, verify, inbox: what stands behind the loop.
 pub trait World {
@@ -40,6 +41,15 @@ pub trait World {
     /// It cannot be taken away.
     fn delivered(&mut self, id: &str) -> Result<(), Fault>;
 
+    /// What the session has cost so far, and those it shares a budget with.
+    ///
+    /// # Errors
+    /// The shared budget cannot be read.
+    fn money(&self) -> Result<Money, Fault>;
+
+    /// US dollars for these tokens, where the price is known.
+    fn price(&self, usage: &Usage) -> Option<f64>;
+
     /// Shows what the model is saying just now.
     fn show(&mut self, delta: Delta<'_>);
 
@@ -56,31 +66,6 @@ impl From<Fault> for Rest {
     fn from(Fault(reason): Fault) -> Self {
         Self::Paused { reason }
     }
-}
-
-/// What somebody wants of a running session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Steer {
-    /// Hear this.
-    Say {
-        /// The message's id in the inbox.
-        id: String,
-        /// What is said.
-        text: String,
-    },
-    /// Hear this as the answer to what the model asks.
-    Answer {
-        /// The message's id in the inbox.
-        id: String,
-        /// What is said.
-        text: String,
-    },
-    /// Know this: somebody has touched the branch or the files.
-    Tell(String),
-    /// Keep the place and rest.
-    Pause,
-    /// End here.
-    Stop,
 }
 
 /// When a checkpoint is taken, and messages are delivered.

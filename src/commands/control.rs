@@ -153,7 +153,7 @@ pub fn standing(phase: Phase) -> String {
 }
 
 /// Sessions as arguments: those that are named, or all.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct SessionArgs {
     /// Sessions, each by any unique beginning of its id or name
     #[arg(
@@ -162,7 +162,7 @@ pub struct SessionArgs {
         value_parser = NonEmptyStringValueParser::new(),
         add = ArgValueCompleter::new(complete::sessions),
     )]
-    sessions: Vec<String>,
+    pub sessions: Vec<String>,
     /// Every session that this can be done to
     #[arg(long, conflicts_with = "sessions")]
     pub all: bool,

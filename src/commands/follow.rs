@@ -9,8 +9,8 @@ use jiff::tz::TimeZone;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::context::Context;
-use super::control;
 use super::ring::Ring;
+use super::{control, question};
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::event::Event;
 use crate::queue;
@@ -139,7 +139,7 @@ pub fn outcome(ui: &Ui, session: &Session, state: &State) -> Result {
     ui.narrate(&format!("{id} {}{reason}", control::standing(state.phase)));
     let (code, hint) = match state.phase {
         Phase::Done | Phase::Landed | Phase::Archived => return Ok(()),
-        Phase::NeedsInput => (exit::NEEDS_PERSON, format!("git agent say {id} \"…\"")),
+        Phase::NeedsInput => (exit::NEEDS_PERSON, question::how(id, state.question.as_ref())),
         Phase::Paused | Phase::Interrupted => {
             (exit::NEEDS_PERSON, format!("git agent resume {id}"))
         }

@@ -7,6 +7,8 @@ use clap::builder::PossibleValuesParser;
 use super::context::Context;
 use super::view;
 use crate::error::{CommandError, Result};
+use crate::parallel;
+use crate::session::format::FormatError;
 use crate::session::state::Phase;
 use crate::session::store::Session;
 use crate::ui::view::{SessionView, sort_by_attention};
@@ -67,14 +69,17 @@ fn sessions(context: &Context<'_>) -> Result<Vec<SessionView>> {
         error.hints.iter().for_each(|hint| context.ui.hint(hint));
     };
     listing.broken.into_iter().map(CommandError::from).for_each(warn);
-    let show = |session: &Session| match session.state() {
-        Ok(state) => Some(view::session(session, &state)),
-        Err(error) => {
-            warn(error.into());
-            None
-        }
+    let look = |session: &Session| -> std::result::Result<_, FormatError> {
+        Ok(view::session(session, &session.state()?))
     };
-    let mut views: Vec<_> = listing.sessions.iter().filter_map(show).collect();
+    let looks = parallel::map(&listing.sessions, look);
+    let mut views = Vec::with_capacity(looks.len());
+    for look in looks {
+        match look {
+            Ok(view) => views.push(view),
+            Err(error) => warn(error.into()),
+        }
+    }
     view::add_places(&context.repo, &mut views)?;
     Ok(views)
 }

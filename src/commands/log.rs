@@ -72,7 +72,8 @@ fn record(ui: &Ui, session: &Session, path: &std::path::Path) -> Result {
         return Err(CommandError::no(message));
     }
     file::replace(path, transcript.as_bytes())
-        .while_doing(&format!("cannot write {}", path.display()))?;
+        .while_doing(&format!("cannot write {}", path.display()))
+        .hint("--record takes a file in a folder that is there, and that you may write to")?;
     ui.narrate(&format!("Wrote {} to {}", units::counted(answers, "answer"), path.display()));
     ui.hint(&format!("git agent start --model replay/{} \"…\"", path.display()));
     Ok(())

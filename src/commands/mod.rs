@@ -6,7 +6,10 @@ pub mod complete;
 pub mod context;
 pub mod control;
 pub mod follow;
+pub mod limits;
 pub mod message;
+pub mod question;
+pub mod several;
 pub mod view;
 
 pub mod start;
@@ -18,7 +21,10 @@ pub mod log;
 
 pub mod diff;
 
+pub mod answer;
+pub mod approve;
 pub mod attach;
+pub mod deny;
 pub mod say;
 
 pub mod pause;

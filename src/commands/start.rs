@@ -2,14 +2,15 @@
 //!
 //! Invariant: it ends with a whole session or with nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 
 use super::context::Context;
 use super::control::{self, Woken};
 use super::follow::{self, Form};
-use super::message;
+use super::limits::{self, LimitArgs};
+use super::{message, view};
 use crate::config::{CommitStrategy, Config};
 use crate::error::{CommandError, Result};
 use crate::git::{Head, ObjectId, Repo};
@@ -65,9 +66,11 @@ pub struct Args {
     /// Give the model no way to ask; whatever needs a person pauses
     #[arg(long)]
     unattended: bool,
-    /// Pause after this many steps
-    #[arg(long, value_name = "N")]
-    max_steps: Option<u32>,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Share one budget among all sessions that are started with this name
+    #[arg(long, value_name = "NAME", value_parser = filled())]
+    share_budget: Option<String>,
     /// What goes first where as many sessions run as may
     #[arg(long, value_enum, value_name = "PRIORITY", default_value_t)]
     priority: Priority,
@@ -95,6 +98,7 @@ struct Plan {
     base: ObjectId,
     base_name: String,
     config: Config,
+    limits: Limits,
 }
 
 /// Starts a session.
@@ -109,6 +113,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     }
     control::block_on(model::knock(&plan.endpoint))??;
     let created = create(&context, args, &plan)?;
+    limits::make_shared(&context.store, args.share_budget.as_deref(), &plan.limits)?;
     let woken = control::queue_up(&context, &created.session, Some(args.priority))?;
     tell(&context, &plan, &created, &woken)?;
     let mut form = match (args.attach, args.wait) {
@@ -138,7 +143,9 @@ fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
     };
     let choice = named.parse::<Choice>()?.anchored(&cwd);
     let endpoint = Endpoint::resolve(&choice, &around)?;
-    Ok(Plan { task, choice, endpoint, base, base_name, config })
+    let limits =
+        limits::of_new(&context.store, &args.limits, args.share_budget.as_deref(), &config)?;
+    Ok(Plan { task, choice, endpoint, base, base_name, config, limits })
 }
 
 /// The commit to start from, and what to call it: the branch, where `HEAD` is on one.
@@ -224,11 +231,8 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         unattended: args.unattended || config.unattended,
         sandbox: Level::None.to_string(),
         base: Base { commit: plan.base.to_string(), name: plan.base_name.clone() },
-        limits: Limits {
-            max_steps: Some(args.max_steps.unwrap_or(config.max_steps)),
-            timeout: None,
-            budget: None,
-        },
+        share_budget: args.share_budget.clone(),
+        limits: plan.limits,
         forked_from: None,
     }
 }
@@ -243,17 +247,22 @@ fn folder(repo: &Repo) -> String {
 
 fn tell(context: &Context<'_>, plan: &Plan, created: &Created, woken: &Woken) -> Result {
     let Created { session: Session { id, spec, .. }, included, submodules, .. } = created;
-    let worktree = relative(&spec.worktree);
+    let worktree = view::from_here(&spec.worktree);
     let branch = spec.branch_name();
     let done = if matches!(woken, Woken::Waits(_)) { "Queued" } else { "Started" };
     context.ui.answer(&format!("{done} {id}  (branch {branch}, worktree {worktree})"))?;
     let base = card::short(&spec.base.commit);
     let (model, sandbox) = (plan.choice.label(), &spec.sandbox);
     context.ui.narrate(&format!(
-        "  base {} ({base}) · model {model} · sandbox {sandbox} · at most {} steps",
+        "  base {} ({base}) · model {model} · sandbox {sandbox} · {}",
         spec.base.name,
-        spec.limits.max_steps.unwrap_or_default()
+        limits::words(&spec.limits, spec.share_budget.as_deref())
     ));
+    if spec.limits.budget.is_some() && !model::is_priced(&plan.choice) {
+        context
+            .ui
+            .narrate(&format!("  no price is known for {model}: tokens are counted, money is not"));
+    }
     if let Woken::Waits(place) = woken {
         context.ui.narrate(&format!("  {}", card::place(place)));
     }
@@ -278,7 +287,7 @@ fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
     let wish = Wish { slug: &slug, name: args.worktree.as_deref(), branch: args.branch.as_deref() };
     let place = worktree::place(&context.repo, &layout(&plan.config), &wish)?;
     let spec = spec(context, args, plan, &place);
-    let (branch, worktree) = (spec.branch_name(), relative(&spec.worktree));
+    let (branch, worktree) = (spec.branch_name(), view::from_here(&spec.worktree));
     let verify = if spec.verify.is_empty() { "none".to_owned() } else { spec.verify.join("; ") };
     let lines = [
         format!("Would start a session on branch {branch}, in {worktree}"),
@@ -286,19 +295,9 @@ fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
         format!("  model    {} at {}", plan.choice.label(), plan.endpoint.address()),
         format!("  verify   {verify}"),
         format!("  sandbox  {}", spec.sandbox),
+        format!("  limits   {}", limits::words(&spec.limits, spec.share_budget.as_deref())),
     ];
     Ok(context.ui.answer(&lines.join("\n"))?)
-}
-
-/// A path as one would type it here, where that is shorter.
-fn relative(path: &Path) -> String {
-    let shown = || {
-        let here = std::env::current_dir().ok()?;
-        let parent = here.parent()?;
-        let below = path.strip_prefix(parent).ok()?;
-        Some(Path::new("..").join(below).display().to_string())
-    };
-    shown().unwrap_or_else(|| path.display().to_string())
 }
 
 fn filled() -> NonEmptyStringValueParser {

@@ -3,9 +3,9 @@
 //! Invariant: it writes nothing.
 
 use super::context::Context;
-use super::{complete, list, view};
+use super::{complete, list, question, view};
 use crate::error::Result;
-use crate::session::state::Phase;
+use crate::session::state::{Phase, State};
 use crate::session::store::Session;
 use crate::ui::{Ui, card, json};
 
@@ -43,7 +43,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         ui.answer(&json::session(&card)?)?;
     } else {
         ui.answer(&card::session(&card, context.now, &ui.look()))?;
-        if let Some(hint) = next(&session, state.phase) {
+        if let Some(hint) = next(&session, &state) {
             ui.hint(&hint);
         }
     }
@@ -51,14 +51,14 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
 }
 
 /// What a person would most likely do next.
-fn next(session: &Session, phase: Phase) -> Option<String> {
-    let id = &session.id;
+fn next(session: &Session, state: &State) -> Option<String> {
+    let (id, phase) = (&session.id, state.phase);
     let goes_on = matches!(phase, Phase::Paused | Phase::Interrupted | Phase::Failed);
     if goes_on && !session.spec.worktree.exists() {
         return Some(format!("git agent worktree restore {id}"));
     }
     match phase {
-        Phase::NeedsInput => Some(format!("git agent say {id} \"…\"")),
+        Phase::NeedsInput => Some(question::how(id, state.question.as_ref())),
         Phase::Paused | Phase::Interrupted | Phase::Failed => {
             Some(format!("git agent resume {id}"))
         }

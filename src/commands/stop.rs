@@ -56,6 +56,13 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             ui.narrate(&format!("Stopped {id}; its branch and worktree stay"));
         } else {
             control::send(session, Kind::Stop { reason: String::new() })?;
+            // It may have come to its end just before.
+            let phase = session.state()?.phase;
+            if !phase.may_become(Phase::Stopped) {
+                take_back(session)?;
+                ui.narrate(&format!("Nothing to stop: {id} {}", control::standing(phase)));
+                return Ok(false);
+            }
             ui.narrate(&format!("Stopping {id} after its step; its branch and worktree stay"));
             ui.hint(&format!("git agent stop --kill {id}"));
         }
@@ -63,6 +70,17 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     })?;
     // Who is killed starts nobody.
     queue::look(context.repo.common_dir());
+    Ok(())
+}
+
+/// Whoever goes on with the session later is not to be stopped by this.
+fn take_back(session: &Session) -> Result {
+    let inbox = session.inbox();
+    for letter in inbox.peek()?.letters {
+        if matches!(letter.kind, Kind::Stop { .. }) {
+            inbox.done(&letter.id)?;
+        }
+    }
     Ok(())
 }
 

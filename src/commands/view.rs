@@ -3,26 +3,31 @@
 //! Invariant: a number here was measured by the session; nothing is filled in for one that is not
 //! known.
 
+use std::path::Path;
+
 use crate::error::Result;
-use crate::event::Waiting;
+use crate::event::Limit;
 use crate::git::{ObjectId, Repo};
 use crate::queue;
 use crate::session::state::{Phase, State, VerifyStatus as Verified};
-use crate::session::store::Session;
-use crate::ui::card;
+use crate::session::store::{Session, Store};
 use crate::ui::view::{
-    CommitView, Progress, QueueView, SessionCard, SessionView, UsageView, VerifyStatus, VerifyView,
+    CommitView, LimitView, LimitsView, Progress, QueueView, SessionCard, SessionView, UsageView,
+    VerifyStatus, VerifyView,
 };
+use crate::ui::{card, text};
 
 /// A session as `list` shows it.
 pub fn session(session: &Session, state: &State) -> SessionView {
     let spec = &session.spec;
     let worktree = spec.worktree.exists().then(|| spec.worktree.to_string_lossy().into_owned());
+    let limits = state.limits.unwrap_or(spec.limits);
     SessionView {
         id: session.id.clone(),
         name: spec.name.clone(),
         task: spec.task.clone(),
         state: state.phase.to_string(),
+        reason: Some(state.reason.clone()).filter(|reason| !reason.is_empty()),
         branch: spec.branch_name().to_owned(),
         worktree,
         base: spec.base.commit.clone(),
@@ -43,7 +48,17 @@ pub fn session(session: &Session, state: &State) -> SessionView {
         created: state.created,
         updated: state.updated,
         question: state.question.as_ref().map(|question| question.text.clone()),
+        waiting: state.waiting.clone().filter(|_| state.phase.needs_supervisor()),
         queue: None,
+        question_kind: state.question.as_ref().map(|question| question.kind),
+        limits: LimitsView {
+            budget_usd: limits.budget,
+            shared_budget: spec.share_budget.clone(),
+            tokens: limits.max_tokens,
+            steps: limits.max_steps,
+            timeout_s: limits.timeout,
+        },
+        worked_s: state.worked / 1_000,
         note: note(state),
         model: spec.model_label(),
     }
@@ -91,9 +106,39 @@ pub fn card(repo: &Repo, session: &Session, state: &State) -> Result<SessionCard
         } else {
             String::new()
         },
+        place: from_here(&session.spec.worktree),
         summary: state.summary.clone(),
         notices,
+        limits: limits(repo, session, state)?,
     })
+}
+
+/// How far each limit is used up; of a shared budget by all that share it.
+fn limits(repo: &Repo, session: &Session, state: &State) -> Result<Vec<LimitView>> {
+    let allowed = state.limits.unwrap_or(session.spec.limits);
+    let mut views = Vec::new();
+    for limit in [Limit::Budget, Limit::Timeout, Limit::Steps, Limit::Tokens] {
+        let shared = session.spec.share_budget.as_deref().filter(|_| limit == Limit::Budget);
+        if let Some(name) = shared {
+            let balance = Store::open(repo.common_dir()).budget(name).balance()?;
+            let (spent, shared) = (Some(balance.spent), Some(name.to_owned()));
+            views.push(LimitView { limit, spent, to: balance.to, shared });
+        } else if let Some(to) = allowed.of(limit) {
+            // What was not begun has cost nothing; what has no price cannot be counted.
+            let spent = super::limits::spent(state, limit);
+            let spent = spent.or_else(|| (state.step == 0).then_some(0.0));
+            views.push(LimitView { limit, spent, to, shared: None });
+        }
+    }
+    Ok(views)
+}
+
+/// A path as one would type it here, where that is shorter.
+pub fn from_here(path: &Path) -> String {
+    match std::env::current_dir() {
+        Ok(here) => text::path_from(&here, path),
+        Err(_) => path.display().to_string(),
+    }
 }
 
 /// The commits since the base, oldest first. A tip that is gone has none: the card still shows.
@@ -128,11 +173,8 @@ fn verify(state: &State) -> VerifyView {
     }
 }
 
-/// What a person should know besides the state: why it rests, or what it waits for.
+/// What a person should know besides the state: why it rests.
 fn note(state: &State) -> Option<String> {
     let rests = !matches!(state.phase, Phase::Running | Phase::Verifying | Phase::NeedsInput);
-    match &state.waiting {
-        Some(Waiting { reason, attempt, .. }) => Some(format!("waits, try {attempt}: {reason}")),
-        None => Some(state.reason.clone()).filter(|reason| rests && !reason.is_empty()),
-    }
+    Some(state.reason.clone()).filter(|reason| rests && !reason.is_empty())
 }

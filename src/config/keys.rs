@@ -56,9 +56,20 @@ pub const KEYS: &[Key] = &[
         about: "New files larger than this are left out of commits, with a notice. Takes the suffixes k, m and g. Default: 10m.",
     },
     Key {
-        name: "agent.maxSteps",
-        value: "<number>",
-        about: "After so many steps a session pauses. Default: 200.",
+        name: "agent.budget",
+        value: "<dollars>",
+        about: "When a session has cost this much, a person is asked whether it may cost as much again; none never asks. Money is counted where the model's price is known. Default: 5.",
+    },
+    Key {
+        name: "agent.maxTokens",
+        value: "<tokens>",
+        about: "The same for tokens, in and out. Takes the suffixes k and m. Default: none.",
+    },
+    Key { name: "agent.maxSteps", value: "<steps>", about: "The same for steps. Default: 200." },
+    Key {
+        name: "agent.timeout",
+        value: "<time>",
+        about: "The same for the time that a session is at work, such as 90m or 2h. Default: 2h.",
     },
     Key {
         name: "agent.patience",

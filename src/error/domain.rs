@@ -19,6 +19,7 @@ use crate::runner::RunError;
 use crate::runner::settle::SettleError;
 use crate::session::create::CreateError;
 use crate::session::format::FormatError;
+use crate::session::id::NameError;
 use crate::session::inbox::SendError;
 use crate::session::lock::LockError;
 use crate::session::state::IllegalMove;
@@ -199,6 +200,12 @@ impl From<SessionError> for CommandError {
             SessionError::Lock { .. } => no(&error),
             SessionError::Over { .. } => no(&error).hint("git agent start \"…\" begins another"),
         }
+    }
+}
+
+impl From<NameError> for CommandError {
+    fn from(error: NameError) -> Self {
+        usage(&error).hint("Letters, digits, - and . are always fine")
     }
 }
 

@@ -79,6 +79,7 @@ impl Decoder for Stream {
             "message_start" => {
                 if let Some(usage) = frame.message.and_then(|message| message.usage) {
                     self.usage.update(usage);
+                    on(Delta::Usage(self.usage.total()));
                 }
             }
             "content_block_start" => self.begin(frame, on)?,
@@ -91,6 +92,7 @@ impl Decoder for Stream {
             "message_delta" => {
                 if let Some(usage) = frame.usage {
                     self.usage.update(usage);
+                    on(Delta::Usage(self.usage.total()));
                 }
                 let stop = frame.delta.as_ref().and_then(|delta| delta.get("stop_reason"));
                 if let Some(Value::String(stop)) = stop {

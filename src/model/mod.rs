@@ -146,6 +146,11 @@ pub async fn knock(endpoint: &Endpoint) -> Result<(), ModelError> {
     }
 }
 
+/// Whether the price of a model is known.
+pub fn is_priced(choice: &Choice) -> bool {
+    choice.provider.prices.is_some_and(|vendor| Known::find(vendor, choice.model()).is_some())
+}
+
 fn dialect(format: Format) -> &'static dyn Dialect {
     match format {
         Format::Anthropic => &anthropic::Anthropic,

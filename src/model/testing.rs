@@ -163,6 +163,7 @@ impl Told {
             Delta::Thought(text) => format!("thought {text}"),
             Delta::Call(name) => format!("call {name}"),
             Delta::Waiting(waiting) => format!("try {}: {}", waiting.attempt, waiting.reason),
+            Delta::Usage(_) => return,
         });
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::Notice;
 use crate::config::Occasion;
-use crate::event::{self, Event, Question, StateChange, Update};
+use crate::event::{self, Event, Question, QuestionKind, StateChange, Update};
 use crate::message::{PlanItem, PlanStatus};
 
 /// Listens to the events of one session.
@@ -54,6 +54,11 @@ impl Ear {
                 Vec::new()
             }
             Update::Plan(items) => self.milestones(event, items),
+            Update::LimitMark(mark) if mark.percent == event::NOTICED => vec![Notice {
+                title: format!("{} has used {} % of a limit", self.session, mark.percent),
+                text: mark.text.clone(),
+                ..self.notice(Occasion::Budget, event, &["status"])
+            }],
             _ => Vec::new(),
         }
     }
@@ -103,7 +108,7 @@ impl Ear {
             "needs-input" => Notice {
                 title: format!("{id} needs input"),
                 text: asked(standing.question, &change.reason),
-                ..self.notice(Occasion::NeedsInput, event, &["answer"])
+                ..self.notice(Occasion::NeedsInput, event, answers(standing.question))
             },
             "paused" if change.reason != event::BY_HAND => Notice {
                 title: format!("{id} is paused"),
@@ -142,6 +147,15 @@ impl Ear {
     }
 }
 
+/// The verbs that answer a question.
+fn answers(question: Option<&Question>) -> &'static [&'static str] {
+    match question.map(|question| question.kind) {
+        Some(QuestionKind::Limit | QuestionKind::Permission) => &["approve", "deny"],
+        Some(QuestionKind::Key) => &["resume"],
+        _ => &["answer"],
+    }
+}
+
 /// The question and the answers it offers.
 fn asked(question: Option<&Question>, reason: &str) -> String {
     let Some(question) = question else { return reason.to_owned() };
@@ -155,6 +169,7 @@ fn asked(question: Option<&Question>, reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Limit, LimitMark};
     use crate::message::Usage;
 
     fn moved(from: &str, to: &str, reason: &str) -> Event {
@@ -180,14 +195,23 @@ mod tests {
 
     #[test]
     fn each_rest_that_a_person_should_know_of_is_told() {
-        let question =
-            Question { text: "Which?".to_owned(), options: vec!["x".to_owned()], call_id: None };
+        let question = Question {
+            text: "Which?".to_owned(),
+            options: vec!["x".to_owned()],
+            ..Question::default()
+        };
         let standing =
             Standing { phase: "needs-input", question: Some(&question), summary: "Old." };
         let answer = "git agent answer a-7f3k \"…\"";
         assert_eq!(
             told("needs-input", "", &standing).unwrap(),
             (Occasion::NeedsInput, format!("a-7f3k needs input|Which?\n1. x|{answer}"))
+        );
+        let limit =
+            Question { text: "More?".into(), kind: QuestionKind::Limit, ..question.clone() };
+        assert_eq!(
+            told("needs-input", "", &Standing { question: Some(&limit), ..standing }).unwrap().1,
+            "a-7f3k needs input|More?\n1. x|git agent approve a-7f3k|git agent deny a-7f3k"
         );
         // The state says nothing of it: it was not written, on a full disk say.
         assert_eq!(
@@ -215,6 +239,18 @@ mod tests {
         for quiet in ["running", "verifying", "stopped", "interrupted", "queued", "landed"] {
             assert_eq!(told(quiet, "", &Standing { phase: quiet, ..Standing::default() }), None);
         }
+    }
+
+    #[test]
+    fn much_of_a_limit_is_told_of_once() {
+        let mark = |percent| {
+            let (limit, text) = (Limit::Budget, format!("{percent} % of it"));
+            Event::now(3, Update::LimitMark(LimitMark { limit, percent, text }))
+        };
+        let mut ear = Ear::new("a", []);
+        let told: Vec<_> = [0, 50, 80, 95].iter().flat_map(|at| ear.hear(&mark(*at))).collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].occasion, told[0].text.as_str()), (Occasion::Budget, "80 % of it"));
     }
 
     #[test]

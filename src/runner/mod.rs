@@ -12,14 +12,14 @@ mod world;
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::agent::{Agent, Conversation, Fault, Limits, Rest, prompt};
+use crate::agent::{Agent, Allowances, Conversation, Fault, Limits, Rest, prompt};
 use crate::cancel::Signals;
 use crate::config::Config;
-use crate::event::{Event, Origin, Update, UserMessage};
+use crate::event::{Event, Limit, Origin, Update, UserMessage};
 use crate::git::{OpenError, Repo};
 use crate::model::{self, Choice, Endpoint, Model, Pace, Surroundings};
 use crate::process::Cmd;
@@ -31,7 +31,7 @@ use crate::session::journal::Journal;
 use crate::session::reserve;
 use crate::session::rewind;
 use crate::session::state::{Phase, State};
-use crate::session::store::{Broken, Session, SessionError};
+use crate::session::store::{Broken, Session, SessionError, Store};
 use crate::session::worktree;
 use crate::tool::{self, Toolbox};
 
@@ -96,9 +96,13 @@ pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<()
 /// Asked behind the lock: who speaks now sees it free, and starts another supervisor.
 fn is_called_back(session: &Session) -> bool {
     let (Ok(state), Ok(waiting)) = (session.state(), session.inbox().peek()) else { return false };
+    let is_decision = state.question.as_ref().is_some_and(|asked| asked.kind.is_decision());
     let is_for = |kind: &Kind| match (kind, state.phase) {
         (Kind::Say { .. }, Phase::Done | Phase::Failed) => true,
-        (Kind::Answer { .. }, Phase::NeedsInput | Phase::Done | Phase::Failed) => true,
+        // Words decide nothing: they wait for who says yes or no.
+        (Kind::Answer { .. }, Phase::NeedsInput) => !is_decision,
+        (Kind::Decide { .. }, Phase::NeedsInput) => is_decision,
+        (Kind::Answer { .. }, Phase::Done | Phase::Failed) => true,
         (Kind::Stop { .. }, phase) => phase.may_become(Phase::Stopped),
         _ => false,
     };
@@ -151,6 +155,7 @@ async fn work(
 
     let mut conversation = Conversation::replay(&events);
     let mut state = past::caught_up(state, &conversation, &events, &price);
+    past::follow_limits(&mut state, spec.limits, &events);
     checkpoints.catch_up(&mut state);
     let is_settled = std::mem::take(&mut state.settled);
     let is_unsaid = |line: &String| !state.notices.contains(line);
@@ -166,7 +171,12 @@ async fn work(
         price: Box::new(price),
         untold: Vec::new(),
         untaken: false,
+        budget: spec
+            .share_budget
+            .as_deref()
+            .map(|name| Store::open(repo.common_dir()).budget(name)),
     };
+    world.book()?;
     world.enter(Phase::Running, "")?;
     world.say(unsaid)?;
     if is_settled {
@@ -178,8 +188,10 @@ async fn work(
         conversation.apply(&task);
         crate::agent::World::record(&mut world, 0, vec![task])?;
     }
-    let limits =
-        Limits { steps: spec.limits.max_steps.unwrap_or(config.max_steps), ..Limits::default() };
+    let allowed = Limit::ALL
+        .into_iter()
+        .fold(Allowances::default(), |allowed, limit| allowed.with(limit, spec.limits.of(limit)));
+    let limits = Limits { allowed, ..Limits::default() };
     let mut agent = Agent {
         model: &mut model,
         tools: &tools,
@@ -187,6 +199,7 @@ async fn work(
         signals,
         conversation,
         limits,
+        lap: Instant::now(),
     };
     let rest = agent.run().await;
     // What runs beside the calls may have written since the worktree was last taken.

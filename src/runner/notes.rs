@@ -39,6 +39,10 @@ impl Notes {
                     usage += answer.usage;
                     cost = cost.zip(price(&answer.usage)).map(|(sum, more)| sum + more);
                 }
+                Update::Unfinished(unfinished) => {
+                    usage += unfinished.usage;
+                    cost = cost.zip(price(&unfinished.usage)).map(|(sum, more)| sum + more);
+                }
                 Update::Checkpoint(checkpoint) => {
                     let commit = checkpoint.commit.as_deref();
                     let commit = commit.and_then(|hex| ObjectId::from_hex(hex.as_bytes()).ok());

@@ -14,6 +14,7 @@ use crate::message::Usage;
 use crate::session::journal::{Entry, Journal, Reader};
 use crate::session::record::Record;
 use crate::session::salvage;
+use crate::session::spec::Limits;
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
 
@@ -128,6 +129,15 @@ pub(super) fn has_died(events: &[Event]) -> bool {
     last.is_some_and(|last| open.contains(&last))
 }
 
+/// The limits as the journal tells them.
+pub(super) fn follow_limits(state: &mut State, given: Limits, events: &[Event]) {
+    for event in line::own(events) {
+        if let Update::Limit(change) = &event.update {
+            state.limits.get_or_insert(given).set(change.limit, change.to);
+        }
+    }
+}
+
 /// The state as the journal tells it: a run that was killed may have left it behind.
 pub(super) fn caught_up(
     mut state: State,
@@ -137,12 +147,14 @@ pub(super) fn caught_up(
 ) -> State {
     state.step = conversation.step();
     state.usage = conversation.usage();
+    state.worked = conversation.worked();
     state.plan = conversation.plan().to_vec();
-    let answers = line::own(events).iter().filter_map(|event| match &event.update {
+    let costs = line::own(events).iter().filter_map(|event| match &event.update {
         Update::AgentMessage(answer) => Some(price(&answer.usage)),
+        Update::Unfinished(unfinished) => Some(price(&unfinished.usage)),
         _ => None,
     });
-    let costs: Vec<_> = answers.collect();
+    let costs: Vec<_> = costs.collect();
     state.cost_usd = if costs.is_empty() { None } else { costs.into_iter().sum() };
     state
 }

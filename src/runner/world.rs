@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::agent::{Fault, Moment, Rest, Steer, StepWords, World};
-use crate::event::{self, Delta, Event, Update, VerifyRecord};
+use crate::agent::{Allowance, Fault, Moment, Money, Rest, Shared, Steer, StepWords, World};
+use crate::event::{self, Decision, Delta, Event, Update, VerifyRecord};
 use crate::failpoint;
 use crate::file::Changed;
 use crate::git::ObjectId;
 use crate::message::Usage;
+use crate::session::budget::Budget;
 use crate::session::checkpoint::{Checkpoints, Ends, Foreign, Step};
 use crate::session::inbox::{Kind, When};
 use crate::session::journal::Journal;
@@ -47,6 +48,8 @@ pub(super) struct SessionWorld<'a> {
     pub(super) untold: Vec<Foreign>,
     /// A call or a check has run since the worktree was last taken.
     pub(super) untaken: bool,
+    /// The budget that it shares with other sessions.
+    pub(super) budget: Option<Budget>,
 }
 
 impl World for SessionWorld<'_> {
@@ -73,7 +76,10 @@ impl World for SessionWorld<'_> {
             self.follow(&event.update);
             reach(&event.update);
         }
-        Ok(())
+        match events.iter().any(|event| has_cost(&event.update)) {
+            true => self.book(),
+            false => Ok(()),
+        }
     }
 
     fn checkpoint(
@@ -141,8 +147,17 @@ impl World for SessionWorld<'_> {
                     steers.push(Steer::Say { id: letter.id, text });
                     continue;
                 }
-                Kind::Answer { text } => {
-                    steers.push(Steer::Answer { id: letter.id, text });
+                Kind::Answer { text, question } => {
+                    steers.push(Steer::Answer { id: letter.id, text, question });
+                    continue;
+                }
+                Kind::Decide { question, verdict, reason } => {
+                    let inbox_id = Some(letter.id);
+                    steers.push(Steer::Decide(Decision { question, verdict, reason, inbox_id }));
+                    continue;
+                }
+                Kind::Limit { limit, to } => {
+                    steers.push(Steer::Limit { id: letter.id, limit, to });
                     continue;
                 }
                 Kind::Pause => Steer::Pause,
@@ -157,6 +172,19 @@ impl World for SessionWorld<'_> {
     fn delivered(&mut self, id: &str) -> Result<(), Fault> {
         self.state.delivered += 1;
         self.session.inbox().done(id).map_err(fault("cannot clear the inbox"))
+    }
+
+    fn money(&self) -> Result<Money, Fault> {
+        let shared = self.budget.as_ref().map(|budget| {
+            let balance = budget.balance().map_err(fault("cannot read the shared budget"))?;
+            let allowed = Allowance { to: balance.to, more: balance.first };
+            Ok(Shared { name: budget.name().to_owned(), spent: balance.spent, allowed })
+        });
+        Ok(Money { dollars: self.state.cost_usd, shared: shared.transpose()? })
+    }
+
+    fn price(&self, usage: &Usage) -> Option<f64> {
+        (self.price)(usage)
     }
 
     fn show(&mut self, delta: Delta<'_>) {
@@ -174,6 +202,7 @@ impl World for SessionWorld<'_> {
             Delta::Thought(_) => "thinking".clone_into(&mut self.state.activity),
             Delta::Text(_) => "answering".clone_into(&mut self.state.activity),
             Delta::Call(name) => self.state.activity = format!("calling {name}"),
+            Delta::Usage(_) => {}
         }
         // A tool call or two a second is all that a person can read; words stream much faster.
         if before != (self.state.activity.clone(), self.state.waiting.clone())
@@ -281,7 +310,9 @@ impl SessionWorld<'_> {
             _ => self.complain(recorded),
         }
         failpoint::reach("last-record");
-        self.write_state()
+        self.write_state()?;
+        // From now on nobody wishes so any more.
+        self.drop_wishes(phase)
     }
 
     /// Whether the worktree holds nothing of the session's that is not taken.
@@ -302,16 +333,23 @@ impl SessionWorld<'_> {
     }
 
     /// A pause that comes too late has come true; so has a stop, where there is nothing to stop.
-    fn drop_wishes(&self, phase: Phase) -> Result<(), Fault> {
+    fn drop_wishes(&mut self, phase: Phase) -> Result<(), Fault> {
         let inbox = self.session.inbox();
         let waiting = inbox.peek().map_err(fault("cannot read the inbox"))?;
         for letter in waiting.letters {
             let has_come_true = match letter.kind {
                 Kind::Pause => true,
                 Kind::Stop { .. } => !phase.may_become(Phase::Stopped),
-                Kind::Say { .. } | Kind::Answer { .. } => false,
+                Kind::Say { .. }
+                | Kind::Answer { .. }
+                | Kind::Decide { .. }
+                | Kind::Limit { .. } => false,
             };
             if has_come_true {
+                if matches!(letter.kind, Kind::Stop { .. }) {
+                    let notice = format!("it was {phase} before it could be stopped");
+                    self.record(self.state.step, vec![Update::Notice(notice)])?;
+                }
                 inbox.done(&letter.id).map_err(fault("cannot clear the inbox"))?;
             }
         }
@@ -345,21 +383,39 @@ impl SessionWorld<'_> {
         match update {
             Update::AgentMessage(answer) => {
                 self.state.step += 1;
-                self.state.usage += answer.usage;
                 self.state.waiting = None;
-                let cost = (self.price)(&answer.usage);
-                let first = self.state.step == 1;
-                self.state.cost_usd = match (self.state.cost_usd, cost) {
-                    (Some(sum), Some(cost)) => Some(sum + cost),
-                    (None, Some(cost)) if first => Some(cost),
-                    _ => None,
-                };
+                self.spend(answer.usage);
+            }
+            Update::Unfinished(unfinished) => self.spend(unfinished.usage),
+            Update::Worked(millis) => self.state.worked += millis,
+            Update::Limit(change) => {
+                let limits = self.state.limits.get_or_insert(self.session.spec.limits);
+                limits.set(change.limit, change.to);
+            }
+            Update::LimitMark(mark) if mark.percent == event::NOTICED => {
+                self.state.notices.push(mark.text.clone());
             }
             Update::Plan(items) => self.state.plan.clone_from(items),
             Update::Verify(record) => self.state.verify = Some(record.clone()),
             Update::Notice(text) => self.state.notices.push(text.clone()),
             _ => {}
         }
+    }
+
+    fn spend(&mut self, usage: Usage) {
+        let cost = (self.price)(&usage);
+        self.state.cost_usd = match self.state.cost_usd {
+            None if self.state.usage == Usage::default() => cost,
+            sum => sum.zip(cost).map(|(sum, cost)| sum + cost),
+        };
+        self.state.usage += usage;
+    }
+
+    /// Books what the session has spent, where others share its budget.
+    pub(super) fn book(&self) -> Result<(), Fault> {
+        let Some(budget) = &self.budget else { return Ok(()) };
+        let dollars = self.state.cost_usd.unwrap_or_default();
+        budget.book(&self.session.id, dollars).map_err(fault("cannot book what is spent"))
     }
 
     fn write_state(&mut self) -> Result<(), Fault> {
@@ -397,7 +453,14 @@ fn can_wait(update: &Update) -> bool {
             | Update::ToolCallUpdate(_)
             | Update::Plan(_)
             | Update::Checkpoint(_)
+            | Update::LimitMark(_)
+            | Update::Unfinished(_)
+            | Update::Worked(_)
     )
+}
+
+fn has_cost(update: &Update) -> bool {
+    matches!(update, Update::AgentMessage(_) | Update::Unfinished(_))
 }
 
 /// What was attempted, and why it did not work, in one line.

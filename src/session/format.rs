@@ -6,9 +6,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use crate::file;
 
 /// The newest format that this program writes, of every file of a session.
 pub const FORMAT: u32 = 1;
@@ -45,7 +46,7 @@ pub enum FormatError {
 /// # Errors
 /// It cannot be read, is damaged, or too new to be understood.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, FormatError> {
-    parse(&fs::read_to_string(path)?, path)
+    parse(&file::read_text(path)?, path)
 }
 
 /// Reads TOML text that begins with `format`; `path` names it in errors.
@@ -82,6 +83,8 @@ fn newer(path: &Path, found: u32) -> FormatError {
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
+
     use super::*;
     use crate::config::CommitStrategy;
     use crate::event::{Event, Update};

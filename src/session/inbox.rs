@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::FORMAT;
 use super::id;
+use crate::event::{Limit, Verdict};
 use crate::file;
 
 /// The messages that wait for a session.
@@ -22,7 +23,7 @@ pub struct Inbox {
 }
 
 /// One message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Letter {
     /// Format number of the file.
     pub format: u32,
@@ -35,7 +36,7 @@ pub struct Letter {
 }
 
 /// What a message says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Words for the model.
@@ -49,6 +50,27 @@ pub enum Kind {
     Answer {
         /// The answer.
         text: String,
+        /// The number of the question; none for whichever is asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        question: Option<u32>,
+    },
+    /// Yes or no to what it asks.
+    Decide {
+        /// The number of the question.
+        question: u32,
+        /// What was decided.
+        verdict: Verdict,
+        /// Why; may be empty.
+        #[serde(default)]
+        reason: String,
+    },
+    /// A limit holds from now on.
+    Limit {
+        /// Which one.
+        limit: Limit,
+        /// How much there may be in all; none for no limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<f64>,
     },
     /// Rest after this step.
     Pause,
@@ -188,7 +210,9 @@ mod tests {
             .map(|n| Kind::Say { text: format!("{n}"), when: When::AfterTurn })
             .chain([
                 Kind::Pause,
-                Kind::Answer { text: "15".into() },
+                Kind::Answer { text: "15".into(), question: Some(1) },
+                Kind::Decide { question: 2, verdict: Verdict::Denied, reason: "no".into() },
+                Kind::Limit { limit: Limit::Budget, to: Some(2.5) },
                 Kind::Stop { reason: String::new() },
             ])
             .collect();

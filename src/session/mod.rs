@@ -5,6 +5,9 @@
 //!
 //! Invariant: one writer, the holder of the lock; everybody else reads, and writes to the inbox.
 
+pub mod asked;
+pub mod budget;
+mod called;
 pub mod checkpoint;
 pub mod create;
 mod death;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::format::{self, FormatError};
 use crate::config::CommitStrategy;
+use crate::event::Limit;
 use crate::model::Choice;
 
 /// What was asked of a session.
@@ -51,6 +52,9 @@ pub struct Spec {
     pub unattended: bool,
     /// The sandbox level that was found and shown at the start: `full`, `reduced`, `none`.
     pub sandbox: String,
+    /// The name of the budget that it shares with other sessions; none has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_budget: Option<String>,
     /// What the work starts from.
     pub base: Base,
     /// What it may use up.
@@ -87,12 +91,43 @@ pub struct Limits {
     /// Steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<u32>,
+    /// Tokens, in and out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
     /// Seconds of work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
     /// US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<f64>,
+}
+
+impl Limits {
+    /// How much there may be of this.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    pub fn of(&self, limit: Limit) -> Option<f64> {
+        match limit {
+            Limit::Steps => self.max_steps.map(f64::from),
+            Limit::Tokens => self.max_tokens.map(|tokens| tokens as f64),
+            Limit::Budget => self.budget,
+            Limit::Timeout => self.timeout.map(|seconds| seconds as f64),
+        }
+    }
+
+    /// Sets how much there may be of this.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "amounts are not negative; what is too large for the type is no limit in effect"
+    )]
+    pub fn set(&mut self, limit: Limit, to: Option<f64>) {
+        match limit {
+            Limit::Steps => self.max_steps = to.map(|to| to as u32),
+            Limit::Tokens => self.max_tokens = to.map(|to| to as u64),
+            Limit::Budget => self.budget = to,
+            Limit::Timeout => self.timeout = to.map(|to| to as u64),
+        }
+    }
 }
 
 impl Spec {
@@ -157,7 +192,13 @@ pub(super) mod tests {
             unattended: false,
             sandbox: "none".to_owned(),
             base: Base { commit: "c0ffee".to_owned(), name: "main".to_owned() },
-            limits: Limits { max_steps: Some(50), timeout: Some(7200), budget: Some(5.0) },
+            share_budget: Some("shop".to_owned()),
+            limits: Limits {
+                max_steps: Some(50),
+                max_tokens: Some(2_000_000),
+                timeout: Some(7200),
+                budget: Some(5.0),
+            },
             forked_from: None,
         }
     }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::format::{self, FORMAT, FormatError};
+use super::spec::Limits;
 use super::ticket::Priority;
 use crate::event::{Question, StateChange, VerifyRecord, Waiting};
 use crate::file;
@@ -227,9 +228,15 @@ pub struct State {
     /// Tokens so far.
     #[serde(default)]
     pub usage: Usage,
+    /// Time at work so far, in milliseconds.
+    #[serde(default)]
+    pub worked: u64,
     /// What differs from the base.
     #[serde(default)]
     pub changes: Changes,
+    /// What it may use up by now, where a person has changed that since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
     /// What the model asks, while it waits for the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<Question>,
@@ -297,7 +304,9 @@ impl State {
             left_out: Vec::new(),
             notices: Vec::new(),
             usage: Usage::default(),
+            worked: 0,
             changes: Changes::default(),
+            limits: None,
             question: None,
             waiting: None,
             verify: None,
@@ -445,8 +454,7 @@ mod tests {
     #[test]
     fn a_full_state_reads_back_with_keys_it_does_not_know() {
         let mut state = State::new(at(5));
-        state.question =
-            Some(Question { text: "15?".into(), options: vec!["yes".into()], call_id: None });
+        state.question = Some(Question { text: "15?".into(), number: 2, ..Question::default() });
         state.plan = vec![PlanItem { text: "a = \"b\"".into(), status: PlanStatus::Doing }];
         state.cost_usd = Some(0.41);
         state.left_out = vec!["big.bin: 12 MiB".into()];

@@ -9,6 +9,8 @@ use std::time::Duration;
 use fs_err as fs;
 use jiff::Timestamp;
 
+use super::budget::Budget;
+use super::called;
 use super::death;
 use super::format::{self, FormatError};
 use super::inbox::{Inbox, Kind, SendError};
@@ -16,7 +18,7 @@ use super::journal::Journal;
 use super::lock::{self, Holder, Lock, LockError};
 use super::spec::Spec;
 use super::state::{Phase, State};
-use crate::file;
+use crate::{file, parallel};
 
 /// How long a new session may wait for its supervisor, in seconds.
 pub(super) const START_GRACE: i64 = 10;
@@ -144,6 +146,11 @@ impl Store {
         &self.root
     }
 
+    /// The budget of this name that sessions share.
+    pub fn budget(&self, name: &str) -> Budget {
+        Budget::at(&self.root, name)
+    }
+
     /// Makes the folder of a new session, in phase `queued`.
     ///
     /// # Errors
@@ -220,8 +227,8 @@ impl Store {
     /// The folder of the sessions cannot be read.
     pub fn list(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();
-        for id in self.ids()? {
-            match self.session(&id) {
+        for read in parallel::map(&self.ids()?, |id| self.session(id)) {
+            match read {
                 Ok(session) => listing.sessions.push(session),
                 // It was removed since its name was read.
                 Err(broken) if !self.sessions().join(&broken.id).exists() => {}
@@ -247,14 +254,21 @@ impl Store {
     /// # Errors
     /// None or several are meant, or the one that is cannot be read.
     pub fn find(&self, given: &str) -> Result<Session, FindError> {
-        let listing = self.list()?;
-        let names = listing
-            .sessions
-            .iter()
-            .map(|session| (session.id.as_str(), session.spec.name.as_str()));
-        let broken = listing.broken.iter().map(|broken| (broken.id.as_str(), broken.id.as_str()));
-        let id = pick(given, names.chain(broken))?.to_owned();
-        Ok(self.session(&id)?)
+        let ids = self.ids()?;
+        if ids.binary_search_by(|id| id.as_str().cmp(given)).is_ok() {
+            return Ok(self.session(given)?);
+        }
+        let names = parallel::map(&ids, |id| {
+            let dir = self.sessions().join(id);
+            match called::name(&dir.join(Spec::FILE)) {
+                // It was removed since its folder's name was read.
+                Err(_) if !dir.exists() => None,
+                name => Some(name.unwrap_or_else(|_| id.clone())),
+            }
+        });
+        let called = ids.iter().zip(&names);
+        let names = called.filter_map(|(id, name)| Some((id.as_str(), name.as_deref()?)));
+        Ok(self.session(pick(given, names)?)?)
     }
 
     /// The session with exactly this id.
@@ -451,7 +465,7 @@ impl Session {
     /// the journal and the last record.
     fn read_state(&self) -> Result<State, FormatError> {
         let path = self.state_path();
-        let text = fs::read_to_string(&path)?;
+        let text = file::read_text(&path)?;
         if text.bytes().all(|byte| byte == 0) {
             return Ok(State { phase: Phase::Running, ..State::new(self.spec.created) });
         }

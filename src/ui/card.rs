@@ -5,8 +5,9 @@
 use jiff::Timestamp;
 
 use super::text::{neutral, pad, truncate, wrap};
-use super::view::{CommitView, SessionCard, SessionView, VerifyStatus};
+use super::view::{CommitView, LimitView, SessionCard, SessionView, VerifyStatus};
 use super::{Look, Tone, table, units};
+use crate::event::Limit;
 use crate::message::{PlanItem, PlanStatus};
 use crate::queue::Place;
 use crate::session::ticket::Priority;
@@ -84,7 +85,7 @@ fn set_in(text: &str, indent: usize, look: &Look) -> Vec<String> {
     lines.flat_map(|line| wrap(&line, room)).map(|line| format!("{:indent$}{line}", "")).collect()
 }
 
-fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, String); 12] {
+fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, String); 14] {
     let session = &card.session;
     let standing = table::standing(&session.state);
     let room = look.width.saturating_sub(NAMES + 2);
@@ -106,17 +107,35 @@ fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, Str
     [
         ("asks", told(session.question.as_deref().unwrap_or_default(), &card.options)),
         ("note", told(session.note.as_deref().unwrap_or_default(), &[])),
-        ("now", fit(&card.activity)),
+        (
+            "waits",
+            session
+                .waiting
+                .as_ref()
+                .map_or_else(String::new, |it| told(&table::waits(it, now), &[])),
+        ),
+        ("now", if session.waiting.is_none() { fit(&card.activity) } else { String::new() }),
         ("progress", progress(session, look)),
         ("changes", if session.files == 0 { "none".to_owned() } else { changes }),
         ("verify", verify(session, look)),
         ("usage", usage(session)),
+        ("limits", told(&limits(&card.limits), &[])),
         ("model", fit(&session.model)),
         ("sandbox", fit(&session.sandbox)),
         ("branch", format!("{} from {}", fit(&session.branch), short(&session.base))),
-        ("worktree", session.worktree.as_deref().map_or_else(|| "removed".to_owned(), fit)),
+        ("worktree", worktree(card, look)),
         ("started", times(session, now)),
     ]
+}
+
+/// Never cut: it is there to be copied.
+fn worktree(card: &SessionCard, look: &Look) -> String {
+    let path = match &card.session.worktree {
+        None => return "removed".to_owned(),
+        Some(_) if look.terminal => &card.place,
+        Some(path) => path,
+    };
+    neutral(path).into_owned()
 }
 
 fn progress(session: &SessionView, look: &Look) -> String {
@@ -157,6 +176,27 @@ fn usage(session: &SessionView) -> String {
         Some(percent) => format!(" ({percent} % cached)"),
     };
     format!("{}  tokens: {input} in{cached}, {output} out", table::cost(session))
+}
+
+/// `$0.41 of $5.00, 12 m of 2 h, 14 of 200 steps`.
+fn limits(limits: &[LimitView]) -> String {
+    let said = limits.iter().map(|LimitView { limit, spent, to, shared }| {
+        let to = limit.say(*to);
+        let spent = spent.map(|spent| limit.say(spent));
+        let spent = match &spent {
+            // The unit is said once.
+            Some(spent) if *limit == Limit::Steps || *limit == Limit::Tokens => {
+                spent.split(' ').next().unwrap_or_default()
+            }
+            Some(spent) => spent.as_str(),
+            None => return format!("? of {to} (no price is known)"),
+        };
+        match shared {
+            Some(name) => format!("{spent} of the shared {to} of {}", neutral(name)),
+            None => format!("{spent} of {to}"),
+        }
+    });
+    said.collect::<Vec<_>>().join(", ")
 }
 
 fn times(session: &SessionView, now: Timestamp) -> String {
@@ -245,6 +285,7 @@ mod tests {
             subject: format!("step {at}"),
             time: now(),
         };
+        let limit = |limit, spent, to| LimitView { limit, spent, to, shared: None };
         SessionCard {
             session,
             plan: vec![
@@ -256,8 +297,14 @@ mod tests {
             commits: (1..=13).map(commit).collect(),
             options: vec!["Redis".to_owned(), "memory".to_owned()],
             activity: "cargo test".to_owned(),
+            place: "../shop.worktrees/add-jwt".to_owned(),
             summary: String::new(),
             notices: vec!["left out of the commits: big.bin".to_owned()],
+            limits: vec![
+                limit(Limit::Budget, None, 5.0),
+                limit(Limit::Timeout, Some(754.0), 7_200.0),
+                limit(Limit::Steps, Some(14.0), 200.0),
+            ],
         }
     }
 
@@ -278,10 +325,12 @@ mod tests {
   changes   4 files +182
   verify    ✗ failed  cargo test · exit 101 · tree abcdef0
   usage     ?  tokens: 120k in (90 % cached), 4.1k out
+  limits    ? of $5.00 (no price is known), 12 m 34 s of 2 h,
+            14 of 200 steps
   model     anthropic/claude
   sandbox   none
   branch    agent/add-jwt from 1111111
-  worktree  /home/ada/shop.worktrees/add-jwt
+  worktree  ../shop.worktrees/add-jwt
   started   12m ago, last change 0s ago
 
   notices

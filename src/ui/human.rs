@@ -10,8 +10,8 @@ use jiff::tz::TimeZone;
 use super::text::{neutral, truncate, wrap};
 use super::{Look, Tone, card, table, units};
 use crate::event::{
-    Checkpoint, Event, Origin, Question, Rewind, StateChange, ToolEnd, Update, VerifyRecord,
-    Waiting, Way,
+    Checkpoint, Decision, Event, LimitChange, Origin, Question, Rewind, StateChange, ToolEnd,
+    Unfinished, Update, Verdict, VerifyRecord, Waiting, Way,
 };
 use crate::message::{Answer, PlanItem, PlanStatus, ToolCall};
 
@@ -81,6 +81,11 @@ impl Narrator {
             Update::Checkpoint(checkpoint) => checkpoint_said(checkpoint, &self.look),
             Update::Verify(record) => vec![self.verify(record)],
             Update::Question(question) => vec![asked(question)],
+            Update::Decision(decision) => decided(decision).into_iter().collect(),
+            Update::Limit(change) => vec![limited(change)],
+            Update::LimitMark(mark) => vec![Said::new("note", Tone::Ask, mark.text.clone())],
+            Update::Unfinished(unfinished) => self.unfinished(unfinished).into_iter().collect(),
+            Update::Worked(_) => Vec::new(),
             Update::State(change) => self.state(change).into_iter().collect(),
             Update::Waiting(waiting) => vec![self.waiting(waiting)],
             Update::Rewind(rewind) => vec![rewound(rewind, &self.look)],
@@ -100,6 +105,13 @@ impl Narrator {
         let text = answer.text.trim();
         let text = (!text.is_empty()).then(|| Said::new("says", Tone::Plain, text.to_owned()));
         thought.into_iter().chain(text).collect()
+    }
+
+    /// Nothing for a request that failed: the wait for the next try tells.
+    fn unfinished(&self, unfinished: &Unfinished) -> Option<Said> {
+        let text = unfinished.text.trim();
+        let said = || format!("{} (cut short)", self.shortened(text, MESSAGE_LINES));
+        (!text.is_empty()).then(|| Said::new("says", Tone::Faint, said()))
     }
 
     /// Nothing for a plan: the plan itself tells what became of it.
@@ -283,6 +295,28 @@ fn asked(question: &Question) -> Said {
     Said::new("asks", Tone::Ask, text)
 }
 
+fn decided(decision: &Decision) -> Option<Said> {
+    let verdict = match decision.verdict {
+        Verdict::Approved => "yes",
+        Verdict::Always => "yes, always",
+        Verdict::Denied => "no",
+        Verdict::Withdrawn => return None,
+    };
+    let text = match decision.reason.as_str() {
+        "" => verdict.to_owned(),
+        reason => format!("{verdict}: {reason}"),
+    };
+    Some(Said::new("you", Tone::Strong, text))
+}
+
+fn limited(change: &LimitChange) -> Said {
+    let text = match change.to {
+        Some(to) => format!("{} from here on", change.limit.name(to)),
+        None => format!("no limit of {} from here on", change.limit.noun()),
+    };
+    Said::new("note", Tone::Ask, text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -389,7 +423,7 @@ mod tests {
                 Update::Question(Question {
                     text: "Which store?".to_owned(),
                     options: vec!["Redis".to_owned(), "memory".to_owned()],
-                    call_id: None,
+                    ..Question::default()
                 }),
             ),
             (

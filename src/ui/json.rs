@@ -61,14 +61,16 @@ mod tests {
 
     const SESSION: &str = concat!(
         r#""id":"add-jwt-7f3k","name":"add-jwt","task":"Add rate limiting to the login endpoint","#,
-        r#""state":"running","branch":"agent/add-jwt","worktree":"/home/ada/shop.worktrees/add-jwt","#,
+        r#""state":"running","reason":null,"branch":"agent/add-jwt","worktree":"/home/ada/shop.worktrees/add-jwt","#,
         r#""base":"1111111111111111111111111111111111111111","#,
         r#""head":"2222222222222222222222222222222222222222","#,
         r#""steps":14,"progress":{"done":1,"total":2},"files":4,"insertions":182,"deletions":0,"#,
         r#""verify":{"status":"none","command":null,"exit":null,"tree":null},"#,
         r#""usage":{"input":120000,"cached":108000,"output":4100,"cost_usd":null},"#,
         r#""sandbox":"none","created":"2026-11-22T14:48:00Z","updated":"2026-11-22T15:00:00Z","#,
-        r#""question":null,"queue":null"#,
+        r#""question":null,"waiting":null,"queue":null,"question_kind":null,"#,
+        r#""limits":{"budget_usd":null,"shared_budget":null,"tokens":null,"steps":null,"timeout_s":null},"#,
+        r#""worked_s":0"#,
     );
 
     fn add_jwt() -> SessionView {
@@ -95,8 +97,10 @@ mod tests {
                 time: now(),
             }],
             activity: String::new(),
+            place: String::new(),
             summary: String::new(),
             notices: Vec::new(),
+            limits: Vec::new(),
         };
         let rest = concat!(
             r#""plan":[{"text":"look\u001b","status":"doing"}],"#,

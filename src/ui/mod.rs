@@ -14,6 +14,7 @@ pub mod trace;
 pub mod units;
 pub mod view;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
@@ -184,6 +185,7 @@ impl Ui {
     /// # Errors
     /// The reader has gone, or the disk is full.
     pub fn answer(&self, text: &str) -> io::Result<()> {
+        let text = &*shown(text, &self.out);
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
         if !text.is_empty() && !text.ends_with('\n') {
@@ -230,8 +232,13 @@ impl Ui {
 
     fn write_narration(&self, text: &str) {
         // A closed stderr must not stop the work that it would have told of.
-        drop(writeln!(io::stderr().lock(), "{text}"));
+        drop(writeln!(io::stderr().lock(), "{}", shown(text, &self.err)));
     }
+}
+
+/// The text as a stream can show it: piped, it is the same in every locale.
+fn shown<'a>(text: &'a str, look: &Look) -> Cow<'a, str> {
+    if look.terminal && !look.unicode { text::ascii(text) } else { Cow::Borrowed(text) }
 }
 
 /// The text as it stands after its label. On a terminal no word is cut at the edge, and of two

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::text::{neutral, pad, truncate};
 use super::view::{Progress, SessionView, VerifyStatus};
 use super::{Look, Tone, units, width};
+use crate::event::Waiting;
 
 /// How a state is shown.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +45,8 @@ pub fn standing(state: &str) -> Standing {
 /// What stands between two columns.
 const GAP: usize = 2;
 
-/// Columns of a full progress bar.
-const BAR: usize = 8;
+/// Columns of a full progress bar, and of what is left of it where room is short.
+const BARS: [usize; 3] = [8, 5, 0];
 
 /// A session's id is never cut below this.
 const LEAST_SESSION: usize = 5;
@@ -69,31 +70,37 @@ pub fn sessions(sessions: &[SessionView], now: Timestamp, look: &Look) -> String
     out.push_str(&line(&header, &widths, None, look));
     out.push('\n');
     for (session, row) in sessions.iter().zip(rows) {
-        out.push_str(&layout.line(session, &row, &widths, look));
+        out.push_str(&layout.line(session, &row, &widths, now, look));
         out.push('\n');
     }
     out
 }
 
-/// Any other listing: these columns, aligned; the last one is cut where a terminal ends.
+/// Any other listing: these columns, aligned. The last one is never cut: where it does not fit on a
+/// terminal, it stands on a line of its own in each row.
 pub fn plain(header: &[&str], rows: &[Vec<String>], look: &Look) -> String {
     let cell = |text: &str, tone| (neutral(text).into_owned(), tone);
     let header: Vec<_> = header.iter().map(|name| cell(name, Tone::Faint)).collect();
     let rows: Vec<Vec<Cell>> =
         rows.iter().map(|row| row.iter().map(|text| cell(text, Tone::Plain)).collect()).collect();
     let widths = widths(&header, &rows);
+    let whole = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+    let is_parted = look.terminal && whole > look.width && widths.len() > 1;
     let mut out = String::new();
-    for row in [header].into_iter().chain(rows) {
-        let mut row = row;
-        let taken: usize = widths.iter().rev().skip(1).map(|columns| columns + GAP).sum();
-        if let Some(last) = row.last_mut().filter(|_| look.terminal) {
-            let room = look.width.saturating_sub(taken);
-            last.0 = truncate(&last.0, room, look).into_owned();
-        }
+    for (at, mut row) in [header].into_iter().chain(rows).enumerate() {
+        let last = if is_parted { row.pop() } else { None };
         out.push_str(&line(&row, &widths, None, look));
         out.push('\n');
+        if let Some((text, _)) = last.filter(|_| at > 0) {
+            out.push_str(&format!("{} {text}\n", hook(look)));
+        }
     }
     out
+}
+
+/// What hangs a line under its row.
+fn hook(look: &Look) -> String {
+    format!("  {}", look.paint(Tone::Faint, look.glyph("└", "`")))
 }
 
 /// Which columns are shown, and how long each may be.
@@ -111,6 +118,33 @@ struct Layout {
     progress: bool,
 }
 
+/// The widest cell of each column, in each form that a layout may give it: measured once, since of a
+/// thousand sessions nothing else takes as long.
+struct Widest {
+    session: usize,
+    state: usize,
+    progress: [usize; BARS.len()],
+    changes: [usize; 2],
+    cost: usize,
+    age: usize,
+}
+
+impl Widest {
+    fn of(sessions: &[SessionView], now: Timestamp, look: &Look) -> Self {
+        let of = |cell: &dyn Fn(&SessionView) -> String| {
+            sessions.iter().map(|session| width(&cell(session))).max().unwrap_or(0)
+        };
+        Self {
+            session: of(&|session| neutral(&session.id).into_owned()),
+            state: of(&|session| neutral(&session.state).into_owned()),
+            progress: BARS.map(|bar| of(&|session| progress(session.progress, bar, look))),
+            changes: [false, true].map(|short| of(&|session| changes(session, short, look))),
+            cost: of(&cost),
+            age: of(&|session| units::ago(session.created, now)),
+        }
+    }
+}
+
 /// A cell and its colour.
 type Cell = (String, Tone);
 
@@ -118,7 +152,7 @@ impl Layout {
     const FULL: Self = Self {
         session: usize::MAX,
         state: usize::MAX,
-        bar: BAR,
+        bar: BARS[0],
         short_changes: false,
         short_verify: false,
         cost: true,
@@ -134,16 +168,13 @@ impl Layout {
         if !look.terminal {
             return layout;
         }
-        let taken = |layout: &Self| {
-            let rows = sessions.iter().map(|session| layout.row(session, now, look));
-            let widths = widths(&layout.header(), &rows.collect::<Vec<_>>());
-            2 + widths.iter().sum::<usize>() + GAP * (widths.len() - 1)
-        };
+        let widest = Widest::of(sessions, now, look);
+        let over = |layout: &Self| layout.taken(&widest).saturating_sub(look.width);
         let sacrifices: [fn(&mut Self); 9] = [
             |layout| layout.short_changes = true,
             |layout| layout.short_verify = true,
-            |layout| layout.bar = 5,
-            |layout| layout.bar = 0,
+            |layout| layout.bar = BARS[1],
+            |layout| layout.bar = BARS[2],
             |layout| layout.verify = false,
             |layout| layout.cost = false,
             |layout| layout.changes = false,
@@ -151,25 +182,40 @@ impl Layout {
             |layout| layout.progress = false,
         ];
         for sacrifice in sacrifices {
-            if taken(&layout) <= look.width {
+            if over(&layout) == 0 {
                 return layout;
             }
             sacrifice(&mut layout);
             // A name that is a little too long is cut rather than a column given up.
-            let over = taken(&layout).saturating_sub(look.width);
-            let longest = sessions.iter().map(|session| width(&session.id)).max().unwrap_or(0);
-            if over > 0 && layout.bar == 0 && longest.saturating_sub(over) >= 24 {
-                layout.session = longest - over;
+            let over = over(&layout);
+            if over > 0 && layout.bar == 0 && widest.session.saturating_sub(over) >= 24 {
+                layout.session = widest.session - over;
             }
         }
-        let over = taken(&layout).saturating_sub(look.width);
-        if over > 0 {
-            let longest = sessions.iter().map(|session| width(&session.id)).max().unwrap_or(0);
-            layout.session = longest.saturating_sub(over).max(LEAST_SESSION);
-            let longest = sessions.iter().map(|session| width(&session.state)).max().unwrap_or(0);
-            layout.state = longest.saturating_sub(taken(&layout).saturating_sub(look.width));
+        if over(&layout) > 0 {
+            layout.session = widest.session.saturating_sub(over(&layout)).max(LEAST_SESSION);
+            layout.state = widest.state.saturating_sub(over(&layout));
         }
         layout
+    }
+
+    /// Columns of the terminal that all of it takes.
+    fn taken(&self, widest: &Widest) -> usize {
+        let bar = BARS.iter().position(|bar| *bar == self.bar).unwrap_or(0);
+        let cells = [
+            (true, widest.session.min(self.session)),
+            (true, widest.state.min(self.state)),
+            (self.progress, widest.progress[bar]),
+            (self.changes, widest.changes[usize::from(self.short_changes)]),
+            (self.verify, 1),
+            (self.cost, widest.cost),
+            (self.age, widest.age),
+        ];
+        let cells = cells.into_iter().filter_map(|(is_shown, cell)| is_shown.then_some(cell));
+        let header = self.header();
+        let columns = header.iter().zip(cells).map(|((name, _), cell)| cell.max(width(name)) + GAP);
+        // The mark before a row is as wide as a gap.
+        columns.sum()
     }
 
     fn header(&self) -> Vec<Cell> {
@@ -214,10 +260,18 @@ impl Layout {
     }
 
     /// A row, its mark before it and its note behind it.
-    fn line(&self, session: &SessionView, row: &[Cell], widths: &[usize], look: &Look) -> String {
+    fn line(
+        &self,
+        session: &SessionView,
+        row: &[Cell],
+        widths: &[usize],
+        now: Timestamp,
+        look: &Look,
+    ) -> String {
         let standing = standing(&session.state);
-        let note = session.question.as_ref().or(session.note.as_ref()).map(|note| neutral(note));
-        let note = note.as_deref().unwrap_or_default().trim();
+        let note = note(session, now);
+        let note = neutral(note.trim());
+        let note = note.as_ref();
         if !look.terminal {
             return line(row, widths, Some(note).filter(|note| !note.is_empty()), look);
         }
@@ -231,11 +285,26 @@ impl Layout {
             format!("{mark} {}", line(row, widths, Some(&note), look))
         } else {
             let note = truncate(note, look.width.saturating_sub(4), look);
-            let hook = look.paint(Tone::Faint, look.glyph("└", "`"));
             let note = look.paint(standing.tone, note);
-            format!("{mark} {}\n  {hook} {note}", line(row, widths, None, look))
+            format!("{mark} {}\n{} {note}", line(row, widths, None, look), hook(look))
         }
     }
+}
+
+/// What a person should know of a session besides its row: what it asks, what it waits for, or why
+/// it rests.
+fn note(session: &SessionView, now: Timestamp) -> String {
+    match (&session.question, &session.waiting, &session.note) {
+        (Some(question), _, _) => question.clone(),
+        (None, Some(waiting), _) => waits(waiting, now),
+        (None, None, note) => note.clone().unwrap_or_default(),
+    }
+}
+
+/// `tries again in 45s (try 2): 529 overloaded`.
+pub(crate) fn waits(waiting: &Waiting, now: Timestamp) -> String {
+    let Waiting { reason, attempt, until } = waiting;
+    format!("tries again in {} (try {attempt}): {reason}", units::ago(now, *until))
 }
 
 fn widths(header: &[Cell], rows: &[Vec<Cell>]) -> Vec<usize> {
@@ -321,7 +390,7 @@ pub(crate) fn cost(session: &SessionView) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::ui::view::{UsageView, VerifyView, sort_by_attention};
+    use crate::ui::view::{LimitsView, UsageView, VerifyView, sort_by_attention};
 
     const TERMINAL: Look = Look { terminal: true, colour: false, unicode: true, width: 120 };
 
@@ -342,6 +411,7 @@ pub(crate) mod tests {
             name,
             task: "Add rate limiting to the login endpoint".to_owned(),
             state: state.to_owned(),
+            reason: None,
             base: "1111111111111111111111111111111111111111".to_owned(),
             head: "2222222222222222222222222222222222222222".to_owned(),
             steps: 0,
@@ -355,7 +425,11 @@ pub(crate) mod tests {
             created: minutes_ago(age),
             updated: minutes_ago(0),
             question: None,
+            waiting: None,
             queue: None,
+            question_kind: None,
+            limits: LimitsView::default(),
+            worked_s: 0,
             note: None,
             model: "anthropic/claude".to_owned(),
         }
@@ -473,10 +547,33 @@ upgrade-axum-x0sn       queued       -         -             -       -      1m
     }
 
     #[test]
+    fn a_path_that_does_not_fit_has_a_line_of_its_own() {
+        let rows = [vec!["a-7f3k".to_owned(), "done".to_owned(), "../a/long/path".to_owned()]];
+        let header = ["SESSION", "STATE", "WORKTREE"];
+        let at = |width| plain(&header, &rows, &Look { width, ..TERMINAL });
+        assert_eq!(at(30), "SESSION  STATE  WORKTREE\na-7f3k   done   ../a/long/path\n");
+        assert_eq!(at(29), "SESSION  STATE\na-7f3k   done\n  └ ../a/long/path\n");
+        let piped = plain(&header, &rows, &Look { width: 20, ..Look::PLAIN });
+        assert_eq!(piped, at(30));
+    }
+
+    #[test]
     fn a_bar_is_full_only_when_all_is_done() {
         let bar = |done, total| progress(Progress { done, total }, 4, &TERMINAL);
         let bars = [bar(0, 9), bar(1, 9), bar(8, 9), bar(9, 9), bar(0, 0)];
         assert_eq!(bars, ["░░░░ 0/9", "█░░░ 1/9", "███░ 8/9", "████ 9/9", ""]);
+    }
+
+    #[test]
+    fn what_it_waits_for_is_said_with_the_time() {
+        let until = now() + jiff::SignedDuration::from_secs(45);
+        let waiting = Waiting { reason: "529 overloaded".to_owned(), attempt: 2, until };
+        let waits = SessionView { waiting: Some(waiting), ..session("a-7f3k", "running", 1) };
+        let table = sessions(&[waits], now(), &TERMINAL);
+        assert!(
+            table.trim_end().ends_with("1m   tries again in 45s (try 2): 529 overloaded"),
+            "{table}"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::path::{Component, Path, PathBuf};
 
 use super::{Look, width};
 
@@ -61,6 +62,26 @@ fn is_harmful(c: char, before: char) -> bool {
     }
 }
 
+/// The text, its ornaments in ASCII: for a terminal that can show no other. Letters of any script
+/// stay, since nothing else says the same.
+pub fn ascii(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '·' | '–' | '—' | '−' => plain.push('-'),
+            '…' => plain.push_str("..."),
+            '→' => plain.push_str("->"),
+            '«' | '»' | '“' | '”' => plain.push('"'),
+            '‘' | '’' => plain.push('\''),
+            c => plain.push(c),
+        }
+    }
+    Cow::Owned(plain)
+}
+
 /// The text, cut to at most `room` columns; where it was cut it ends in `…`.
 pub fn truncate<'a>(text: &'a str, room: usize, look: &Look) -> Cow<'a, str> {
     if width(text) <= room {
@@ -100,6 +121,22 @@ fn belongs_to_the_last(c: char) -> bool {
 pub fn pad(text: &str, columns: usize) -> String {
     let blanks = columns.saturating_sub(width(text));
     format!("{text}{:blanks$}", "")
+}
+
+/// A path as one would type it in the folder `here`, where that is shorter than the whole.
+pub fn path_from(here: &Path, path: &Path) -> String {
+    let whole = path.display().to_string();
+    let shared = here.components().zip(path.components()).take_while(|(a, b)| a == b).count();
+    let up = here.components().count() - shared;
+    let steps = std::iter::repeat_n(Component::ParentDir, up);
+    let typed: PathBuf = steps.chain(path.components().skip(shared)).collect();
+    let typed = typed.display().to_string();
+    match typed.as_str() {
+        "" => ".".to_owned(),
+        // From one root to another there is nothing to share.
+        _ if shared > 1 && typed.len() < whole.len() => typed,
+        _ => whole,
+    }
 }
 
 /// The text in lines of at most `room` columns, broken between words where it can be.
@@ -156,6 +193,12 @@ mod tests {
     }
 
     #[test]
+    fn ornaments_have_plain_forms_and_letters_have_none() {
+        assert_eq!(ascii("a · b – «c» → …"), "a - b - \"c\" -> ...");
+        assert_eq!(ascii("naïve 日本"), "naïve 日本");
+    }
+
+    #[test]
     fn ordinary_text_of_any_script_stays_itself() {
         for text in ["naïve", "日本語", "👨‍👩‍👧 family", "1️⃣", "e\u{301}"] {
             assert!(matches!(neutral(text), Cow::Borrowed(same) if same == text), "{text}");
@@ -173,6 +216,20 @@ mod tests {
         assert_eq!(truncate("1️⃣2️⃣3️⃣", 4, &TERMINAL), "1️⃣…");
         assert_eq!(truncate("longer", 5, &Look { unicode: false, ..TERMINAL }), "lon..");
         assert_eq!(truncate("longer", 0, &TERMINAL), "");
+    }
+
+    #[test]
+    fn a_path_is_said_as_it_is_typed() {
+        let from = |here: &str, path: &str| path_from(Path::new(here), Path::new(path));
+        assert_eq!(from("/home/ada/shop", "/home/ada/shop.worktrees/x"), "../shop.worktrees/x");
+        assert_eq!(
+            from("/home/ada/shop/src", "/home/ada/shop.worktrees/x"),
+            "../../shop.worktrees/x"
+        );
+        assert_eq!(from("/home/ada/shop", "/home/ada/shop"), ".");
+        assert_eq!(from("/home/ada/shop", "/home/ada/shop/a/b"), "a/b");
+        assert_eq!(from("/a/b/c/d/e", "/a/x"), "/a/x");
+        assert_eq!(from("/srv/shop", "/tmp/x"), "/tmp/x");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::event::{Limit, QuestionKind, Waiting};
 use crate::message::PlanItem;
 
 /// One session.
@@ -19,6 +20,8 @@ pub struct SessionView {
     pub task: String,
     /// The state's name: `running`, `needs-input` …
     pub state: String,
+    /// Why it is in this state; none where that says itself.
+    pub reason: Option<String>,
     /// The branch, without `refs/heads/`.
     pub branch: String,
     /// The worktree's folder; none when it is removed.
@@ -49,8 +52,16 @@ pub struct SessionView {
     pub updated: Timestamp,
     /// What it waits to be told.
     pub question: Option<String>,
+    /// A request that will be tried again, while it waits for that.
+    pub waiting: Option<Waiting>,
     /// Where it stands, while it waits to be run.
     pub queue: Option<QueueView>,
+    /// How that is answered: `ask`, `limit` …
+    pub question_kind: Option<QuestionKind>,
+    /// What it may use up.
+    pub limits: LimitsView,
+    /// Time at work, in seconds.
+    pub worked_s: u64,
     /// What else a person should know in a line: why it stopped, what it waits for.
     #[serde(skip)]
     pub note: Option<String>,
@@ -120,6 +131,34 @@ pub struct UsageView {
     pub cost_usd: Option<f64>,
 }
 
+/// What a session may use up; none is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LimitsView {
+    /// US dollars.
+    pub budget_usd: Option<f64>,
+    /// The budget that it shares with other sessions instead.
+    pub shared_budget: Option<String>,
+    /// Tokens, in and out.
+    pub tokens: Option<u64>,
+    /// Steps.
+    pub steps: Option<u32>,
+    /// Time at work, in seconds.
+    pub timeout_s: Option<u64>,
+}
+
+/// One limit, and how far it is used up, in the limit's own unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitView {
+    /// Which one.
+    pub limit: Limit,
+    /// What is used; none where it cannot be counted.
+    pub spent: Option<f64>,
+    /// What there may be.
+    pub to: f64,
+    /// The name of a budget that is shared.
+    pub shared: Option<String>,
+}
+
 /// One session in full, for `status`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionCard {
@@ -133,10 +172,14 @@ pub struct SessionCard {
     pub options: Vec<String>,
     /// What it is doing now, in one line; may be empty.
     pub activity: String,
+    /// Its worktree as one would type it here.
+    pub place: String,
     /// What the agent said at the end; may be empty.
     pub summary: String,
     /// What a person should know.
     pub notices: Vec<String>,
+    /// Its limits.
+    pub limits: Vec<LimitView>,
 }
 
 /// One commit of a session.

@@ -24,7 +24,8 @@ fn nobody_of_that_name() {
         let args = [verb, &["nope"]].concat();
         refused(&repo, &args, 2, "error: no session 'nope'\nhint: git agent list\n");
     }
-    let near = format!("{}x", &id[..id.len() - 1]);
+    // No id ends in a 1.
+    let near = format!("{}1", &id[..id.len() - 1]);
     let out = repo.agent(&["status", &near]);
     assert_eq!(out.code, 2);
     let wanted =
@@ -206,7 +207,7 @@ fn what_rests_is_neither_paused_nor_resumed() {
         &repo,
         &["resume", "ask-me"],
         1,
-        "error: ask-me-[id] waits for an answer\nhint: git agent say ask-me-[id] \"…\"\n",
+        "error: ask-me-[id] waits for an answer\nhint: git agent answer ask-me-[id] \"…\"\n",
     );
     refused(&repo, &["pause", "--all"], 0, "Nothing to pause: no session runs\n");
     let none = "Nothing to resume: no session is paused or interrupted\n";
@@ -223,7 +224,8 @@ fn what_rests_is_neither_paused_nor_resumed() {
         &repo,
         &["log", "ask-me", "--record", "nowhere/t.jsonl"],
         1,
-        "error: cannot write nowhere/t.jsonl: No such file or directory\n",
+        "error: cannot write nowhere/t.jsonl: No such file or directory\n\
+         hint: --record takes a file in a folder that is there, and that you may write to\n",
     );
 }
 

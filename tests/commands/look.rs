@@ -52,18 +52,24 @@ fn the_json_of_a_list_has_these_keys_and_values() {
     for key in ["created", "updated"] {
         assert!(session[key].take().as_str().is_some_and(|time| time.ends_with('Z')), "{key}");
     }
+    assert!(session["worked_s"].take().is_u64());
     let tip = repo.git(&["rev-parse", "agent/say-hi"]);
     let tree = repo.git(&["rev-parse", "agent/say-hi^{tree}"]);
     let worktree = repo.home().root().join("shop.worktrees/say-hi");
     let wanted = json!({
-        "id": id, "name": "say-hi", "task": "say hi", "state": "done", "branch": "agent/say-hi",
+        "id": id, "name": "say-hi", "task": "say hi", "state": "done", "reason": null,
+        "branch": "agent/say-hi",
         "worktree": worktree, "base": repo.git(&["rev-parse", "HEAD"]), "head": tip,
         "steps": 2, "progress": {"done": 0, "total": 0},
         "files": 1, "insertions": 1, "deletions": 0,
         "verify": {"status": "passed", "command": "true", "exit": 0, "tree": tree},
         "usage": {"input": 200, "cached": 100, "output": 20, "cost_usd": null},
-        "sandbox": "none", "created": null, "updated": null, "question": null,
-        "queue": null
+        "sandbox": "none", "created": null, "updated": null, "question": null, "waiting": null,
+        "queue": null, "question_kind": null, "worked_s": null,
+        "limits": {
+            "budget_usd": 5.0, "shared_budget": null, "tokens": null, "steps": 200,
+            "timeout_s": 7200
+        }
     });
     assert_eq!(session, wanted);
     assert_eq!(listed["format"], 1);
@@ -75,7 +81,7 @@ fn the_json_of_a_list_has_these_keys_and_values() {
     assert_eq!(more.remove("plan"), Some(json!([])));
     let commits = more.remove("commits").unwrap();
     assert_eq!((&commits[0]["id"], commits.as_array().unwrap().len()), (&json!(tip), 1));
-    for key in ["created", "updated"] {
+    for key in ["created", "updated", "worked_s"] {
         more[key].take();
     }
     assert_eq!(status, wanted);
@@ -109,6 +115,7 @@ fn a_log_reads_like_a_story() {
   start    state    queued → running
   start    task     Write a file.
                     Call it new.txt.
+  start    note     no price is known for this model: tokens are counted, money is not, and the budget of $5.00 cannot hold it
   step 1   plan     0/1  ▸ Write it
   step 2   write    created new.txt, 1 line
   step 2   commit   [oid]  write new.txt · 1 file +1
@@ -124,7 +131,7 @@ fn a_log_reads_like_a_story() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["update"].take())
         .map(|update| update.as_object().unwrap().keys().next().unwrap().clone())
         .collect();
-    let first = ["state", "user_message", "agent_message", "tool_call", "plan", "tool_call_update"];
+    let first = ["state", "user_message", "limit_mark", "agent_message", "tool_call", "plan"];
     assert_eq!(kinds[..6], first);
     assert_eq!(kinds.last().unwrap(), "state");
 }

@@ -64,7 +64,7 @@ fn a_key_that_is_refused_in_mid_run_waits_for_a_person() {
     assert_eq!(out.code, 3);
     let told = "say-hi-[id] needs input: http://127.0.0.1:[port] refuses the key: ";
     let last: Vec<&str> = out.stderr.lines().rev().take(2).collect();
-    assert_eq!(last[0], "hint: git agent say say-hi-[id] \"…\"");
+    assert_eq!(last[0], "hint: git agent resume say-hi-[id] once it is mended");
     assert!(last[1].starts_with(told), "{}", out.stderr);
     let say = ["say", "say-hi", "it is mended"];
     repo.cmd(&say).envs(server.env(Dialect::Anthropic)).run().success();

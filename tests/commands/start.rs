@@ -234,7 +234,8 @@ fn no_commit_no_repository_no_folder() {
         &repo,
         repo.cmd(&["-C", "../nowhere", "list"]),
         2,
-        "error: cannot change to '../nowhere': No such file or directory\n",
+        "error: cannot change to '../nowhere': No such file or directory\n\
+         hint: -C takes a folder that is there\n",
     );
 }
 
@@ -320,7 +321,7 @@ fn settings_that_make_no_sense() {
         &["start", "x", "--model", &model],
         2,
         "error: bad value 'few' for agent.maxSteps (file:[ROOT]/shop/.git/config): expected a number \
-         from 1\nhint: git config --show-origin --get-all agent.maxSteps\n",
+         of steps from 1, or none\nhint: git config --show-origin --get-all agent.maxSteps\n",
     );
     repo.git(&["config", "--unset", "agent.maxSteps"]);
     repo.git(&["config", "agent.worktreePath", "all/in/one"]);
@@ -341,7 +342,7 @@ fn settings_that_make_no_sense() {
         &format!(
             "Would start a session on branch agent/x, in ../shop.worktrees/x\n  \
              base     main ([oid])\n  model    replay/quick.jsonl at [ROOT]/quick.jsonl\n  \
-             verify   none\n  sandbox  {}\n",
+             verify   none\n  sandbox  {}\n  limits   budget $5.00, 2 h, 200 steps\n",
             "none"
         ),
         "warning: unknown setting agent.verfy (file:[ROOT]/shop/.git/config); did you mean \
@@ -391,7 +392,8 @@ fn a_dry_run_and_a_start_say_what_they_do() {
         &["start", "say", "hi", "--model", &model, "--wait"],
         0,
         started,
-        "  base main ([oid]) · model replay/one.jsonl · sandbox none · at most 200 steps\n\
+        "  base main ([oid]) · model replay/one.jsonl · sandbox none · budget $5.00, 2 h, 200 steps\n\
+         \x20 no price is known for replay/one.jsonl: tokens are counted, money is not\n\
          hint: git agent log -f say-hi-[id]    git agent status say-hi-[id]\n\
          say-hi-[id] is done\n",
     );

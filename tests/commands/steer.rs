@@ -17,10 +17,11 @@ fn a_question_is_answered() {
     let out = repo.agent(&["start", "ask me", "--model", &curious(&repo), "--wait"]);
     assert_eq!(
         repo.normal(&out).stderr,
-        "  base main ([oid]) · model replay/curious.jsonl · sandbox none · at most 200 steps\n\
+        "  base main ([oid]) · model replay/curious.jsonl · sandbox none · budget $5.00, 2 h, 200 steps\n\
+         \x20 no price is known for replay/curious.jsonl: tokens are counted, money is not\n\
          hint: git agent log -f ask-me-[id]    git agent status ask-me-[id]\n\
          ask-me-[id] needs input: Which store?\n\
-         hint: git agent say ask-me-[id] \"…\"\n"
+         hint: git agent answer ask-me-[id] \"…\"\n"
     );
     assert_eq!(out.code, 3);
     said(&repo, &["say", "ask-me", "Redis"], 0, "", "Answered ask-me-[id], which goes on\n");

@@ -43,7 +43,7 @@ fn what_is_typed_wrong_is_wrong_use() {
         ),
         (
             &["start", "x", "--max-steps", "many"],
-            "invalid value 'many' for '--max-steps <N>': invalid digit found in string\nhint: git agent start -h",
+            "invalid value 'many' for '--max-steps <STEPS>': expected a number of steps from 1, or none\nhint: git agent start -h",
         ),
         (
             &["start", "x", "-F", "f"],
@@ -78,7 +78,10 @@ fn what_is_typed_wrong_is_wrong_use() {
 #[test]
 fn c10_an_empty_session_is_nobody() {
     let repo = Repo::new();
-    for verb in ["status", "log", "diff", "attach", "say", "pause", "resume", "stop"] {
+    for verb in [
+        "status", "log", "diff", "attach", "say", "answer", "approve", "deny", "pause", "resume",
+        "stop",
+    ] {
         let out = repo.agent(&[verb, ""]);
         assert_eq!((out.code, out.stdout.as_str()), (2, ""), "{verb}");
         let last = out.stderr.lines().last().unwrap_or_default();

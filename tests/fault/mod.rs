@@ -14,3 +14,4 @@ mod nonsense;
 mod queue;
 mod race;
 mod steer;
+mod words;

@@ -71,9 +71,12 @@ fn after_every_fault_the_session_ends_with_the_right_content_and_ran_nothing_twi
         }
         asked.extend([count, count]);
         assert_eq!(play.server.served(), asked);
-        // An answer that failed costs nothing and is no step.
+        // An answer that failed is no step; what the server had told of its cost is counted.
         assert_eq!(status["steps"], count + 1);
-        assert_eq!(status["usage"]["input"], 100 * (count + 1));
+        let lost = play.told("unfinished");
+        assert_eq!(lost.is_empty(), dialect != Dialect::Anthropic, "k02: {lost:#?}");
+        assert!(lost.iter().all(|lost| lost["usage"]["input"] == 100), "k02: {lost:#?}");
+        assert_eq!(status["usage"]["input"], 100 * (count + 1 + lost.len()));
         let waits = play.told("waiting");
         let again = faults().into_iter().filter(|(_, again)| *again).count();
         assert_eq!(waits.len(), again + 1, "each wait is in the journal: {waits:#?}");

@@ -68,7 +68,7 @@ impl Play {
         let at_work = [json!("queued"), json!("running"), json!("verifying")];
         until(state, || {
             let status = self.status();
-            let rests = !at_work.contains(&status["state"]) && self.supervisor().is_none();
+            let rests = !at_work.contains(&status["state"]) && !self.is_held();
             // What rests in another state will not leave it; why it is there helps to mend it.
             if rests && status["state"] != state {
                 let log = fs::read_to_string(self.folder().join("supervisor.log"));
@@ -158,6 +158,11 @@ impl Play {
         let written = fs::read_to_string(self.folder().join("lock")).ok()?;
         let pid = written.lines().next()?.parse().ok().and_then(Pid::from_raw)?;
         rustix::process::test_kill_process(pid).is_ok().then_some(pid)
+    }
+
+    /// Whether anybody runs the session, the number in its lock's file written or not.
+    fn is_held(&self) -> bool {
+        git_agent::session::lock::holder(&self.folder().join("lock")).expect("a file").is_some()
     }
 
     /// Sends its supervisor a signal and waits for its end.

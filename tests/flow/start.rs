@@ -30,7 +30,7 @@ fn wait_tells_how_it_ended() {
     let asked = waited([Turn::call("ask", json!({"question": "Which one?"}))], &[]);
     assert_eq!(asked, (3, "needs input: Which one?".to_owned()));
     let read = || Turn::call("read", json!({"file_path": "README.md"}));
-    let paused = waited([read(), read()], &["--max-steps", "2"]);
-    let reason = "is paused: the limit of 2 steps is reached";
-    assert_eq!(paused, (3, reason.to_owned()));
+    let limited = waited([read(), read()], &["--max-steps", "2"]);
+    let reason = "needs input: the limit of 2 steps is reached; approve adds another 2 steps";
+    assert_eq!(limited, (3, reason.to_owned()));
 }

@@ -120,16 +120,20 @@ fn line(event: &Event) -> String {
         Update::Verify(it) => {
             format!("verify: {} · exit {} in {}", it.command, it.exit, units::duration(it.millis))
         }
-        Update::Question(_) => "question".to_owned(),
         Update::State(it) => format!("{} → {} {}", it.from, it.to, it.reason),
         Update::Waiting(it) => format!("waiting, try {}: {}", it.attempt, it.reason),
-        Update::Rewind(_) => "rewind".to_owned(),
-        Update::Fork(_) => "fork".to_owned(),
         Update::Notice(text) => format!("notice: {text}"),
-        Update::Unknown => "unknown to this version".to_owned(),
+        other => name(other),
     };
     let told = told.lines().next().unwrap_or_default().to_owned();
     format!("{} step {} {}", event.time.strftime("%F %T"), event.step, told.trim_end())
+}
+
+/// The name of an update, as the journal has it.
+fn name(update: &Update) -> String {
+    let value = serde_json::to_value(update).ok();
+    let name = value.as_ref().and_then(|value| value.as_object()?.keys().next().cloned());
+    name.unwrap_or_else(|| "unknown to this version".to_owned())
 }
 
 /// The end of a log.

@@ -2,9 +2,12 @@
 //!
 //! Invariant: it writes nothing; a folder that is gone is shown as such, never as removed.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::commands::context::Context;
+use crate::commands::view;
 use crate::error::Result;
 use crate::ui::{Ui, json, table};
 
@@ -50,10 +53,16 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         ui.hint("git agent start \"…\"");
         return Ok(());
     }
+    let look = ui.look();
     let cells = rows.into_iter().map(|row| {
-        let path = if row.missing { format!("{} (gone)", row.path) } else { row.path };
-        vec![row.session, row.state, row.branch, path]
+        // Piped it is for programs: the whole path, the state as JSON has it.
+        let (path, state) = match look.terminal {
+            true => (view::from_here(Path::new(&row.path)), row.state.replace('-', " ")),
+            false => (row.path, row.state),
+        };
+        let path = if row.missing { format!("{path} (gone)") } else { path };
+        vec![row.session, state, row.branch, path]
     });
     let header = ["SESSION", "STATE", "BRANCH", "WORKTREE"];
-    Ok(ui.answer(&table::plain(&header, &cells.collect::<Vec<_>>(), &ui.look()))?)
+    Ok(ui.answer(&table::plain(&header, &cells.collect::<Vec<_>>(), &look))?)
 }

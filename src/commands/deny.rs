@@ -1,0 +1,61 @@
+//! `git agent deny`: no to what a session asks.
+//!
+//! Invariant: nothing that was asked for happens; the session keeps its place.
+
+use clap::builder::NonEmptyStringValueParser;
+use clap_complete::ArgValueCompleter;
+
+use super::approve::asks_to_decide;
+use super::context::Context;
+use super::several::Several;
+use super::{complete, control, question};
+use crate::error::Result;
+use crate::event::{QuestionKind, Verdict};
+use crate::ui::Ui;
+
+/// Say no to what a session asks
+///
+/// Where a limit is reached, the session pauses; resume asks again, and resume --budget and its kin
+/// set another limit. With --all: every session that asks for yes or no.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Session, by any unique beginning of its id or name
+    #[arg(
+        value_name = "SESSION",
+        required_unless_present_any = ["sessions", "all"],
+        value_parser = NonEmptyStringValueParser::new(),
+        add = ArgValueCompleter::new(complete::sessions),
+    )]
+    session: Option<String>,
+    /// Why, in words that the session's log keeps
+    #[arg(value_name = "REASON")]
+    reason: Vec<String>,
+    #[command(flatten)]
+    several: Several,
+}
+
+/// Denies what each session asks.
+///
+/// # Errors
+/// Told: one that was named is not found, or asks nothing that can be denied.
+pub fn run(ui: &Ui, args: &Args) -> Result {
+    let (sessions, reason) = args.several.split(args.session.as_ref(), &args.reason);
+    let reason = reason.join(" ");
+    let context = Context::open(ui)?;
+    let nothing = "Nothing to deny: no session asks for yes or no";
+    control::each(&context, &sessions, nothing, |session| {
+        let state = session.state()?;
+        if sessions.all && !asks_to_decide(&state) {
+            return Ok(false);
+        }
+        let id = &session.id;
+        question::decide(&context, session, Verdict::Denied, reason.trim())?;
+        let is_limit = state.question.is_some_and(|asked| asked.kind == QuestionKind::Limit);
+        let becomes = if is_limit { "pauses" } else { "goes on without" };
+        ui.narrate(&format!("Denied {id}, which {becomes}"));
+        if is_limit {
+            ui.hint(&format!("git agent resume {id} asks again    git agent stop {id}"));
+        }
+        Ok(true)
+    })
+}

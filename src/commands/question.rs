@@ -1,0 +1,101 @@
+//! What a session asks, as a person answers it.
+//!
+//! Invariant: a question is answered by what it asks for, words by `answer`, yes or no by `approve`
+//! and `deny`; whoever answers in another way is told how, and nothing is changed.
+
+use super::context::Context;
+use super::control::{self, Woken};
+use crate::error::{CommandError, Result};
+use crate::event::{Question, QuestionKind, Verdict};
+use crate::session::asked::Asked;
+use crate::session::state::Phase;
+use crate::session::store::Session;
+
+/// What a person types to answer.
+pub fn how(id: &str, question: Option<&Question>) -> String {
+    match question.map(|question| question.kind) {
+        Some(QuestionKind::Limit | QuestionKind::Permission) => {
+            format!("git agent approve {id}    git agent deny {id}")
+        }
+        Some(QuestionKind::Key) => format!("git agent resume {id} once it is mended"),
+        _ => format!("git agent answer {id} \"…\""),
+    }
+}
+
+/// What is to be answered, which nobody else can answer meanwhile; `is_right` says whether it is
+/// answered in this way.
+///
+/// # Errors
+/// Nothing is asked, or something else.
+pub fn take(session: &Session, is_right: impl Fn(QuestionKind) -> bool) -> Result<Asked<'_>> {
+    let id = &session.id;
+    let before = session.state()?;
+    let Some(asked) = Asked::of(session)? else {
+        if before.phase == Phase::NeedsInput {
+            return Err(CommandError::no(format!(
+                "the question of {id} has been answered already"
+            ))
+            .hint(format!("git agent status {id}")));
+        }
+        let standing = control::standing(before.phase);
+        return Err(CommandError::no(format!("{id} asks nothing: it {standing}"))
+            .hint(format!("git agent status {id}")));
+    };
+    let question = asked.question();
+    if !is_right(question.kind) {
+        let wanted = match question.kind {
+            kind if kind.is_decision() => "asks for yes or no",
+            QuestionKind::Key => "waits for its key",
+            _ => "asks for words",
+        };
+        return Err(CommandError::no(format!("{id} {wanted}: {}", question.text))
+            .hint(how(id, Some(question))));
+    }
+    Ok(asked)
+}
+
+/// Decides what a session asks, and lets it go on.
+///
+/// # Errors
+/// It asks nothing that is decided by yes or no, or cannot go on.
+pub fn decide(
+    context: &Context<'_>,
+    session: &Session,
+    verdict: Verdict,
+    reason: &str,
+) -> Result<Woken> {
+    let asked = take(session, QuestionKind::is_decision)?;
+    control::check_worktree(session)?;
+    let question = asked.question().clone();
+    if verdict == Verdict::Always && session.spec.share_budget.is_some() && is_on_budget(&question)
+    {
+        let message = format!("the budget of {} is shared: it is raised, not lifted", session.id);
+        return Err(CommandError::no(message).hint(format!("git agent approve {}", session.id)));
+    }
+    let shared = session.spec.share_budget.as_deref().filter(|_| is_on_budget(&question));
+    if let Some(name) = shared.filter(|_| verdict.is_yes()) {
+        context.store.budget(name).raise(&session.id, question.number)?;
+    }
+    asked.decide(verdict, reason.to_owned())?;
+    let woken = control::wake(context, session)?;
+    if let Some(name) = shared.filter(|_| verdict.is_yes()) {
+        wake_others(context, session, name)?;
+    }
+    Ok(woken)
+}
+
+/// Whoever waits for the same budget need not be asked as well.
+fn wake_others(context: &Context<'_>, decided: &Session, name: &str) -> Result {
+    for other in context.store.list()?.sessions {
+        let shares = other.id != decided.id && other.spec.share_budget.as_deref() == Some(name);
+        if shares && other.state()?.question.as_ref().is_some_and(is_on_budget) {
+            let woken = control::wake(context, &other)?;
+            context.ui.narrate(&format!("{} shares the budget and {}", other.id, woken.words()));
+        }
+    }
+    Ok(())
+}
+
+fn is_on_budget(question: &Question) -> bool {
+    question.limit == Some(crate::event::Limit::Budget)
+}

@@ -1,0 +1,39 @@
+//! Several sessions as an argument of a verb that takes words.
+//!
+//! Invariant: one session is the first word; where sessions are named by options, all words are
+//! text.
+
+use clap::builder::NonEmptyStringValueParser;
+use clap_complete::ArgValueCompleter;
+
+use super::complete;
+use super::control::SessionArgs;
+
+/// Sessions beside the one that is the first word.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Several {
+    /// This session; may be given several times, and all words are then text
+    #[arg(
+        short = 's',
+        long = "session",
+        value_name = "SESSION",
+        value_parser = NonEmptyStringValueParser::new(),
+        add = ArgValueCompleter::new(complete::sessions),
+    )]
+    sessions: Vec<String>,
+    /// Every session that this can be done to; all words are then text
+    #[arg(long, conflicts_with = "sessions")]
+    all: bool,
+}
+
+impl Several {
+    /// The sessions that are meant, and the words for them.
+    pub fn split(&self, first: Option<&String>, words: &[String]) -> (SessionArgs, Vec<String>) {
+        let Self { sessions, all } = self.clone();
+        if all || !sessions.is_empty() {
+            let words = first.into_iter().chain(words).cloned().collect();
+            return (SessionArgs { sessions, all }, words);
+        }
+        (SessionArgs { sessions: first.cloned().into_iter().collect(), all }, words.to_vec())
+    }
+}

@@ -1,0 +1,109 @@
+//! What a session asks a person, and what the person decides.
+//!
+//! Invariant: the kind of a question says how it is answered: in words, by yes or no, or by
+//! mending something.
+
+use serde::{Deserialize, Serialize};
+
+use super::Limit;
+
+/// A session asks a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// What it asks.
+    pub text: String,
+    /// Answers it offers, maybe none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// The call that waits for the answer; none where the program itself asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<String>,
+    /// What is asked for.
+    #[serde(default, skip_serializing_if = "QuestionKind::is_ask")]
+    pub kind: QuestionKind,
+    /// The limit that is reached, where that is asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+    /// Which question of the session it is, from 1, so that an answer finds its own; 0 where it is
+    /// not counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub number: u32,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuestionKind {
+    /// Words: the model asks.
+    #[default]
+    Ask,
+    /// Words: the model declines to go on as it was told.
+    Declined,
+    /// Yes or no: a limit is reached; yes adds as much again.
+    Limit,
+    /// Yes or no: may this call run?
+    Permission,
+    /// That a key or an account be mended; the session is resumed then.
+    Key,
+    /// Something that a newer program asks for.
+    #[serde(other)]
+    Unknown,
+}
+
+impl QuestionKind {
+    /// Whether the answer is a yes or a no.
+    pub fn is_decision(self) -> bool {
+        matches!(self, Self::Limit | Self::Permission)
+    }
+
+    /// Whether the answer is in words.
+    pub fn is_for_words(self) -> bool {
+        matches!(self, Self::Ask | Self::Declined)
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_ask(&self) -> bool {
+        *self == Self::Ask
+    }
+}
+
+/// The answer to a question of yes or no.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Which question of the session it answers.
+    pub question: u32,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// Why, in the person's words; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The inbox message it came from, so that none is heard twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbox_id: Option<String>,
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Yes, this once.
+    Approved,
+    /// Yes, and the same is not asked again.
+    Always,
+    /// No.
+    Denied,
+    /// Nobody need decide it any more: what was asked about is no longer so.
+    Withdrawn,
+}
+
+impl Verdict {
+    /// Whether it goes on with what was asked about.
+    pub fn is_yes(self) -> bool {
+        matches!(self, Self::Approved | Self::Always)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
