@@ -79,7 +79,7 @@ fn versions() -> String {
     let git = git.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned());
     let git = git.unwrap_or_else(|error| error.to_string());
     let (version, os) = (env!("CARGO_PKG_VERSION"), std::env::consts::OS);
-    format!("git-agent {version} · {git} · {os} {}\n", std::env::consts::ARCH)
+    format!("git-agent {version} · {git} · {os} {}", std::env::consts::ARCH)
 }
 
 /// The last events, a line each.
