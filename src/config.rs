@@ -64,6 +64,10 @@ pub struct Config {
     pub timeout: Bound,
     /// `agent.patience`: how long a model server that gives no answer is tried.
     pub patience: Duration,
+    /// `agent.minFreeDisk`, in bytes: below it nothing is begun and what runs pauses.
+    pub min_free_disk: u64,
+    /// `agent.keepDays`: how long a session that is over is kept out of the archive.
+    pub keep_days: u32,
     /// `agent.maxRunning`: sessions that run at once in the repository.
     pub max_running: u32,
     /// `agent.maxRunningTotal`: sessions that run at once in all of the user's repositories.
@@ -157,6 +161,8 @@ impl Default for Config {
             max_steps: Bound(Some(200.0)),
             timeout: Bound(Some(7_200.0)),
             patience: PATIENCE,
+            min_free_disk: 512 << 20,
+            keep_days: 30,
             max_running: 3,
             max_running_total: 8,
             min_free_memory: 512 << 20,
@@ -245,6 +251,8 @@ impl Config {
             "maxsteps" => self.max_steps = amount::setting(entry, amount::steps)?,
             "timeout" => self.timeout = amount::setting(entry, amount::time)?,
             "patience" => self.patience = Duration::from_secs(count(entry)?.into()),
+            "minfreedisk" => self.min_free_disk = size(entry)?,
+            "keepdays" => self.keep_days = count(entry)?,
             "maxrunning" => self.max_running = count(entry)?,
             "maxrunningtotal" => self.max_running_total = count(entry)?,
             "minfreememory" => self.min_free_memory = size(entry)?,
@@ -341,6 +349,8 @@ mod tests {
             max_steps: Bound(Some(7.0)),
             timeout: Bound(Some(5_400.0)),
             patience: Duration::from_secs(8),
+            min_free_disk: 2 << 30,
+            keep_days: 7,
             max_running: 4,
             max_running_total: 5,
             min_free_memory: 1 << 30,

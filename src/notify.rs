@@ -65,6 +65,16 @@ pub struct Notice {
     pub text: String,
     /// The commands that answer it, the likeliest first.
     pub commands: Vec<String>,
+    /// Whether a person is asked: then it is for all who want to be told of that, too.
+    #[serde(skip)]
+    pub asks: bool,
+}
+
+impl Notice {
+    /// Whether a person with these settings wants it.
+    pub fn is_wanted(&self, settings: &Notify) -> bool {
+        settings.is_for(self.occasion) || (self.asks && settings.is_for(Occasion::NeedsInput))
+    }
 }
 
 /// A notice and its session: what each channel gets.
@@ -274,6 +284,7 @@ mod testing {
             title: "add-rate-7f3k needs input".to_owned(),
             text: "Which store?\n1. $(touch /tmp/x) `id` \"q\" 'q'".to_owned(),
             commands: vec!["git agent answer add-rate-7f3k \"…\"".to_owned()],
+            asks: true,
         };
         Letter::new(subject, notice)
     }

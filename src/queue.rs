@@ -25,6 +25,7 @@ use crate::config::{Config, ConfigError};
 use crate::event::{Event, Update};
 use crate::git::{OpenError, Repo};
 use crate::session::format::FormatError;
+use crate::session::inbox::Kind;
 use crate::session::journal::Journal;
 use crate::session::lock::{Lock, LockError};
 use crate::session::rewind::{self, RewindError};
@@ -90,12 +91,14 @@ pub struct Place {
 /// # Errors
 /// Somebody runs it, it is over, or it cannot be written.
 pub fn enter(repo: &Repo, session: &Session, priority: Option<Priority>) -> Result<(), QueueError> {
+    let asked = Timestamp::now();
     let (_lock, mut state) = session.lock()?;
     rewind::finish(repo, session, &mut state)?;
     start::keep_surroundings(repo, session)?;
     let priority = priority.unwrap_or(state.priority);
     let is_new = state.phase == Phase::Queued;
     if !is_new {
+        drop_wishes(session, asked)?;
         let change = state.move_to(Phase::Queued, "", Timestamp::now())?;
         let (mut journal, _) = Journal::open(&session.journal_path())?;
         journal.append(&[Event::now(state.step, Update::State(change))])?;
@@ -105,6 +108,18 @@ pub fn enter(repo: &Repo, session: &Session, priority: Option<Priority>) -> Resu
         state.write(&session.state_path())?;
     }
     Ok(session.queue_up(&Ticket::new(session, priority, start::keys_of(session)))?)
+}
+
+/// Takes back the wishes to rest that a run has left which died before it heard them: to go on is
+/// what is wished now.
+fn drop_wishes(session: &Session, asked: Timestamp) -> io::Result<()> {
+    let inbox = session.inbox();
+    for letter in inbox.peek()?.letters {
+        if letter.time < asked && matches!(letter.kind, Kind::Pause | Kind::Stop { .. }) {
+            inbox.done(&letter.id)?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives a session that nobody runs another priority, also for the times to come; says which it

@@ -11,10 +11,11 @@ use jiff::Timestamp;
 
 use super::complete;
 use crate::config::{Config, UnknownKey};
-use crate::error::{Result, ResultExt};
+use crate::error::{CommandError, Result, ResultExt};
 use crate::git::Repo;
 use crate::queue;
-use crate::session::store::{Session, Store};
+use crate::session::removed;
+use crate::session::store::{FindError, Session, Store};
 use crate::ui::Ui;
 
 /// A session as an argument.
@@ -68,9 +69,17 @@ impl<'a> Context<'a> {
     /// The session that is meant.
     ///
     /// # Errors
-    /// None or several are meant, or it cannot be read.
+    /// None or several are meant, it cannot be read, or it was removed.
     pub fn session(&self, given: &str) -> Result<Session> {
-        Ok(self.store.find(given)?)
+        let found = self.store.find(given);
+        if let Err(FindError::NotFound { .. }) = found
+            && let Ok(removed) = removed::find(&self.repo, &self.store, given)
+        {
+            let id = removed.id;
+            return Err(CommandError::no(format!("session {id} was removed"))
+                .hint(format!("git agent restore {id}")));
+        }
+        Ok(found?)
     }
 
     /// The session in whose worktree the verb was typed, if it was typed in one.

@@ -103,14 +103,25 @@ pub fn queue_up(
     session: &Session,
     priority: Option<Priority>,
 ) -> Result<Woken> {
+    let is_held = |error: &QueueError| {
+        let QueueError::Session(SessionError::Lock { source, .. }) = error else { return false };
+        matches!(source, LockError::Held { .. })
+    };
     match queue::enter(&context.repo, session, priority) {
-        // Somebody else was quicker.
-        Err(QueueError::Session(SessionError::Lock { source: LockError::Held { .. }, .. })) => {
-            return Ok(Woken::Ran);
-        }
+        // Somebody else was quicker to let it go on, or does something else with it.
+        Err(error) if is_held(&error) && is_run(session)? => return Ok(Woken::Ran),
+        Err(error) if is_held(&error) => queue::enter(&context.repo, session, priority)?,
+        Err(_) if !session.dir.exists() => return Err(removed(session)),
         entered => entered?,
     }
-    queue::advance(context.repo.common_dir(), queue::PATIENCE)?;
+    match queue::advance(context.repo.common_dir(), queue::PATIENCE) {
+        // They start it, or find that there is no slot.
+        Ok(()) | Err(QueueError::Busy(_)) => {}
+        Err(error) => {
+            let waits = format!("{} waits in the queue: git agent list starts it", session.id);
+            return Err(CommandError::from(error).hint(waits));
+        }
+    }
     let place = queue::places(&context.repo)?.remove(&session.id);
     Ok(place.map_or(Woken::GoesOn, Woken::Waits))
 }
@@ -123,12 +134,21 @@ pub fn queue_up(
 pub fn is_run(session: &Session) -> Result<bool> {
     let deadline = Instant::now() + TIDYING;
     loop {
-        let is_run = session.state()?.phase.needs_supervisor();
+        let is_run = match session.state() {
+            Err(_) if !session.dir.exists() => return Err(removed(session)),
+            state => state?.phase.needs_supervisor(),
+        };
         if is_run || session.holder()?.is_none() || Instant::now() > deadline {
             return Ok(is_run);
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// It was removed since it was found.
+fn removed(session: &Session) -> CommandError {
+    let id = &session.id;
+    CommandError::no(format!("session {id} was removed")).hint(format!("git agent restore {id}"))
 }
 
 /// Refuses where nobody could go on with a session.

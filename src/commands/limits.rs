@@ -6,7 +6,7 @@ use crate::config::{Bound, Config, amount};
 use crate::error::{CommandError, Result};
 use crate::event::Limit;
 use crate::session::id;
-use crate::session::spec::Limits;
+use crate::session::spec::{Limits, Spec};
 use crate::session::state::State;
 use crate::session::store::Store;
 
@@ -62,9 +62,10 @@ impl LimitArgs {
     ///
     /// # Errors
     /// The session has used as much already.
-    pub fn check(&self, id: &str, state: &State) -> Result {
+    pub fn check(&self, spec: &Spec, state: &State) -> Result {
+        let id = &spec.id;
         for (limit, to) in self.given() {
-            let spent = spent(state, limit).unwrap_or_default();
+            let spent = spent(spec, state, limit).unwrap_or_default();
             let Some(to) = to.filter(|to| *to <= spent) else { continue };
             let (flag, to, spent) = (flag(limit), limit.say(to), limit.say(spent));
             return Err(CommandError::usage(format!(
@@ -87,9 +88,13 @@ fn flag(limit: Limit) -> &'static str {
 
 /// How much a session has used up; none where it cannot be counted.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-pub fn spent(state: &State, limit: Limit) -> Option<f64> {
+pub fn spent(spec: &Spec, state: &State, limit: Limit) -> Option<f64> {
     match limit {
-        Limit::Steps => Some(f64::from(state.step)),
+        Limit::Steps => {
+            // The session that it was forked from has paid for the others.
+            let before = spec.forked_from.as_ref().map_or(0, |origin| origin.step);
+            Some(f64::from(state.step.saturating_sub(before)))
+        }
         Limit::Tokens => Some((state.usage.input + state.usage.output) as f64),
         Limit::Budget => state.cost_usd,
         Limit::Timeout => Some(state.worked as f64 / 1_000.0),

@@ -9,9 +9,10 @@ use clap::ValueHint;
 use super::context::{Context, SessionArg};
 use super::follow::{self, Form};
 use crate::error::{CommandError, Result, ResultExt};
-use crate::event::{Event, Update};
+use crate::event::Update;
+use crate::event::line::Line;
 use crate::file;
-use crate::session::journal::Reader;
+use crate::session::journal;
 use crate::session::store::Session;
 use crate::ui::{Ui, units};
 
@@ -54,13 +55,13 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     Ok(())
 }
 
-/// The model's answers, in order: all that the replay model needs.
+/// The model's answers that count, in order: all that the replay model needs.
 fn record(ui: &Ui, session: &Session, path: &std::path::Path) -> Result {
     let mut transcript = String::new();
     let mut answers = 0;
-    for event in Reader::open(&session.journal_path(), 0)?.events() {
-        let event = event?;
-        if let Event { update: Update::AgentMessage(_), .. } = &event {
+    let events = journal::events(&session.journal_path())?;
+    for event in Line::of(&events).events() {
+        if let Update::AgentMessage(_) = event.update {
             transcript.push_str(&event.to_line()?);
             transcript.push('\n');
             answers += 1;

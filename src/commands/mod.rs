@@ -33,6 +33,8 @@ pub mod resume;
 mod ring;
 pub mod stop;
 
+pub mod fork;
+pub mod remove;
 pub mod rewind;
 
 pub mod worktree;
@@ -40,6 +42,7 @@ pub mod worktree;
 pub mod demo;
 pub mod diagnose;
 pub mod doctor;
+pub mod gc;
 pub mod setup;
 
 pub mod generate;

@@ -6,6 +6,7 @@
 use super::context::Context;
 use super::control::{self, SessionArgs};
 use crate::error::Result;
+use crate::event::BY_HAND;
 use crate::runner::settle;
 use crate::session::inbox::Kind;
 use crate::session::state::Phase;
@@ -37,7 +38,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             return Ok(false);
         }
         if control::waits(session)?
-            && settle::settle(&context.repo, session, Phase::Paused, "paused by hand")?
+            && settle::settle(&context.repo, session, Phase::Paused, BY_HAND)?
         {
             ui.narrate(&format!("Paused {id}, which was queued"));
         } else {

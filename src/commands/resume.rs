@@ -135,7 +135,7 @@ fn check_limits(session: &Session, state: &State, limits: &LimitArgs) -> Result 
             CommandError::usage(message).hint("git agent approve raises it when it is spent")
         );
     }
-    limits.check(id, state)
+    limits.check(&session.spec, state)
 }
 
 /// Leaves the limits for who runs the session next.

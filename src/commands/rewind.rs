@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::event::Way;
 use crate::land::LandError;
 use crate::land::work;
-use crate::session::rewind::{self, Plan, Target};
+use crate::session::rewind::{self, Plan, Target, Touched};
 use crate::session::store::Session;
 use crate::ui::{Ui, json, text, units};
 
@@ -117,8 +117,8 @@ fn tell(ui: &Ui, session: &Session, plan: &Plan) -> Result {
 }
 
 fn foretell(ui: &Ui, session: &Session, plan: &Plan) -> Result {
-    let files = plan.files.iter().map(|file| format!("{}  {}\n", file.how, file.path));
-    ui.answer(text::neutral(&files.collect::<String>()).trim_end())?;
+    let line = |file: &Touched| format!("{}  {}\n", file.how, text::neutral(&file.path));
+    ui.answer(plan.files.iter().map(line).collect::<String>().trim_end())?;
     ui.narrate(&format!("Would rewind {} {}", session.id, outcome(plan)));
     Ok(())
 }

@@ -52,7 +52,7 @@ impl<'a> Ring<'a> {
         };
         self.due.extend(self.ear.settle(&standing, !is_last));
         let due = std::mem::take(&mut self.due);
-        for notice in due.iter().filter(|notice| self.settings.is_for(notice.occasion)) {
+        for notice in due.iter().filter(|notice| notice.is_wanted(&self.settings)) {
             if self.settings.has(Channel::Bell) {
                 self.ui.ring();
             }

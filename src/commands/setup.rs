@@ -96,7 +96,7 @@ impl Folders {
             // Loaded by name, for `git-agent` and by git's own completion for `git agent`.
             Kind::Bash => self.data.join("bash-completion/completions/git-agent"),
             Kind::Zsh => self.data.join("zsh/site-functions").join(name),
-            Kind::Fish => self.config.join("fish/completions").join(name),
+            Kind::Fish => self.config.join("fish/conf.d").join(name),
         }
     }
 
@@ -243,7 +243,7 @@ mod tests {
         assert!(
             expected.contains(&home.join(".local/share/bash-completion/completions/git-agent"))
         );
-        assert!(expected.contains(&home.join(".config/fish/completions/git-agent.fish")));
+        assert!(expected.contains(&home.join(".config/fish/conf.d/git-agent.fish")));
         expected.extend([folders.list(), foreign.clone()]);
         expected.sort();
         assert_eq!(below(&home), expected);

@@ -198,13 +198,16 @@ fn create(context: &Context<'_>, args: &Args, plan: &Plan) -> Result<Created> {
         wish: Wish { slug: &slug, name: args.worktree.as_deref(), branch: args.branch.as_deref() },
         layout: &layout,
         base: plan.base,
+        past: None,
         setup: plan.config.setup.as_deref(),
+        min_free_disk: plan.config.min_free_disk,
     };
     let spec = |place: &Place| spec(context, args, plan, place);
     Ok(create::create(&context.repo, &context.store, &request, spec)?)
 }
 
-fn layout(config: &Config) -> Layout {
+/// The user's wishes for all worktrees.
+pub(super) fn layout(config: &Config) -> Layout {
     Layout {
         path: config.worktree_path.clone(),
         branch_prefix: config.branch_prefix.clone(),
@@ -246,7 +249,7 @@ fn folder(repo: &Repo) -> String {
 }
 
 fn tell(context: &Context<'_>, plan: &Plan, created: &Created, woken: &Woken) -> Result {
-    let Created { session: Session { id, spec, .. }, included, submodules, .. } = created;
+    let Session { id, spec, .. } = &created.session;
     let worktree = view::from_here(&spec.worktree);
     let branch = spec.branch_name();
     let done = if matches!(woken, Woken::Waits(_)) { "Queued" } else { "Started" };
@@ -266,20 +269,26 @@ fn tell(context: &Context<'_>, plan: &Plan, created: &Created, woken: &Woken) ->
     if let Woken::Waits(place) = woken {
         context.ui.narrate(&format!("  {}", card::place(place)));
     }
-    for path in submodules {
-        context.ui.narrate(&format!("  submodule {path} initialised"));
-    }
-    for path in &included.copied {
-        context.ui.narrate(&format!("  copied {}", path.display()));
-    }
-    for (path, reason) in &included.skipped {
-        context.ui.warning(&format!("{} is not copied: {reason}", path.display()));
-    }
-    for line in &included.bad_lines {
-        context.ui.warning(&format!(".worktreeinclude, {line}"));
-    }
+    tell_included(context.ui, created);
     context.ui.hint(&format!("git agent log -f {id}    git agent status {id}"));
     Ok(())
+}
+
+/// What a new worktree was given besides the files of its commit.
+pub(super) fn tell_included(ui: &Ui, created: &Created) {
+    let Created { included, submodules, .. } = created;
+    for path in submodules {
+        ui.narrate(&format!("  submodule {path} initialised"));
+    }
+    for path in &included.copied {
+        ui.narrate(&format!("  copied {}", path.display()));
+    }
+    for (path, reason) in &included.skipped {
+        ui.warning(&format!("{} is not copied: {reason}", path.display()));
+    }
+    for line in &included.bad_lines {
+        ui.warning(&format!(".worktreeinclude, {line}"));
+    }
 }
 
 fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {

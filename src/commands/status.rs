@@ -7,6 +7,7 @@ use super::{complete, list, question, view};
 use crate::error::Result;
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
+use crate::session::ticket::Priority;
 use crate::ui::{Ui, card, json};
 
 /// Show one session in full: plan, changes, verify, cost, commits
@@ -66,6 +67,9 @@ fn next(session: &Session, state: &State) -> Option<String> {
             Some(format!("git agent diff {id}    git agent worktree merge {id} --squash"))
         }
         Phase::Running | Phase::Verifying => Some(format!("git agent attach {id}")),
+        Phase::Queued if state.priority > Priority::High => {
+            Some(format!("git agent reprioritize high {id}"))
+        }
         Phase::Queued | Phase::Stopped | Phase::Landed | Phase::Archived => None,
     }
 }

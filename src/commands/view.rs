@@ -9,11 +9,12 @@ use crate::error::Result;
 use crate::event::Limit;
 use crate::git::{ObjectId, Repo};
 use crate::queue;
+use crate::session::size::Size;
 use crate::session::state::{Phase, State, VerifyStatus as Verified};
 use crate::session::store::{Session, Store};
 use crate::ui::view::{
-    CommitView, LimitView, LimitsView, Progress, QueueView, SessionCard, SessionView, UsageView,
-    VerifyStatus, VerifyView,
+    CommitView, LimitView, LimitsView, Progress, QueueView, SessionCard, SessionView, SizeView,
+    UsageView, VerifyStatus, VerifyView,
 };
 use crate::ui::{card, text};
 
@@ -61,7 +62,14 @@ pub fn session(session: &Session, state: &State) -> SessionView {
         worked_s: state.worked / 1_000,
         note: note(state),
         model: spec.model_label(),
+        size: None,
     }
+}
+
+/// What a session takes on the disk, as `list --size` shows it.
+pub fn size(size: Size) -> SizeView {
+    let Size { worktree, state, logs } = size;
+    SizeView { worktree, state, logs, total: size.total() }
 }
 
 /// Adds where those stand that wait to be run. Nothing is read where nobody does.
@@ -113,6 +121,14 @@ pub fn card(repo: &Repo, session: &Session, state: &State) -> Result<SessionCard
     })
 }
 
+/// A path as one would type it here, where that is shorter.
+pub fn from_here(path: &Path) -> String {
+    match std::env::current_dir() {
+        Ok(here) => text::path_from(&here, path),
+        Err(_) => path.display().to_string(),
+    }
+}
+
 /// How far each limit is used up; of a shared budget by all that share it.
 fn limits(repo: &Repo, session: &Session, state: &State) -> Result<Vec<LimitView>> {
     let allowed = state.limits.unwrap_or(session.spec.limits);
@@ -125,20 +141,12 @@ fn limits(repo: &Repo, session: &Session, state: &State) -> Result<Vec<LimitView
             views.push(LimitView { limit, spent, to: balance.to, shared });
         } else if let Some(to) = allowed.of(limit) {
             // What was not begun has cost nothing; what has no price cannot be counted.
-            let spent = super::limits::spent(state, limit);
+            let spent = super::limits::spent(&session.spec, state, limit);
             let spent = spent.or_else(|| (state.step == 0).then_some(0.0));
             views.push(LimitView { limit, spent, to, shared: None });
         }
     }
     Ok(views)
-}
-
-/// A path as one would type it here, where that is shorter.
-pub fn from_here(path: &Path) -> String {
-    match std::env::current_dir() {
-        Ok(here) => text::path_from(&here, path),
-        Err(_) => path.display().to_string(),
-    }
 }
 
 /// The commits since the base, oldest first. A tip that is gone has none: the card still shows.

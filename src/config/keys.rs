@@ -77,6 +77,16 @@ pub const KEYS: &[Key] = &[
         about: "How long a model server that gives no answer is tried again before the session pauses. Default: 600.",
     },
     Key {
+        name: "agent.minFreeDisk",
+        value: "<size>",
+        about: "Below this much free space no session is begun, and those that run pause after their step. Takes the suffixes k, m and g. Default: 512m.",
+    },
+    Key {
+        name: "agent.keepDays",
+        value: "<number>",
+        about: "Days after its last activity that git agent gc keeps a session that has landed or was removed out of the archive. Default: 30.",
+    },
+    Key {
         name: "agent.maxRunning",
         value: "<number>",
         about: "How many sessions run at once in a repository; the others wait in the queue. Default: 3.",

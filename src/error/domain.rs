@@ -316,6 +316,8 @@ impl From<CreateError> for CommandError {
         match error {
             CreateError::Place(error) => error.into(),
             CreateError::Submodule(error) => error.into(),
+            CreateError::Past(error) => error.into(),
+            CreateError::Disk(_) => no(&error).hint("git agent gc frees space"),
             CreateError::Open(error) => error.into(),
             CreateError::Process(error) => error.into(),
             CreateError::Object(error) => error.into(),

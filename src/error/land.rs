@@ -49,7 +49,9 @@ impl From<LandError> for CommandError {
                 said.hint("git config --global user.name \"…\"; git config --global user.email …")
             }
             LandError::NoWorktree(id) => said.hint(format!("git agent worktree restore {id}")),
-            LandError::NotLanded(id) => said.hint(format!("git agent worktree merge {id}")),
+            LandError::NotLanded(id) => said
+                .hint(format!("git agent worktree merge {id}"))
+                .hint(format!("git agent remove --force {id} keeps it in the session's ref alone")),
             LandError::Elsewhere { path, .. } => {
                 said.hint(format!("git worktree remove {}", path.display()))
             }
@@ -59,6 +61,7 @@ impl From<LandError> for CommandError {
             LandError::CannotKeep { .. } => {
                 said.hint("Move them away, or give them up with --force")
             }
+            LandError::Create(error) => error.into(),
             LandError::Rewind(error) => error.into(),
             LandError::Session(error) => error.into(),
             LandError::Format(error) => error.into(),

@@ -22,6 +22,7 @@ impl From<RewindError> for CommandError {
                 said.hint(format!("git agent resume {id} finishes it"))
             }
             RewindError::Checkpoint(error) => error.into(),
+            RewindError::Worktree(error) => error.into(),
             RewindError::Record(error) => error.into(),
             RewindError::Format(error) => error.into(),
             RewindError::Config(error) => error.into(),

@@ -111,8 +111,9 @@ fn is_of_step(update: &Update) -> bool {
         | Update::ToolCallUpdate(_)
         | Update::Plan(_)
         | Update::Checkpoint(_)
-        | Update::Verify(_)
-        | Update::Question(_) => true,
+        | Update::Verify(_) => true,
+        // What the program asks, whether it may go on, comes after.
+        Update::Question(question) => question.call_id.is_some(),
         _ => false,
     }
 }

@@ -392,12 +392,12 @@ mod tests {
             std::fs::write(&lock, "").unwrap();
             let said = repo.update_refs(std::slice::from_ref(&moved)).unwrap_err().to_string();
             assert_eq!(said, format!("{name} is locked: {} exists", lock.display()));
-            std::thread::scope(|scope| {
-                let mover = scope.spawn(|| repo.clone().update_refs(&[moved]));
-                std::thread::sleep(std::time::Duration::from_millis(200));
-                std::fs::remove_file(&lock).unwrap();
-                mover.join().unwrap().unwrap();
+            let remover = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(200));
+                std::fs::remove_file(&lock)
             });
+            repo.update_refs(&[moved]).unwrap();
+            remover.join().unwrap().unwrap();
             assert_eq!(fixture.id(name), two);
         }
     }

@@ -12,6 +12,7 @@ use crate::git::{
     RevisionError, SnapshotError, WorktreeError,
 };
 use crate::process::ProcessError;
+use crate::session::create::CreateError;
 use crate::session::format::FormatError;
 use crate::session::record::RecordError;
 use crate::session::rewind::RewindError;
@@ -185,6 +186,9 @@ pub enum LandError {
         /// Each path with the reason.
         what: Vec<String>,
     },
+    /// What a creation has left cannot be undone.
+    #[error(transparent)]
+    Create(#[from] CreateError),
     /// A rewind that was cut off cannot be finished.
     #[error(transparent)]
     Rewind(#[from] RewindError),

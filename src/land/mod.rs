@@ -3,7 +3,8 @@
 //! A landing is decided first, with nothing written but objects: [`work`] says what there is to
 //! land and whether it was verified, [`target`] where to, [`plan`] what comes of the two. Then
 //! [`apply`] makes it so: the branch, the files of its checkout, the session's state, a note.
-//! [`remove`] and [`restore`] take a worktree away and bring it back with all it held.
+//! [`remove`] and [`restore`] take a worktree away and bring it back with all it held; [`retire`]
+//! takes a whole session out of sight, and [`gc`] what nobody needs any more.
 //!
 //! Invariant: the target moves by compare-and-swap from the very commit that was merged, or not at
 //! all; a landing that was cut off is finished by the next one.
@@ -11,6 +12,7 @@
 pub mod apply;
 pub mod checkout;
 pub mod error;
+pub mod gc;
 pub mod ignored;
 pub mod intent;
 pub mod message;
@@ -19,6 +21,7 @@ pub mod operation;
 pub mod plan;
 pub mod remove;
 pub mod restore;
+pub mod retire;
 pub mod target;
 #[cfg(test)]
 mod testing;

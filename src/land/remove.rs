@@ -35,7 +35,7 @@ pub struct Removal {
 }
 
 /// What was removed, and what was kept of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     /// Where the worktree was.
     pub path: PathBuf,
@@ -58,6 +58,16 @@ pub struct Removed {
 /// It is then as it was.
 pub fn remove(repo: &Repo, session: &Session, removal: &Removal) -> Result<Removed, LandError> {
     let (_lock, mut state) = work::hold(repo, session)?;
+    remove_held(repo, session, &mut state, removal)
+}
+
+/// As [`remove`], by who holds the session.
+pub(super) fn remove_held(
+    repo: &Repo,
+    session: &Session,
+    state: &mut State,
+    removal: &Removal,
+) -> Result<Removed, LandError> {
     let path = &session.spec.worktree;
     let entry =
         work::entry(repo, path)?.ok_or_else(|| LandError::NoWorktree(session.id.clone()))?;
@@ -68,18 +78,11 @@ pub fn remove(repo: &Repo, session: &Session, removal: &Removal) -> Result<Remov
         return Err(LandError::NotLanded(session.id.clone()));
     }
     let gone = entry.missing || fs::read_dir(path).is_ok_and(|mut files| files.next().is_none());
-    let mut removed = Removed {
-        path: path.clone(),
-        uncommitted: Vec::new(),
-        ignored: Kept::default(),
-        given_up: Vec::new(),
-        branch_deleted: false,
-        trash: None,
-    };
+    let mut removed = Removed { path: path.clone(), ..Removed::default() };
     let mut with_submodules = removal.force || gone;
     if !gone {
         let keeper = Keeper { session, removal, view: repo.view_of(&entry.git_dir)? };
-        with_submodules |= keeper.keep(&mut state, &mut removed)?;
+        with_submodules |= keeper.keep(state, &mut removed)?;
     }
     let taken = RemoveWorktree { path, id: &entry.id, with_submodules };
     let trash = repo.remove_worktree(&taken)?;
@@ -164,8 +167,7 @@ impl Keeper<'_> {
     fn record(&self, state: &mut State, tip: ObjectId, tree: ObjectId) -> Result<(), LandError> {
         let Self { session, view, .. } = self;
         let spec = &session.spec;
-        let last = view.ref_id(&session.ref_name())?;
-        let last = last.map(|commit| Record::read(view, commit)).transpose()?.map(|last| last.code);
+        let last = Record::last(view, &session.id)?.map(|last| last.code);
         let is_clean = tree == view.tree_of(tip)?;
         if let Some(code) = last {
             let on_top = || -> Result<bool, LandError> {
@@ -248,7 +250,7 @@ fn unsaved_submodules(view: &Repo) -> Result<Vec<String>, LandError> {
 }
 
 /// Deletes the session's branch, unless a checkout is on it or it moves just now.
-fn delete_branch(repo: &Repo, session: &Session) -> Result<bool, LandError> {
+pub(super) fn delete_branch(repo: &Repo, session: &Session) -> Result<bool, LandError> {
     let branch = &session.spec.branch;
     let Some(tip) = repo.ref_id(branch)? else { return Ok(false) };
     let on_it = |entry: &WorktreeEntry| entry.branch.as_ref() == Some(branch);

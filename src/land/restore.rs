@@ -50,9 +50,8 @@ pub fn restore(repo: &Repo, session: &Session) -> Result<Restored, LandError> {
         let stale = RemoveWorktree { path: &spec.worktree, id: &entry.id, with_submodules: false };
         repo.remove_worktree(&stale)?.purge()?;
     }
-    let record = repo.ref_id(&session.ref_name())?;
+    let record = Record::last(repo, &session.id)?;
     let record = record.ok_or_else(|| LandError::NoRecord(session.id.clone()))?;
-    let record = Record::read(repo, record)?;
     let branch = repo.ref_id(&spec.branch)?;
     let head = match branch {
         Some(tip) => tip,
@@ -152,7 +151,6 @@ mod tests {
     use super::*;
     use crate::git::WorktreeError;
     use crate::process::Cmd;
-    use crate::session::record;
     use crate::session::state::Phase;
 
     const PLAIN: Removal = Removal { force: false, branch: false, max_file_size: 10_000 };
@@ -229,7 +227,7 @@ mod tests {
         bench.remove(&session);
         bench.git.git(&["branch", "-q", "-D", "agent/add"]);
         bench.store.remove(&session).unwrap();
-        let record = record::find(&bench.repo(), "add").unwrap();
+        let record = Record::last(&bench.repo(), "add-7f3k").unwrap().unwrap();
         let session = record.restore(&bench.repo(), &bench.store).unwrap();
         let restored = bench.restore(&session);
         assert!(restored.branch_created);

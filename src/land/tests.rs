@@ -10,7 +10,7 @@ use super::testing::{Bench, write};
 use super::{LandError, Unverified};
 use crate::config::CommitStrategy;
 use crate::git::ObjectId;
-use crate::session::record;
+use crate::session::record::Record;
 use crate::session::state::Phase;
 use crate::session::store::Session;
 
@@ -72,7 +72,7 @@ fn a_squash_is_one_commit_with_the_work_a_note_and_a_record() {
         // The steps are reachable through the session's ref alone.
         bench.git.git(&["worktree", "remove", "--force", session.spec.worktree.to_str().unwrap()]);
         bench.git.git(&["branch", "-q", "-D", "agent/add"]);
-        let record = record::find(&bench.repo(), "add").unwrap();
+        let record = Record::last(&bench.repo(), "add-7f3k").unwrap().unwrap();
         assert_eq!(record.state, state);
         assert_eq!(
             bench.git.git(&["rev-list", "--count", &format!("{old}..{}", record.code)]),

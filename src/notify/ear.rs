@@ -108,7 +108,8 @@ impl Ear {
             "needs-input" => Notice {
                 title: format!("{id} needs input"),
                 text: asked(standing.question, &change.reason),
-                ..self.notice(Occasion::NeedsInput, event, answers(standing.question))
+                asks: true,
+                ..self.notice(about(standing.question), event, answers(standing.question))
             },
             "paused" if change.reason != event::BY_HAND => Notice {
                 title: format!("{id} is paused"),
@@ -142,8 +143,17 @@ impl Ear {
             step: event.step,
             title: String::new(),
             text: String::new(),
+            asks: false,
             commands: verbs.iter().map(command).collect(),
         }
+    }
+}
+
+/// What a question is about: a limit that is reached has an occasion of its own.
+fn about(question: Option<&Question>) -> Occasion {
+    match question.map(|question| question.kind) {
+        Some(QuestionKind::Limit) => Occasion::Budget,
+        _ => Occasion::NeedsInput,
     }
 }
 
@@ -210,8 +220,12 @@ mod tests {
         let limit =
             Question { text: "More?".into(), kind: QuestionKind::Limit, ..question.clone() };
         assert_eq!(
-            told("needs-input", "", &Standing { question: Some(&limit), ..standing }).unwrap().1,
-            "a-7f3k needs input|More?\n1. x|git agent approve a-7f3k|git agent deny a-7f3k"
+            told("needs-input", "", &Standing { question: Some(&limit), ..standing }).unwrap(),
+            (
+                Occasion::Budget,
+                "a-7f3k needs input|More?\n1. x|git agent approve a-7f3k|git agent deny a-7f3k"
+                    .to_owned()
+            )
         );
         // The state says nothing of it: it was not written, on a full disk say.
         assert_eq!(

@@ -57,7 +57,12 @@ impl Slots {
             return Ok(None);
         }
         for number in 1..=most {
-            match Lock::acquire(&self.folder.join(number.to_string())) {
+            let path = self.folder.join(number.to_string());
+            if lock::holder(&path)?.is_some() {
+                continue;
+            }
+            // Waits for others that merely look at it.
+            match Lock::acquire(&path) {
                 Ok(lock) => return Ok(Some(lock)),
                 Err(LockError::Held { .. }) => {}
                 Err(LockError::Io { source, .. }) => return Err(source),

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use crate::agent::prompt::Facts;
+use crate::event::Limit;
 use crate::git::{Mode, ObjectError, ObjectId, Repo, TreeEntry};
 use crate::session::spec::Spec;
 
@@ -59,6 +60,11 @@ pub(super) fn collect(repo: &Repo, spec: &Spec, base: ObjectId) -> Result<Facts,
     let guesses: Vec<_> = manifests.map(|(name, how)| format!("{name}: {how}")).collect();
     if !guesses.is_empty() {
         lines.push(("checks (guessed)".to_owned(), guesses.join("; ")));
+    }
+    let limits = Limit::ALL.into_iter().filter_map(|limit| Some(limit.say(spec.limits.of(limit)?)));
+    let limits = limits.collect::<Vec<_>>();
+    if !limits.is_empty() {
+        lines.push(("limits".to_owned(), limits.join(", ")));
     }
     for command in &spec.verify {
         lines.push(("will be run when you finish, and must exit 0".to_owned(), command.clone()));

@@ -25,6 +25,7 @@ use crate::model::{self, Choice, Endpoint, Model, Pace, Surroundings};
 use crate::process::Cmd;
 use crate::sandbox::{self, Bounds, Sandbox};
 use crate::session::checkpoint::{self, Checkpoints};
+use crate::session::disk;
 use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
 use crate::session::journal::Journal;
@@ -121,6 +122,9 @@ async fn work(
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
     let (config, _unknown) = worktree.agent_config().map_err(fault)?;
+    for path in [&spec.worktree, &session.dir] {
+        disk::check(path, config.min_free_disk).map_err(fault)?;
+    }
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
     let (bounds, unmet) = Bounds::new(&bounds(&config), &session.id);
@@ -171,6 +175,7 @@ async fn work(
         price: Box::new(price),
         untold: Vec::new(),
         untaken: false,
+        min_free_disk: config.min_free_disk,
         budget: spec
             .share_budget
             .as_deref()

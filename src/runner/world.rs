@@ -16,6 +16,7 @@ use crate::git::ObjectId;
 use crate::message::Usage;
 use crate::session::budget::Budget;
 use crate::session::checkpoint::{Checkpoints, Ends, Foreign, Step};
+use crate::session::disk;
 use crate::session::inbox::{Kind, When};
 use crate::session::journal::Journal;
 use crate::session::state::{Phase, State};
@@ -48,6 +49,8 @@ pub(super) struct SessionWorld<'a> {
     pub(super) untold: Vec<Foreign>,
     /// A call or a check has run since the worktree was last taken.
     pub(super) untaken: bool,
+    /// `agent.minFreeDisk`, in bytes.
+    pub(super) min_free_disk: u64,
     /// The budget that it shares with other sessions.
     pub(super) budget: Option<Budget>,
 }
@@ -100,7 +103,11 @@ impl World for SessionWorld<'_> {
             .write_unsynced(&self.session.state_path())
             .map_err(fault("cannot write the state"))?;
         failpoint::reach("state");
-        Ok(())
+        match at {
+            Moment::Step => self.check_disk(),
+            // What is done but for its checks is not kept from its end.
+            Moment::Turn => Ok(()),
+        }
     }
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
@@ -247,6 +254,14 @@ impl SessionWorld<'_> {
             self.notes.add(commit, self.state.step, self.state.usage, self.state.cost_usd);
         }
         self.record(self.state.step, unsaid)
+    }
+
+    /// Rests before the disk is full, while there is room to do so.
+    fn check_disk(&self) -> Result<(), Fault> {
+        for path in [&self.session.spec.worktree, &self.session.dir] {
+            disk::check(path, self.min_free_disk).map_err(super::fault)?;
+        }
+        Ok(())
     }
 
     fn move_to(&mut self, phase: Phase, reason: &str) -> Result<(), Fault> {

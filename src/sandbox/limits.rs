@@ -39,7 +39,7 @@ struct Group(PathBuf);
 /// Lets a shell bound itself before it becomes what it is to run. A group that is gone bounds
 /// nobody: what was asked for is a limit, not that nothing runs.
 const BOUND: &str = "[ -z \"$1\" ] || echo 0 2>/dev/null >\"$1/cgroup.procs\"
-[ -z \"$2\" ] || ulimit -v \"$2\"
+[ -z \"$2\" ] || ulimit -v \"$2\" 2>/dev/null
 nice=$3
 shift 3
 exec nice -n \"$nice\" \"$@\"";
@@ -59,16 +59,13 @@ impl Bounds {
         }
         bounds.group = own.and_then(|own| Group::make(limits, session, own));
         if bounds.group.is_none() {
-            bounds.address_space = limits.memory.map(|bytes| bytes >> 10);
-            if limits.memory.is_some() {
-                unmet.push("agent.memoryLimit holds for each process alone".to_owned());
-            }
-            if limits.cpu.is_some() {
-                unmet.push("agent.cpuLimit does not hold".to_owned());
-            }
-            for line in &mut unmet {
-                line.push_str(": no cgroup can be made here");
-            }
+            // Only Linux has that limit too.
+            let has_space = cfg!(target_os = "linux");
+            bounds.address_space = limits.memory.filter(|_| has_space).map(|bytes| bytes >> 10);
+            let holds = if has_space { "holds for each process alone" } else { "does not hold" };
+            let why = "no cgroup can be made here";
+            unmet.extend(limits.memory.map(|_| format!("agent.memoryLimit {holds}: {why}")));
+            unmet.extend(limits.cpu.map(|_| format!("agent.cpuLimit does not hold: {why}")));
         }
         (bounds, unmet)
     }

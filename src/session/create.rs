@@ -12,10 +12,13 @@ use std::time::Duration;
 use fs_err as fs;
 use jiff::Timestamp;
 
+use super::disk::{self, LowDisk};
+use super::fork::Past;
 use super::format::FormatError;
 use super::include::{self, IncludeError, Included};
 use super::lock::{Lock, LockError};
 use super::record::{self, RecordError, Recorder};
+use super::rewind::RewindError;
 use super::spec::Spec;
 use super::state::State;
 use super::store::{Session, Store};
@@ -41,8 +44,12 @@ pub struct Request<'a> {
     pub layout: &'a Layout,
     /// The commit to start from.
     pub base: ObjectId,
+    /// The past it shares with another session; it then begins paused.
+    pub past: Option<&'a Past>,
     /// A command to run in the new worktree: `agent.setup`.
     pub setup: Option<&'a str>,
+    /// What must be free on the disk, in bytes: `agent.minFreeDisk`.
+    pub min_free_disk: u64,
 }
 
 /// What was made.
@@ -96,6 +103,12 @@ pub enum CreateError {
     /// A command could not run.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// There is too little space.
+    #[error(transparent)]
+    Disk(#[from] LowDisk),
+    /// The past cannot be handed over.
+    #[error(transparent)]
+    Past(#[from] RewindError),
     /// The first record cannot be written.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -123,11 +136,11 @@ pub fn create(
 ) -> Result<Created, CreateError> {
     let who = repo.identity().map_err(CreateError::Identity)?;
     let submodules = submodule::available(repo, request.base)?;
-    fs::create_dir_all(store.root())?;
-    let lock = Lock::acquire_within(&store.root().join("create.lock"), PATIENCE)
-        .map_err(CreateError::Busy)?;
+    disk::check(store.root(), request.min_free_disk)?;
+    let lock = lock(store)?;
     recover(repo, store)?;
     let place = worktree::place(repo, request.layout, &request.wish)?;
+    disk::check(&place.path, request.min_free_disk)?;
     let draft = store.begin(spec(&place))?;
     let folders: Vec<_> = place.path.ancestors().skip(1).map(Path::to_owned).collect();
     let mut undo = Undo {
@@ -145,23 +158,41 @@ pub fn create(
     })?;
     drop(lock);
     let view = worktree::open(&place.path)?;
+    let mut state = State::new(draft.spec().created);
+    state.head = Some(request.base.to_string());
+    state.tree = Some(repo.tree_of(request.base)?.to_string());
+    let journal = draft.journal_path();
+    let code = match request.past {
+        Some(past) => past.hand_over(&view, draft.spec(), &journal, &mut state)?,
+        None => request.base,
+    };
     let submodules = submodule::init(repo, &view, &submodules)?;
     let included = include::copy(repo, &place.path)?;
     if let Some(command) = request.setup {
         set_up(command, repo, &place)?;
     }
-    let mut state = State::new(draft.spec().created);
     // Its supervisor is awaited from now on, however long this took.
     state.updated = Timestamp::now();
-    state.head = Some(request.base.to_string());
-    state.tree = Some(repo.tree_of(request.base)?.to_string());
     let recorder = Recorder::open(repo, &place.id)?;
-    let journal = draft.journal_path();
-    let first = recorder.write(repo, draft.spec(), &mut state, &journal, request.base, &who)?;
+    let first = recorder.write(repo, draft.spec(), &mut state, &journal, code, &who)?;
     repo.update_refs(&[first.update])?;
     let session = draft.finish(&state)?;
     undo.armed = false;
     Ok(Created { session, repo: view, included, submodules })
+}
+
+/// Undoes what creations that died have made, while nobody else creates.
+///
+/// # Errors
+/// Others are creating, for too long; or the store cannot be read or written.
+pub fn tidy(repo: &Repo, store: &Store) -> Result<(), CreateError> {
+    let _lock = lock(store)?;
+    recover(repo, store)
+}
+
+fn lock(store: &Store) -> Result<Lock, CreateError> {
+    fs::create_dir_all(store.root())?;
+    Lock::acquire_within(&store.root().join("create.lock"), PATIENCE).map_err(CreateError::Busy)
 }
 
 /// Undoes what a creation that died had made. The caller holds the lock of creation, or nobody
@@ -175,7 +206,7 @@ pub fn recover(repo: &Repo, store: &Store) -> Result<(), CreateError> {
             id = session.id,
             "a session was never finished; what was made of it is undone"
         );
-        if let Ok(base) = ObjectId::from_hex(session.spec.base.commit.as_bytes()) {
+        if let Ok(base) = ObjectId::from_hex(session.spec.first_commit().as_bytes()) {
             undo(repo, &session.spec, base);
         }
         store.remove(&session)?;
@@ -294,7 +325,7 @@ mod tests {
         let (repo, base, layout) = (git.repo(), git.id("HEAD"), layout());
         let store = Store::open(repo.common_dir());
         let wish = Wish { slug: "add-rate", ..Wish::default() };
-        let request = Request { wish, layout: &layout, base, setup };
+        let request = Request { wish, layout: &layout, base, past: None, setup, min_free_disk: 0 };
         create(&repo, &store, &request, |place| spec(place, base))
     }
 
@@ -324,7 +355,7 @@ mod tests {
             let want = format!("{}\n{}\n", session.id, worktree.display());
             assert_eq!(fs::read_to_string(worktree.join("out")).unwrap(), want);
             assert_eq!(git.git_in(&worktree, &["branch", "--show-current"]), "agent/add-rate");
-            let record = record::find(&git.repo(), "add-rate").unwrap();
+            let record = record::Record::last(&git.repo(), &session.id).unwrap().unwrap();
             assert_eq!((record.spec, record.code), (session.spec.clone(), git.id("HEAD")));
             assert_eq!(record.state, session.state().unwrap());
             assert_eq!(created.repo.work_dir(), Some(worktree.as_path()));

@@ -130,6 +130,14 @@ fn lines(events: &[Event]) -> io::Result<Vec<u8>> {
     Ok(lines)
 }
 
+/// All events of a journal; each damaged line is in the trace.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn events(path: &Path) -> io::Result<Vec<Event>> {
+    Reader::open(path, 0)?.events().collect()
+}
+
 /// One line of a journal as it was read.
 #[derive(Clone, Debug)]
 pub enum Entry {

@@ -5,12 +5,15 @@
 //!
 //! Invariant: one writer, the holder of the lock; everybody else reads, and writes to the inbox.
 
+pub mod archive;
 pub mod asked;
 pub mod budget;
 mod called;
 pub mod checkpoint;
 pub mod create;
 mod death;
+pub mod disk;
+pub mod fork;
 pub mod format;
 pub mod id;
 pub mod inbox;
@@ -19,9 +22,11 @@ pub mod journal;
 pub mod lock;
 pub mod note;
 pub mod record;
+pub mod removed;
 pub mod reserve;
 pub mod rewind;
 pub mod salvage;
+pub mod size;
 pub mod spec;
 pub mod state;
 pub mod store;

@@ -17,7 +17,7 @@ use fs_err as fs;
 use super::format::FormatError;
 use super::spec::Spec;
 use super::state::State;
-use super::store::{self, FindError, Session, Store};
+use super::store::{FindError, Session, Store};
 use crate::git::{
     CommitInfo, Draft, Expected, Identity, Mode, ObjectError, ObjectId, RefError, RefUpdate, Repo,
 };
@@ -26,6 +26,8 @@ use crate::git::{
 pub const PREFIX: &str = "refs/agent/";
 /// What a ref for messages from other machines ends in: it is no session.
 const INBOX: &str = ".inbox";
+/// What is no session either: [`super::archive`]. An id has a tail.
+const ARCHIVE: &str = "archive";
 /// Parts of the journal in one folder, so that no tree grows with the session.
 const FOLDER_PARTS: u32 = 100;
 
@@ -211,6 +213,15 @@ impl Record {
         Ok(Self { commit, before, code, spec, state, tree })
     }
 
+    /// The last record of the session with this id; none where it has no ref.
+    ///
+    /// # Errors
+    /// The ref or the record cannot be read.
+    pub fn last(repo: &Repo, id: &str) -> Result<Option<Self>, RecordError> {
+        let tip = repo.ref_id(&format!("{PREFIX}{id}"))?;
+        tip.map(|commit| Self::read(repo, commit)).transpose()
+    }
+
     /// Writes the journal up to this record, part by part.
     ///
     /// # Errors
@@ -246,23 +257,8 @@ pub fn list(repo: &Repo) -> Result<Vec<(String, ObjectId)>, RefError> {
     let id = |name: &str| Some(name.strip_prefix(PREFIX)?.to_owned());
     let refs = repo.refs(PREFIX)?.into_iter();
     let sessions = refs.filter_map(|(name, commit)| Some((id(&name)?, commit)));
-    Ok(sessions.filter(|(id, _)| !id.contains('/') && !id.ends_with(INBOX)).collect())
-}
-
-/// The last record of the session that is meant: by its id, by its name, or by how only one of
-/// them begins. It need not have a folder any more.
-///
-/// # Errors
-/// None or several are meant, or the refs or the record cannot be read.
-pub fn find(repo: &Repo, given: &str) -> Result<Record, FindRecordError> {
-    let sessions = list(repo)?;
-    let named = sessions.iter().map(|(id, _)| (id.as_str(), name_in(id)));
-    let id = store::pick(given, named)?;
-    let found = sessions.iter().find(|(other, _)| other == id);
-    let commit = found
-        .map(|(_, commit)| *commit)
-        .ok_or_else(|| FindError::NotFound { given: given.to_owned(), near: Vec::new() })?;
-    Ok(Record::read(repo, commit)?)
+    let is_session = |id: &str| !id.contains('/') && !id.ends_with(INBOX) && id != ARCHIVE;
+    Ok(sessions.filter(|(id, _)| is_session(id)).collect())
 }
 
 /// A session that is not found among the refs.
@@ -280,7 +276,7 @@ pub enum FindRecordError {
 }
 
 /// The slug in an id, which is the name of most sessions.
-fn name_in(id: &str) -> &str {
+pub(super) fn name_in(id: &str) -> &str {
     id.rsplit_once('-').map_or(id, |(slug, _)| slug)
 }
 

@@ -1,7 +1,8 @@
 //! Code and conversation set to another moment of the session's past, and back.
 //!
-//! 1. What the worktree holds and no commit does is put on record.
-//! 2. The record there is written, objects only, and the intent says what is about to move.
+//! 1. The intent says that something is about to move.
+//! 2. What the worktree holds and no commit does is put on record; the record there is written,
+//!    objects only, and the intent names it.
 //! 3. Branch and session ref move in one transaction, each from where it was.
 //! 4. The files follow.
 //! 5. The journal says so, and with it the state and the record; the intent is taken away.
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 
 use super::checkpoint::{CheckpointError, Checkpoints, Place};
 use super::format::FormatError;
-use super::journal::{Journal, Reader};
+use super::journal::{self, Journal, Reader};
 use super::record::{Record, RecordError, Recorder};
 use super::spec::Spec;
 use super::state::{Changes, IllegalMove, Phase, State};
@@ -27,7 +28,8 @@ use crate::config::ConfigError;
 use crate::event::line::{self, Line};
 use crate::event::{Event, Rewind, Update, Way};
 use crate::git::{
-    DiffError, GitError, ObjectError, ObjectId, OpenError, RefError, Repo, RevisionError, Status,
+    self, DiffError, Expected, GitError, ObjectError, ObjectId, OpenError, RefError, RefUpdate,
+    Repo, RevisionError, Status, WorktreeError,
 };
 use intent::Intent;
 
@@ -69,7 +71,7 @@ pub struct Touched {
     pub how: char,
 }
 
-/// Why nothing was rewound.
+/// Why a session is not set to another moment, or not forked there.
 #[derive(Debug, thiserror::Error)]
 pub enum RewindError {
     /// There is no such step.
@@ -110,6 +112,9 @@ pub enum RewindError {
     /// The code cannot be read or moved.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The files cannot be brought there.
+    #[error(transparent)]
+    Worktree(#[from] WorktreeError),
     /// The record cannot be read or written.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -174,15 +179,12 @@ pub fn rewind(
     let from = checkpoints.here()?;
     let Some(plan) = decide(&checkpoints, session, state, from, target)? else { return Ok(None) };
     let to = Place::parse(&plan.rewind.to).ok_or_else(|| damaged(session))?;
-    checkpoints.check_way(to.tree)?;
-    checkpoints.keep(state, &path)?;
-    let mut there = State { step: plan.rewind.step, ..state.clone() };
-    let set_out = checkpoints.prepare(to, &mut there, &path)?;
-    let intent = Intent::new(set_out.record(), there.recorded, plan.rewind.clone());
+    // From here on a lock on the worktree's index may be one of ours.
+    let mut intent = Intent::new(plan.rewind.clone());
     intent.write(session)?;
-    if let Err(error) = checkpoints.go(&set_out, &format!("agent: {}", reason(&plan.rewind))) {
+    if let Err(error) = set_out(&mut checkpoints, session, state, &mut intent, to) {
         Intent::clear(session)?;
-        return Err(error.into());
+        return Err(error);
     }
     if let Err(source) = checkpoints.check_out(to.tree) {
         return Err(match turn_back(&mut checkpoints, session, state, from) {
@@ -197,6 +199,24 @@ pub fn rewind(
     Ok(Some(plan))
 }
 
+/// Puts what is left on record, and moves the refs.
+fn set_out(
+    checkpoints: &mut Checkpoints,
+    session: &Session,
+    state: &mut State,
+    intent: &mut Intent,
+    to: Place,
+) -> Result<(), RewindError> {
+    let path = session.journal_path();
+    checkpoints.check_way(to.tree)?;
+    checkpoints.keep(state, &path)?;
+    let mut there = State { step: intent.rewind.step, ..state.clone() };
+    let set_out = checkpoints.prepare(to, &mut there, &path)?;
+    intent.set_out(set_out.record(), there.recorded);
+    intent.write(session)?;
+    Ok(checkpoints.go(&set_out, &format!("agent: {}", reason(&intent.rewind)))?)
+}
+
 /// Finishes a rewind of this session that was cut off; says whether there was one. The caller
 /// holds the session's lock.
 ///
@@ -204,25 +224,17 @@ pub fn rewind(
 /// It cannot be finished; it is then still to be finished.
 pub fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<bool, RewindError> {
     let Some(intent) = Intent::read(session)? else { return Ok(false) };
-    let has_moved = match repo.ref_id(&session.ref_name())? {
-        None => false,
-        Some(tip) if intent.is_record(tip) => true,
-        Some(tip) => Record::read(repo, tip)?.before.is_some_and(|last| intent.is_record(last)),
-    };
-    if !has_moved {
+    unlock_index(repo, session)?;
+    if !move_on(repo, session, &intent)? {
         Intent::clear(session)?;
         return Ok(false);
     }
     let to = Place::parse(&intent.rewind.to).ok_or_else(|| damaged(session))?;
-    // Without a worktree there are no files to follow; who restores it makes them right.
-    if session.spec.worktree.exists() {
-        let view = worktree::open(&session.spec.worktree)?;
-        // A git that was killed with us leaves its lock on the index, which is no ref, but is
-        // locked as one.
-        if let Ok(index) = view.git_dir().join("index").strip_prefix(view.common_dir()) {
-            view.break_dead_lock(&index.to_string_lossy(), DEAD_LOCK)?;
-        }
-        let mut checkpoints = open(view, &session.spec)?;
+    // Without a worktree there are no files to follow; who restores it makes them right. And what
+    // a person has committed since is gone on from, as ever.
+    let is_there = repo.ref_id(&session.spec.branch)? == Some(to.head);
+    if is_there && !is_said(session, &intent)? && session.spec.worktree.exists() {
+        let mut checkpoints = open(worktree::open(&session.spec.worktree)?, &session.spec)?;
         // Some are there already, and somebody may have worked in it since.
         checkpoints.here()?;
         checkpoints.keep(state, &session.journal_path())?;
@@ -232,33 +244,85 @@ pub fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<bool,
     Ok(true)
 }
 
-/// Where the code was at the end of this part of a line: what its checkpoints say, else where the
+/// Moves on what a crash has left behind of branch and session ref: a transaction is safe from
+/// others, but not from a kill between its files. Says whether one of them had moved.
+fn move_on(repo: &Repo, session: &Session, intent: &Intent) -> Result<bool, RewindError> {
+    let parse = |place| Place::parse(place).ok_or_else(|| damaged(session));
+    let (from, to) = (parse(&intent.rewind.from)?, parse(&intent.rewind.to)?);
+    let Some(record) = intent.record() else { return Ok(false) };
+    let (name, branch) = (session.ref_name(), &session.spec.branch);
+    for name in [&name, branch] {
+        repo.break_dead_lock(name, DEAD_LOCK)?;
+    }
+    let last = Record::last(repo, &session.id)?.ok_or_else(|| damaged(session))?;
+    let head = repo.ref_id(branch)?;
+    let is_recorded = repo.has_object(record) && repo.is_ancestor(record, last.commit)?;
+    let has_branch_moved = from.head != to.head && head == Some(to.head);
+    let update = |name: &str, old, new| RefUpdate {
+        name: name.to_owned(),
+        old: Expected::Is(old),
+        new: Some(new),
+        reason: format!("agent: {}", reason(&intent.rewind)),
+    };
+    match (is_recorded, has_branch_moved) {
+        (false, false) => return Ok(false),
+        (false, true) => repo.update_refs(&[update(&name, last.commit, record)])?,
+        (true, false) if head == Some(from.head) && from.head != to.head => {
+            repo.update_refs(&[update(branch, from.head, to.head)])?;
+        }
+        (true, _) => {}
+    }
+    Ok(true)
+}
+
+/// Takes away the lock that a killed rewind, or its git, has left on the worktree's index, which is
+/// no ref, but is locked as one.
+fn unlock_index(repo: &Repo, session: &Session) -> Result<(), RewindError> {
+    let Some(git_dir) = worktree::git_dir(&session.spec.worktree) else { return Ok(()) };
+    if let Ok(index) = git_dir.join("index").strip_prefix(repo.common_dir()) {
+        repo.break_dead_lock(&index.to_string_lossy(), DEAD_LOCK)?;
+    }
+    Ok(())
+}
+
+/// Whether the journal tells of this rewind.
+fn is_said(session: &Session, intent: &Intent) -> Result<bool, RewindError> {
+    let mut events = Reader::open(&session.journal_path(), intent.journal)?.events();
+    Ok(events.any(|event| event.is_ok_and(|event| matches!(event.update, Update::Rewind(_)))))
+}
+
+/// Where the code was at the end of a step: what the checkpoints of the line say, else where the
 /// session began.
-pub fn place_of(repo: &Repo, spec: &Spec, part: &[&Event]) -> Result<Option<Place>, RevisionError> {
+pub(super) fn place_at(
+    repo: &Repo,
+    session: &Session,
+    line: &Line<'_>,
+    step: u32,
+) -> Result<Place, RewindError> {
+    match unsaid(repo, session, line, step)? {
+        Some(place) => Ok(place),
+        None => place_said(repo, session, line.until(step)),
+    }
+}
+
+/// Where the code was as the checkpoints of this part of a line say it.
+fn place_said(repo: &Repo, session: &Session, part: &[&Event]) -> Result<Place, RewindError> {
     let checkpoints = || {
         part.iter().rev().filter_map(|event| match &event.update {
             Update::Checkpoint(checkpoint) => Some(checkpoint),
             _ => None,
         })
     };
-    let parse = |hex: &str| ObjectId::from_hex(hex.as_bytes()).ok();
-    let head = match checkpoints().find_map(|checkpoint| parse(checkpoint.commit.as_deref()?)) {
-        Some(head) => head,
-        None => repo.resolve_commit(spec.first_commit())?,
+    let parse = |hex: &str| ObjectId::from_hex(hex.as_bytes()).map_err(|_| damaged(session));
+    let head = match checkpoints().find_map(|checkpoint| checkpoint.commit.as_deref()) {
+        Some(head) => parse(head)?,
+        None => repo.resolve_commit(&session.spec.base.commit)?,
     };
     let tree = match checkpoints().next() {
-        Some(checkpoint) => parse(&checkpoint.tree),
-        None => repo.tree_of(head).ok(),
+        Some(checkpoint) => parse(&checkpoint.tree)?,
+        None => repo.tree_of(head)?,
     };
-    Ok(tree.map(|tree| Place { head, tree }))
-}
-
-/// All events of the session's journal that can be read.
-///
-/// # Errors
-/// The file system says no.
-pub fn events(session: &Session) -> std::io::Result<Vec<Event>> {
-    Reader::open(&session.journal_path(), 0)?.events().collect()
+    Ok(Place { head, tree })
 }
 
 fn open(view: Repo, spec: &Spec) -> Result<Checkpoints, RewindError> {
@@ -277,7 +341,7 @@ fn decide(
     if state.phase.is_final() {
         return Err(RewindError::Over { id: id.clone(), phase: state.phase });
     }
-    let events = events(session)?;
+    let events = journal::events(&session.journal_path())?;
     let line = Line::of(&events);
     let returned = |way, what| {
         let (part, place) = line.to(way).ok_or(RewindError::Nothing { id: id.clone(), what })?;
@@ -288,12 +352,7 @@ fn decide(
             return Err(RewindError::NoStep { id: id.clone(), step, steps: line.steps() });
         }
         Target::Step(step) => {
-            let part = line.until(step);
-            let to = match unsaid(repo, session, &line, step)? {
-                Some(place) => Some(place),
-                None => place_of(repo, &session.spec, part)?,
-            };
-            (Way::Back, part, to)
+            (Way::Back, line.until(step), Some(place_at(repo, session, &line, step)?))
         }
         Target::Undo => returned(Way::Undo, "undo")?,
         Target::Redo => returned(Way::Redo, "redo")?,
@@ -328,11 +387,10 @@ fn unsaid(
 ) -> Result<Option<Place>, RewindError> {
     let is_said =
         |event: &&Event| event.step == step && matches!(event.update, Update::Checkpoint(_));
-    if step == 0 || step != line.steps() || line.events().iter().any(|event| is_said(&event)) {
+    if step == 0 || step != line.steps() || line.events().iter().any(|event| is_said(event)) {
         return Ok(None);
     }
-    let Some(tip) = repo.ref_id(&session.ref_name())? else { return Ok(None) };
-    let state = Record::read(repo, tip)?.state;
+    let Some(Record { state, .. }) = Record::last(repo, &session.id)? else { return Ok(None) };
     let id = |hex: Option<&str>| ObjectId::from_hex(hex?.as_bytes()).ok();
     let place = id(state.head.as_deref()).zip(id(state.tree.as_deref()));
     Ok(place.filter(|_| state.step == step).map(|(head, tree)| Place { head, tree }))
@@ -401,39 +459,39 @@ fn complete(
     let path = session.journal_path();
     let (mut journal, _torn) = Journal::open(&path)?;
     let rewind = &intent.rewind;
-    let is_said = Reader::open(&path, intent.journal)?
-        .events()
-        .any(|event| event.is_ok_and(|event| matches!(event.update, Update::Rewind(_))));
-    if !is_said {
+    if !is_said(session, intent)? {
         let mut news = vec![Event::now(rewind.step, Update::Rewind(rewind.clone()))];
-        if state.phase != Phase::Paused {
+        if !matches!(state.phase, Phase::Paused | Phase::Queued) {
             let change = state.move_to(Phase::Paused, "", Timestamp::now())?;
             news.push(Event::now(rewind.step, Update::State(change)));
         }
         journal.append(&news)?;
     }
-    let events = events(session)?;
-    follow(&Line::of(&events), state);
-    state.phase = Phase::Paused;
-    state.reason = reason(rewind);
+    let events = journal::events(&session.journal_path())?;
+    let line = Line::of(&events);
+    follow(&line, state);
+    // One that somebody lets go on goes on from there.
+    if state.phase != Phase::Queued {
+        state.phase = Phase::Paused;
+        state.reason = reason(rewind);
+    }
     state.updated = Timestamp::now();
     state.head = Some(rewind.to.head.clone());
-    state.tree = Some(rewind.to.tree.clone());
-    state.changes = changes(repo, session, rewind)?;
-    let code = match repo.ref_id(&session.ref_name())? {
-        Some(tip) => Record::read(repo, tip)?.code,
-        None => return Err(damaged(session)),
-    };
+    // Not what is in no commit besides: that is no step's.
+    state.tree = Some(place_said(repo, session, line.events())?.tree.to_string());
+    let to = Place::parse(&rewind.to).ok_or_else(|| damaged(session))?;
+    state.changes = changes(repo, &session.spec, to.tree)?;
+    let last = Record::last(repo, &session.id)?.ok_or_else(|| damaged(session))?;
     let who = repo.identity().map_err(RewindError::Identity)?;
     let recorder = Recorder::open(repo, &session.id)?;
-    let written = recorder.write(repo, &session.spec, state, &path, code, &who)?;
+    let written = recorder.write(repo, &session.spec, state, &path, last.code, &who)?;
     repo.update_refs(&[written.update])?;
     state.write(&session.state_path())?;
     Ok(Intent::clear(session)?)
 }
 
 /// What the state shows of a line.
-fn follow(line: &Line<'_>, state: &mut State) {
+pub(super) fn follow(line: &Line<'_>, state: &mut State) {
     state.step = line.steps();
     (state.plan, state.verify) = (Vec::new(), None);
     (state.question, state.waiting) = (None, None);
@@ -449,11 +507,10 @@ fn follow(line: &Line<'_>, state: &mut State) {
     }
 }
 
-fn changes(repo: &Repo, session: &Session, rewind: &Rewind) -> Result<Changes, RewindError> {
-    let to = Place::parse(&rewind.to).ok_or_else(|| damaged(session))?;
-    let base = repo.tree_of(repo.resolve_commit(&session.spec.base.commit)?)?;
-    let stat = repo.diff_stat(base, to.tree)?;
-    let (files, insertions, deletions) = (stat.files, stat.insertions, stat.deletions);
+/// What a tree changes of a session's base.
+pub(super) fn changes(repo: &Repo, spec: &Spec, tree: ObjectId) -> Result<Changes, RewindError> {
+    let base = repo.tree_of(repo.resolve_commit(&spec.base.commit)?)?;
+    let git::DiffStat { files, insertions, deletions, .. } = repo.diff_stat(base, tree)?;
     Ok(Changes { files, insertions, deletions })
 }
 

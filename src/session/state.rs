@@ -229,7 +229,7 @@ pub struct State {
     #[serde(default)]
     pub usage: Usage,
     /// Time at work so far, in milliseconds.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_nought")]
     pub worked: u64,
     /// What differs from the base.
     #[serde(default)]
@@ -407,6 +407,11 @@ impl State {
 /// An ordinary priority says nothing.
 fn is_usual(priority: &Priority) -> bool {
     *priority == Priority::default()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_nought(millis: &u64) -> bool {
+    *millis == 0
 }
 
 #[cfg(test)]

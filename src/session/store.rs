@@ -27,10 +27,14 @@ pub(super) const START_GRACE: i64 = 10;
 const DRAFT: &str = ".new-";
 /// How the folder of a session begins while it is being removed.
 const REMOVED: &str = ".old-";
+/// The folder of the sessions that are removed.
+const ASIDE: &str = "removed";
 /// How old a left-over must be before it is nobody's.
 const SWEEP_AGE: Duration = Duration::from_secs(3600);
 /// The file of the lock.
 const LOCK: &str = "lock";
+/// Why it is, where nobody ran it.
+const CUT_OFF: &str = "a rewind was cut off: who goes on with it finishes it";
 
 /// The sessions of one repository.
 #[derive(Clone, Debug)]
@@ -208,6 +212,20 @@ impl Store {
     /// # Errors
     /// The folder of the sessions cannot be read, or something in it not deleted.
     pub fn sweep(&self) -> io::Result<()> {
+        self.rubbish()?.iter().try_for_each(fs::remove_dir_all)
+    }
+
+    /// What half-done creations and removals have left.
+    ///
+    /// # Errors
+    /// The folder of the sessions cannot be read.
+    pub fn leftovers(&self) -> io::Result<Vec<PathBuf>> {
+        let unfinished = self.unfinished()?.into_iter().map(|session| session.dir);
+        Ok(unfinished.chain(self.rubbish()?).collect())
+    }
+
+    fn rubbish(&self) -> io::Result<Vec<PathBuf>> {
+        let mut rubbish = Vec::new();
         for name in self.folders()? {
             let dir = self.sessions().join(&name);
             let draft = name.starts_with(DRAFT) && !dir.join(Spec::FILE).exists();
@@ -215,10 +233,10 @@ impl Store {
             let Ok(folder) = fs::metadata(&dir) else { continue };
             let age = folder.modified()?.elapsed().unwrap_or_default();
             if (draft || name.starts_with(REMOVED)) && age > SWEEP_AGE {
-                fs::remove_dir_all(&dir)?;
+                rubbish.push(dir);
             }
         }
-        Ok(())
+        Ok(rubbish)
     }
 
     /// All sessions on this machine.
@@ -293,6 +311,36 @@ impl Store {
         aside.close()
     }
 
+    /// Takes a session out of sight: its folder is set aside whole, for [`Store::take_back`].
+    ///
+    /// # Errors
+    /// Whatever the file system says; it is then where it was.
+    pub fn set_aside(&self, session: &Session) -> io::Result<()> {
+        let aside = self.aside(&session.id);
+        fs::create_dir_all(self.root.join(ASIDE))?;
+        // What an earlier removal left was made again from the record since.
+        if aside.exists() {
+            fs::remove_dir_all(&aside)?;
+        }
+        fs::rename(&session.dir, aside)
+    }
+
+    /// Brings a session back that was set aside.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] where nothing was set aside, or is any more; else whatever the
+    /// file system says, also where there is such a session.
+    pub fn take_back(&self, id: &str) -> io::Result<Session> {
+        fs::create_dir_all(self.sessions())?;
+        fs::rename(self.aside(id), self.sessions().join(id))?;
+        self.session(id).map_err(io::Error::other)
+    }
+
+    /// Where the folder of a removed session is set aside.
+    pub fn aside(&self, id: &str) -> PathBuf {
+        self.root.join(ASIDE).join(id)
+    }
+
     fn sessions(&self) -> PathBuf {
         self.root.join("sessions")
     }
@@ -358,12 +406,14 @@ impl Session {
             let again = self.read_state()?;
             if again == state {
                 if !self.is_starting(&state) {
-                    state.phase = Phase::Interrupted;
-                    death::why(&lock::left_in(&self.lock_path())).clone_into(&mut state.reason);
+                    interrupt(&mut state, death::why(&lock::left_in(&self.lock_path())));
                 }
                 break;
             }
             state = again;
+        }
+        if !state.phase.needs_supervisor() && self.is_half_rewound() && self.holder()?.is_none() {
+            interrupt(&mut state, CUT_OFF);
         }
         Ok(state)
     }
@@ -380,8 +430,9 @@ impl Session {
         let mut state = self.read_state()?;
         format::writable(&self.state_path(), state.format)?;
         if matches!(state.phase, Phase::Running | Phase::Verifying) {
-            state.phase = Phase::Interrupted;
-            death::why(lock.left()).clone_into(&mut state.reason);
+            interrupt(&mut state, death::why(lock.left()));
+        } else if state.phase != Phase::Queued && self.is_half_rewound() {
+            interrupt(&mut state, CUT_OFF);
         }
         Ok((lock, state))
     }
@@ -440,6 +491,11 @@ impl Session {
         self.dir.join(LOCK)
     }
 
+    /// The file of a rewind that has begun.
+    pub fn rewind_path(&self) -> PathBuf {
+        self.dir.join("rewind.toml")
+    }
+
     /// The file that its supervisor prints to.
     pub fn log_path(&self) -> PathBuf {
         self.dir.join("supervisor.log")
@@ -472,6 +528,11 @@ impl Session {
         format::parse(&text, &path)
     }
 
+    /// Whether a rewind has begun and not ended: it runs, or was cut off.
+    fn is_half_rewound(&self) -> bool {
+        self.rewind_path().exists()
+    }
+
     /// Whether it waits for its turn, or its supervisor may still be on its way.
     fn is_starting(&self, state: &State) -> bool {
         let now = Timestamp::now();
@@ -482,6 +543,11 @@ impl Session {
         };
         state.phase == Phase::Queued && (is_new() || in_queue())
     }
+}
+
+fn interrupt(state: &mut State, reason: &str) {
+    state.phase = Phase::Interrupted;
+    reason.clone_into(&mut state.reason);
 }
 
 /// The id that is meant among these ids and names.

@@ -169,7 +169,7 @@ impl Notices {
         if !ear.is_waiting() {
             told = reader.offset();
         }
-        due.retain(|notice| self.settings.is_for(notice.occasion));
+        due.retain(|notice| notice.is_wanted(&self.settings));
         if due.is_empty() {
             return;
         }

@@ -102,18 +102,13 @@ fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, Str
         let lines = lines.iter().map(|line| look.paint(standing.tone, line.trim_start()));
         lines.collect::<Vec<_>>().join(&format!("\n{:indent$}", "", indent = NAMES + 2))
     };
+    let waits = session.waiting.as_ref().map_or_else(String::new, |it| table::waits(it, now));
     let lines = table::lines(session.insertions, session.deletions, look);
     let changes = format!("{}{lines}", units::counted(session.files, "file"));
     [
         ("asks", told(session.question.as_deref().unwrap_or_default(), &card.options)),
         ("note", told(session.note.as_deref().unwrap_or_default(), &[])),
-        (
-            "waits",
-            session
-                .waiting
-                .as_ref()
-                .map_or_else(String::new, |it| told(&table::waits(it, now), &[])),
-        ),
+        ("waits", told(&waits, &[])),
         ("now", if session.waiting.is_none() { fit(&card.activity) } else { String::new() }),
         ("progress", progress(session, look)),
         ("changes", if session.files == 0 { "none".to_owned() } else { changes }),
@@ -189,7 +184,7 @@ fn limits(limits: &[LimitView]) -> String {
                 spent.split(' ').next().unwrap_or_default()
             }
             Some(spent) => spent.as_str(),
-            None => return format!("? of {to} (no price is known)"),
+            None => return format!("? of {to} (no price known)"),
         };
         match shared {
             Some(name) => format!("{spent} of the shared {to} of {}", neutral(name)),
@@ -325,7 +320,7 @@ mod tests {
   changes   4 files +182
   verify    ✗ failed  cargo test · exit 101 · tree abcdef0
   usage     ?  tokens: 120k in (90 % cached), 4.1k out
-  limits    ? of $5.00 (no price is known), 12 m 34 s of 2 h,
+  limits    ? of $5.00 (no price known), 12 m 34 s of 2 h,
             14 of 200 steps
   model     anthropic/claude
   sandbox   none

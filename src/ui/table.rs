@@ -116,6 +116,7 @@ struct Layout {
     changes: bool,
     age: bool,
     progress: bool,
+    size: bool,
 }
 
 /// The widest cell of each column, in each form that a layout may give it: measured once, since of a
@@ -160,11 +161,13 @@ impl Layout {
         changes: true,
         age: true,
         progress: true,
+        size: false,
     };
 
     /// The layout that keeps most and still fits: what matters least is given up first.
     fn fitting(sessions: &[SessionView], now: Timestamp, look: &Look) -> Self {
-        let mut layout = Self::FULL;
+        let size = sessions.iter().any(|session| session.size.is_some());
+        let mut layout = Self { size, ..Self::FULL };
         if !look.terminal {
             return layout;
         }
@@ -226,6 +229,7 @@ impl Layout {
             (self.changes, "CHANGES"),
             (self.verify, "VERIFY"),
             (self.cost, "COST"),
+            (self.size, "SIZE"),
             (self.age, "AGE"),
         ];
         let shown = columns.into_iter().filter(|(shown, _)| *shown);
@@ -254,6 +258,7 @@ impl Layout {
             (self.changes, cell(changes(session, self.short_changes, look), Tone::Plain)),
             (self.verify, verify(session, begun, look)),
             (self.cost, cell(cost(session), Tone::Plain)),
+            (self.size, cell(size(session), Tone::Plain)),
             (self.age, cell(units::ago(session.created, now), Tone::Plain)),
         ];
         columns.into_iter().filter(|(shown, _)| *shown).map(|(_, cell)| cell).collect()
@@ -381,6 +386,11 @@ fn verify(session: &SessionView, begun: bool, look: &Look) -> Cell {
     (text.to_owned(), tone)
 }
 
+/// What it takes on the disk, where that was asked for.
+fn size(session: &SessionView) -> String {
+    session.size.map_or_else(String::new, |size| units::bytes(size.total))
+}
+
 /// The price; nothing before the first answer, when there is nothing to pay.
 pub(crate) fn cost(session: &SessionView) -> String {
     let usage = session.usage;
@@ -405,6 +415,7 @@ pub(crate) mod tests {
     pub(crate) fn session(id: &str, state: &str, age: i64) -> SessionView {
         let name = id.rsplit_once('-').map_or(id, |(name, _)| name).to_owned();
         SessionView {
+            size: None,
             id: id.to_owned(),
             branch: format!("agent/{name}"),
             worktree: Some(format!("/home/ada/shop.worktrees/{name}")),

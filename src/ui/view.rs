@@ -68,6 +68,22 @@ pub struct SessionView {
     /// The model, as `provider/model`.
     #[serde(skip)]
     pub model: String,
+    /// What it takes on the disk, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<SizeView>,
+}
+
+/// What a session takes on the disk, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SizeView {
+    /// Its worktree.
+    pub worktree: u64,
+    /// Its folder, without what comes next.
+    pub state: u64,
+    /// Its supervisor's log, and outputs too long for the model.
+    pub logs: u64,
+    /// All of it.
+    pub total: u64,
 }
 
 /// Where a session stands that waits to be run.

@@ -14,6 +14,7 @@ use crate::support::repo::Repo;
 const PRELUDE: &str = "\
 set -eu
 mkdir disk && mount -t tmpfs -o size=$SIZE tmpfs disk && cp -r shop disk/shop && cd disk/shop
+git config agent.minFreeDisk 0
 fill() { dd if=/dev/zero of=../fill bs=4k 2>/dev/null || :; }
 free() { rm ../fill; }
 state() { git agent list --json | sed 's/.*\"state\":\"\\([a-z-]*\\)\".*/\\1/'; }
@@ -92,4 +93,40 @@ fn a_session_that_meets_a_full_disk_goes_on_when_there_is_room() {
     assert!(resumed.ends_with(", which was paused\n"), "{said}");
     let rest = rest.split_once('\n').unwrap().1;
     assert_eq!(rest, " new.txt | 1 +\n 1 file changed, 1 insertion(+)\n");
+}
+
+#[test]
+fn k07_a_floor_refuses_what_is_new_and_pauses_what_runs() {
+    let repo = Repo::new();
+    let go = repo.home().root().join("go");
+    let wait = format!(
+        "until test -e '{}'; do sleep 0.02; done; dd if=/dev/zero of=big.tmp bs=4k count=100 2>&1",
+        go.display()
+    );
+    let model = transcript(
+        &repo,
+        "wait.jsonl",
+        &[json!(["bash", {"command": wait}]), json!(["bash", {"command": "true"}]), json!("Done.")],
+    );
+    let script = format!(
+        "git config agent.minFreeDisk 300k; git agent start 'say hi' --model {model} >/dev/null 2>&1
+        until_state running; until git agent status --json say-hi | grep -q 'steps\":1'; do :; done
+        touch ../../go; until_state paused
+        git agent status say-hi --json | grep -o '\"steps\":[0-9]*'
+        git agent list | grep -o 'less than agent.minFreeDisk wants: 1 MiB'
+        all >../../before
+        git agent start 'say more' --model {model} 2>&1 || echo \"exit $?\"
+        all >../../after; cmp ../../before ../../after
+        rm ../shop.worktrees/say-hi/big.tmp; git agent resume say-hi >/dev/null 2>&1; until_state done"
+    );
+    let Some(said) = on_a_small_disk(&repo, "1m", &script, PATIENCE * 2) else { return };
+    assert_eq!(
+        said,
+        "\"steps\":1\n\
+         less than agent.minFreeDisk wants: 1 MiB\n\
+         error: 0 MiB are free at [ROOT]/disk/shop/.git/agent, less than agent.minFreeDisk wants: \
+         1 MiB\n\
+         hint: git agent gc frees space\n\
+         exit 1\n"
+    );
 }

@@ -53,7 +53,7 @@ fn files_below(folder: &Path, found: &mut Vec<String>) {
 fn setup_says_what_it_writes_and_takes_just_that_away() {
     let repo = Repo::new();
     let home = repo.home().root().join("home");
-    let mine = home.join(".config/fish/completions/mine.fish");
+    let mine = home.join(".config/fish/conf.d/mine.fish");
     fs::create_dir_all(mine.parent().unwrap()).unwrap();
     fs::write(&mine, "mine").unwrap();
     let all = || {
@@ -101,6 +101,70 @@ fn bash_completes_verbs_options_and_sessions() {
     assert_eq!(complete("start --max"), ["--max-tokens", "--max-steps"]);
     assert_eq!(complete("status sa"), [id.as_str()]);
     assert_eq!(complete("pause sa"), [id.as_str()]);
+}
+
+/// Whether a program is here; a test that needs it says so where it is not.
+fn is_here(repo: &Repo, program: &str) -> bool {
+    let look = format!("command -v {program}");
+    let is_here = repo.home().cmd("sh").args(&["-c", &look]).run().code == 0;
+    if !is_here {
+        eprintln!("skipped: there is no {program} here");
+    }
+    is_here
+}
+
+#[test]
+fn fish_completes_verbs_options_and_sessions() {
+    let repo = Repo::new();
+    if !is_here(&repo, "fish") {
+        return;
+    }
+    let id = ran(&repo, "say hi", &quick(&repo), &[]);
+    repo.agent(&["setup"]).success();
+    let complete = |typed: &str| -> Vec<String> {
+        let script = format!("complete -C '{typed}'");
+        let out = repo.home().cmd("fish").dir(repo.dir()).args(&["-c", &script]).run().success();
+        let words = out.lines().filter_map(|line| line.split('\t').next());
+        words.map(str::to_owned).collect()
+    };
+    for agent in ["git-agent", "git agent"] {
+        assert_eq!(complete(&format!("{agent} sta")), ["start", "status"]);
+        assert_eq!(complete(&format!("{agent} worktree sw")), ["switch"]);
+        assert_eq!(complete(&format!("{agent} start --max-s")), ["--max-steps"]);
+        assert_eq!(complete(&format!("{agent} status sa")), [id.as_str()]);
+    }
+    assert!(complete("git age").contains(&"agent".to_owned()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn zsh_completes_verbs_options_and_sessions() {
+    let repo = Repo::new();
+    if !is_here(&repo, "zsh") {
+        return;
+    }
+    let id = ran(&repo, "say hi", &quick(&repo), &[]);
+    repo.agent(&["setup"]).success();
+    let zshrc = "fpath=(~/.local/share/zsh/site-functions $fpath)
+        autoload -Uz compinit; compinit -u
+        precmd() { : >>~/ready; }
+        preexec() { print -r -- $1 >>~/ran; }
+        git() { :; }
+        cd shop\n";
+    fs::write(repo.home().root().join("home/.zshrc"), zshrc).unwrap();
+    // On a terminal, with the Tab that a person types; what is run is written down.
+    let typed = "git agent worktree sw\\t\\ngit agent start --max-s\\t\\ngit agent status sa\\t\\n";
+    let script = format!(
+        "{{ until test -e ~/ready; do sleep 0.02; done; printf '{typed}'
+           until test \"$(wc -l <~/ran)\" -ge 3; do sleep 0.02; done; printf 'exit\\n'
+        }} 2>/dev/null | script -qec 'zsh -i' /dev/null"
+    );
+    let shell = repo.home().cmd("sh").dir(repo.home().root()).args(&["-c", &script]);
+    shell.env("TERM", "xterm").run();
+    let ran = fs::read_to_string(repo.home().root().join("home/ran")).unwrap();
+    let ran: Vec<&str> = ran.lines().map(str::trim_end).take(3).collect();
+    let status = format!("git agent status {id}");
+    assert_eq!(ran, ["git agent worktree switch", "git agent start --max-steps", &status]);
 }
 
 #[test]

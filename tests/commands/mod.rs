@@ -10,12 +10,15 @@
 //! | `look.rs` | `list`, `status`, `log`, `diff` |
 //! | `terminal.rs` | the same on a terminal, and Ctrl-C in a view |
 //! | `steer.rs` | `say`, `pause`, `resume`, `stop` |
+//! | `decide.rs` | `answer`, `approve`, `deny`, and what limits take |
 //! | `notices.rs` | `agent.notify` and its channels, and `doctor --notify` |
+//! | `time.rs` | `rewind`, `fork`, `remove`, `restore` |
 //! | `machine.rs` | `doctor`, `setup`, `demo`, help |
 //!
 //! Invariant: outputs are compared whole, standard error included.
 
 mod bad_session;
+mod decide;
 pub(crate) mod disk;
 mod look;
 mod machine;
@@ -24,6 +27,7 @@ mod server;
 mod start;
 mod steer;
 mod terminal;
+mod time;
 mod typed;
 
 use std::collections::BTreeMap;
@@ -104,7 +108,7 @@ fn file_of(repo: &Repo, id: &str, file: &str) -> PathBuf {
 
 /// Every file and folder of the test with its bytes: checkouts, refs, worktrees, sessions. Left out
 /// are objects, which nothing points to, temporary files, and the locks that every start takes.
-fn everything(repo: &Repo) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn everything(repo: &Repo) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     gather(repo.home().root(), &mut all);
     all

@@ -65,5 +65,5 @@ fn k06_full_at_one_write_after_the_other() {
 #[test]
 #[ignore = "long"]
 fn long_full_at_every_write() {
-    fill_but_for(0..100, Duration::from_secs(1200));
+    fill_but_for(0..50, Duration::from_secs(1200));
 }

@@ -14,4 +14,5 @@ mod nonsense;
 mod queue;
 mod race;
 mod steer;
+mod time;
 mod words;

@@ -377,6 +377,23 @@ fn what_a_killed_command_has_written_is_committed_by_the_stop() {
 }
 
 #[test]
+fn what_was_wished_of_a_run_that_died_is_not_wished_of_the_next() {
+    let repo = Repo::new();
+    for verb in ["pause", "stop"] {
+        let id = start(&repo, verb, &patient(&repo), &[]);
+        until("its command runs", || repo.wait_state(&id, "running", SOON)["steps"] == 1);
+        // It cannot hear, and dies.
+        let pid = supervisor(&repo, &id);
+        kill_process(pid, Signal::STOP).unwrap();
+        repo.agent(&[verb, &id]).success();
+        kill_process(pid, Signal::KILL).unwrap();
+        repo.wait_state(&id, "interrupted", SOON);
+        repo.agent(&["resume", &id]).success();
+        repo.wait_state(&id, "done", SOON);
+    }
+}
+
+#[test]
 fn it_runs_with_what_its_own_shell_had() {
     let repo = with_slots(1);
     let first = start(&repo, "first", &patient(&repo), &[]);
@@ -390,6 +407,24 @@ fn it_runs_with_what_its_own_shell_had() {
     go(&repo);
     becomes(&repo, &second, "done");
     assert_eq!(repo.git(&["show", "agent/second:env.txt"]), "mine ");
+}
+
+#[test]
+fn commands_are_as_nice_as_is_set_and_what_cannot_be_limited_is_said() {
+    let repo = Repo::new();
+    repo.git(&["config", "agent.nice", "3"]);
+    repo.git(&["config", "agent.memoryLimit", "64g"]);
+    let nice = json!(["bash", {"command": "nice > nice.txt; ulimit -v > space.txt"}]);
+    let model = transcript(&repo, "nice.jsonl", &[nice, json!("All is done.")]);
+    let id =
+        start(&repo, "be nice", &model, &["--verify", "test \"$(nice)\" = \"$(cat nice.txt)\""]);
+    repo.wait_state(&id, "done", SOON);
+    let mine: u32 = repo.home().cmd("nice").run().success().trim().parse().unwrap();
+    let of = |file: &str| repo.git(&["show", &format!("agent/be-nice:{file}")]);
+    assert_eq!(of("nice.txt"), (mine + 3).min(19).to_string());
+    let status = repo.agent(&["status", &id]).success();
+    let is_said = status.contains("agent.memoryLimit holds for each process alone");
+    assert_eq!(of("space.txt") == (64_u64 << 20).to_string(), is_said, "{status}");
 }
 
 #[test]

@@ -104,7 +104,11 @@ fn e10_words_are_heard_once_though_the_supervisor_dies_in_the_moment() {
             play.supervisor().is_some()
         });
         // About now they are delivered.
-        std::thread::sleep(Duration::from_millis(7 * round as u64));
+        until("it runs", || {
+            let state = fs::read_to_string(play.folder().join("state.toml")).unwrap();
+            state.contains("\nphase = \"running\"\n")
+        });
+        std::thread::sleep(Duration::from_millis(3 * round as u64));
         if let Some(pid) = play.supervisor() {
             // It may have been killed already, never have ended by itself.
             kill_process(pid, Signal::KILL).unwrap();

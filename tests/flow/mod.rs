@@ -3,6 +3,7 @@
 //! Invariant: what is asserted is what a person sees: output, refs, files.
 
 mod journey;
+mod limits;
 mod places;
 pub(crate) mod play;
 mod real_project;
@@ -10,4 +11,5 @@ mod session;
 mod snapshot;
 mod start;
 mod strategy;
+mod time;
 pub(crate) mod worktree;

@@ -262,7 +262,7 @@ fn a_permission_lets_its_call_run_or_gives_it_a_reason() {
     assert_eq!(conversation.asked(), None);
     assert!(conversation.is_approved(&first.id) && !conversation.is_approved(&second.id));
     assert_eq!(conversation.next(), Next::Call);
-    assert_eq!(conversation.next_calls(|_| false), [first.clone()]);
+    assert_eq!(conversation.next_calls(|_| false), std::slice::from_ref(&first));
     let result = ToolResult { call_id: first.id, output: "ok".to_owned(), is_error: false };
     conversation.apply(&Update::ToolCallUpdate(ToolEnd {
         result,

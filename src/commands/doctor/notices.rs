@@ -60,6 +60,7 @@ pub(super) fn tried(context: &Context<'_>) -> Result<Vec<Check>> {
         title: "git agent tries its notices".to_owned(),
         text: "This is how you are told of your sessions.".to_owned(),
         commands: vec!["git agent list".to_owned()],
+        asks: false,
     };
     let mut checks = Vec::new();
     if settings.has(Channel::Bell) {

@@ -30,8 +30,13 @@ if [[ "${funcstack[1]-}" == _git-agent ]]; then
 fi
 "#;
 
-/// fish's own completion of git asks for the completions of `git-agent`: nothing to add.
-const FISH_BRIDGE: &str = "";
+/// fish's own completion of git would ask for the completions of `git-agent`, but the one of 3.6
+/// takes the program's whole name for the subcommand. This is read when a shell starts, from
+/// `conf.d`: what lies among the completions is read for `git-agent` alone.
+const FISH_BRIDGE: &str = "
+complete --command git --condition __fish_git_needs_command --arguments agent --description 'Let coding agents work on the repository'
+complete --command git --condition '__fish_git_using_command agent' --no-files --arguments '(__fish_git_complete_custom_command agent)'
+";
 
 /// The scripts of all shells.
 ///

@@ -65,6 +65,13 @@ fn tell(ui: &Ui, args: &Args, session: &Session, removed: &Removed) -> Result {
     let path = removed.path.to_string_lossy();
     let path = crate::ui::text::neutral(&path);
     ui.answer(&format!("Removed the worktree of {} at {path}; {end}", session.id))?;
+    tell_kept(ui, removed);
+    ui.hint(&format!("git agent worktree restore {}", session.id));
+    Ok(())
+}
+
+/// What became of what no commit of the branch holds.
+pub(in crate::commands) fn tell_kept(ui: &Ui, removed: &Removed) {
     let Removed { uncommitted, ignored, given_up, trash, .. } = removed;
     if !uncommitted.is_empty() {
         let files = units::counted(uncommitted.len() as u64, "file");
@@ -82,8 +89,6 @@ fn tell(ui: &Ui, args: &Args, session: &Session, removed: &Removed) -> Result {
     if let Some(trash) = trash {
         ui.warning(&format!("its files could not be deleted: {}", trash.display()));
     }
-    ui.hint(&format!("git agent worktree restore {}", session.id));
-    Ok(())
 }
 
 fn print(ui: &Ui, session: &Session, removed: &Removed) -> Result {

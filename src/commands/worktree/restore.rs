@@ -8,7 +8,8 @@ use crate::commands::context::{Context, SessionArg};
 use crate::error::Result;
 use crate::land::apply::short_id;
 use crate::land::restore::{self, Restored};
-use crate::session::record;
+use crate::session::record::FindRecordError;
+use crate::session::removed;
 use crate::session::store::{FindError, Session};
 use crate::ui::{Ui, json, text, units};
 
@@ -76,12 +77,13 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     Ok(())
 }
 
-/// The session on this machine, or made again from its ref.
+/// The session on this machine, or one that was removed and is brought back.
 fn find(context: &Context<'_>, given: &str) -> Result<Session> {
-    match context.store.find(given) {
-        Err(FindError::NotFound { near, .. }) => match record::find(&context.repo, given) {
-            Ok(record) => Ok(record.restore(&context.repo, &context.store)?),
-            Err(record::FindRecordError::Find(FindError::NotFound { given, .. })) => {
+    let Context { repo, store, .. } = context;
+    match store.find(given) {
+        Err(FindError::NotFound { near, .. }) => match removed::find(repo, store, given) {
+            Ok(removed) => Ok(removed::bring_back(repo, store, &removed)?),
+            Err(FindRecordError::Find(FindError::NotFound { given, .. })) => {
                 Err(FindError::NotFound { given, near }.into())
             }
             Err(error) => Err(error.into()),

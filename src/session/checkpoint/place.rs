@@ -66,7 +66,7 @@ impl Checkpoints {
     /// # Errors
     /// It cannot be written.
     pub fn keep(&mut self, state: &mut State, journal: &Path) -> Result<(), CheckpointError> {
-        let last = self.recorder.tip().map(|tip| Record::read(&self.repo, tip)).transpose()?;
+        let last = Record::last(&self.repo, &self.spec.id)?;
         let tree = self.snapshot.tree();
         let is_kept = match last {
             Some(last) if tree == self.repo.tree_of(self.head)? => last.code == self.head,

@@ -4,7 +4,6 @@
 //! session's lock finishes it, or finds that it never began.
 
 use std::io;
-use std::path::PathBuf;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -19,7 +18,7 @@ use crate::session::store::Session;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Intent {
     format: u32,
-    /// The record that the session's ref moves to, in hex.
+    /// The record that the session's ref moves to, in hex; empty as long as nothing moves.
     record: String,
     /// How long the journal is without it, in bytes.
     pub(super) journal: u64,
@@ -28,24 +27,30 @@ pub(super) struct Intent {
 }
 
 impl Intent {
-    pub(super) fn new(record: ObjectId, journal: u64, rewind: Rewind) -> Self {
-        Self { format: FORMAT, record: record.to_string(), journal, rewind }
+    pub(super) fn new(rewind: Rewind) -> Self {
+        Self { format: FORMAT, record: String::new(), journal: 0, rewind }
     }
 
-    /// Whether this is the record that the session's ref moves to.
-    pub(super) fn is_record(&self, commit: ObjectId) -> bool {
-        commit == *self.record.as_str()
+    /// The refs are about to move; the journal is this long.
+    pub(super) fn set_out(&mut self, record: ObjectId, journal: u64) {
+        self.record = record.to_string();
+        self.journal = journal;
+    }
+
+    /// The record that the session's ref moves to; none as long as nothing moves.
+    pub(super) fn record(&self) -> Option<ObjectId> {
+        ObjectId::from_hex(self.record.as_bytes()).ok()
     }
 
     /// Writes it down.
     pub(super) fn write(&self, session: &Session) -> io::Result<()> {
         let text = toml::to_string(self).map_err(io::Error::other)?;
-        file::replace(&path(session), text.as_bytes())
+        file::replace(&session.rewind_path(), text.as_bytes())
     }
 
     /// The rewind of this session that has begun, if one has.
     pub(super) fn read(session: &Session) -> Result<Option<Self>, FormatError> {
-        let path = path(session);
+        let path = session.rewind_path();
         if !path.exists() {
             return Ok(None);
         }
@@ -56,13 +61,9 @@ impl Intent {
 
     /// Takes it away: the rewind is done, or never began.
     pub(super) fn clear(session: &Session) -> io::Result<()> {
-        match fs::remove_file(path(session)) {
+        match fs::remove_file(session.rewind_path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
-}
-
-fn path(session: &Session) -> PathBuf {
-    session.dir.join("rewind.toml")
 }

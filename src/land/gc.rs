@@ -1,0 +1,171 @@
+//! What nobody needs any more, taken away: worktrees of sessions that have landed, sessions that
+//! ended long ago, what crashes have left.
+//!
+//! Invariant: what is not landed is never touched, and no record goes: a session that expires keeps
+//! its record in the archive, with all its code, and can be restored from there. What is listed
+//! beforehand is what is done.
+
+use std::path::PathBuf;
+
+use fs_err as fs;
+use jiff::Timestamp;
+
+use super::LandError;
+use super::remove::{Removal, remove};
+use super::retire::retire;
+use crate::git::{ObjectId, Repo};
+use crate::session::record::{PREFIX, Record};
+use crate::session::state::{Phase, State};
+use crate::session::store::{Session, Store};
+use crate::session::{archive, create, removed, size};
+
+/// What the user wants kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes {
+    /// Days after its last activity that a session which is over is kept: `agent.keepDays`.
+    pub keep_days: u32,
+    /// What is larger cannot be kept, in bytes: `agent.maxFileSize`.
+    pub max_file_size: u64,
+    /// The time that days are counted to.
+    pub now: Timestamp,
+}
+
+/// Something that can be taken away.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// What it is.
+    pub what: What,
+    /// The session it belongs to; none for what belongs to none.
+    pub session: Option<String>,
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it takes on the disk.
+    pub bytes: u64,
+}
+
+/// What can be taken away.
+#[derive(Clone, Debug)]
+pub enum What {
+    /// The worktree of a session that has landed.
+    Worktree(Box<Session>),
+    /// What was too long for the model, of a session that has landed.
+    Outputs,
+    /// A session that landed long ago: worktree, branch and folder, its record to the archive.
+    Expired(Box<Session>),
+    /// A session that was removed long ago: what was set aside, its record to the archive.
+    Archived {
+        /// Its last record.
+        record: ObjectId,
+    },
+    /// What a creation or a removal that died has left.
+    Leftover,
+}
+
+impl What {
+    /// Its name.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Worktree(_) => "worktree",
+            Self::Outputs => "outputs",
+            Self::Expired(_) => "expired",
+            Self::Archived { .. } => "archived",
+            Self::Leftover => "leftover",
+        }
+    }
+}
+
+/// All that can be taken away; nothing is written.
+///
+/// # Errors
+/// Sessions or refs cannot be listed.
+pub fn plan(repo: &Repo, store: &Store, wishes: &Wishes) -> Result<Vec<Item>, LandError> {
+    let mut items = Vec::new();
+    for session in store.list()?.sessions {
+        // One that cannot be read is for doctor, not for here.
+        let Ok(state) = session.state() else { continue };
+        if matches!(state.phase, Phase::Landed | Phase::Archived) && session.holder()?.is_none() {
+            items.extend(of_landed(session, &state, wishes));
+        }
+    }
+    for removed in removed::list(repo, store)? {
+        let path = store.aside(&removed.id);
+        let state = Record::read(repo, removed.record)?.state;
+        let is_done = removed.is_archived && !path.exists();
+        if !is_done && is_old(&state, wishes) {
+            items.push(Item {
+                what: What::Archived { record: removed.record },
+                bytes: size::below(&path),
+                session: Some(removed.id),
+                path,
+            });
+        }
+    }
+    for path in store.leftovers()? {
+        let bytes = size::below(&path);
+        items.push(Item { what: What::Leftover, session: None, path, bytes });
+    }
+    Ok(items)
+}
+
+/// Takes one of them away.
+///
+/// # Errors
+/// It is in use, or holds what cannot be kept; it is then as it was.
+pub fn take(repo: &Repo, store: &Store, item: &Item, wishes: &Wishes) -> Result<(), LandError> {
+    let removal = Removal { force: false, branch: false, max_file_size: wishes.max_file_size };
+    match (&item.what, &item.session) {
+        (What::Worktree(session), _) => remove(repo, session, &removal).map(drop),
+        (What::Outputs, _) => Ok(fs::remove_dir_all(&item.path)?),
+        (What::Expired(session), _) => {
+            // Somebody may have been there since it was listed.
+            if !is_old(&session.state()?, wishes) {
+                return Ok(());
+            }
+            retire(repo, store, session, &removal)?;
+            fold(repo, store, &session.id, None)
+        }
+        (What::Archived { record }, Some(id)) => fold(repo, store, id, Some(*record)),
+        (What::Archived { .. } | What::Leftover, _) => Ok(create::tidy(repo, store)?),
+    }
+}
+
+/// Puts a removed session into the archive, and what was set aside of it away.
+fn fold(repo: &Repo, store: &Store, id: &str, record: Option<ObjectId>) -> Result<(), LandError> {
+    let name = format!("{PREFIX}{id}");
+    if let Some(tip) = repo.ref_id(&name)? {
+        archive::fold(repo, &[(id.to_owned(), record.unwrap_or(tip))])?;
+    }
+    match fs::remove_dir_all(store.aside(id)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn of_landed(session: Session, state: &State, wishes: &Wishes) -> Vec<Item> {
+    let id = Some(session.id.clone());
+    let worktree = session.spec.worktree.clone();
+    let at_worktree = size::below(&worktree);
+    if is_old(state, wishes) {
+        let bytes = at_worktree + size::below(&session.dir);
+        let path = session.dir.clone();
+        return vec![Item { what: What::Expired(Box::new(session)), session: id, path, bytes }];
+    }
+    let mut items = Vec::new();
+    let path = session.out_dir();
+    if fs::read_dir(&path).is_ok_and(|mut outputs| outputs.next().is_some()) {
+        let bytes = size::below(&path);
+        items.push(Item { what: What::Outputs, session: id.clone(), path, bytes });
+    }
+    if worktree.exists() {
+        let what = What::Worktree(Box::new(session));
+        items.push(Item { what, session: id, path: worktree, bytes: at_worktree });
+    }
+    items
+}
+
+/// Whether nothing has happened in it for as long as the user wants it kept.
+fn is_old(state: &State, wishes: &Wishes) -> bool {
+    const DAY: i64 = 86_400;
+    let age = wishes.now.as_second() - state.updated.as_second();
+    age >= i64::from(wishes.keep_days) * DAY
+}

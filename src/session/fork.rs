@@ -1,0 +1,100 @@
+//! The past of a session, shared with a new one.
+//!
+//! Invariant: the other session is only read, so it may run meanwhile; what is shared ends with a
+//! step that is finished, code and conversation alike.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::checkpoint::Place;
+use super::journal::{self, Journal};
+use super::rewind::{self, RewindError};
+use super::spec::{Origin, Spec};
+use super::state::{Phase, State};
+use super::store::Session;
+use crate::event::line::{self, Line};
+use crate::event::{Event, Fork, Update};
+use crate::git::{Draft, ObjectId, Repo};
+
+/// What a session has done up to the end of a step.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// The line of its events.
+    pub events: Vec<Event>,
+    /// Whose past it is.
+    pub origin: Origin,
+    place: Place,
+}
+
+impl Past {
+    /// The past of a session up to the end of step `at`, or of the last one that is finished.
+    ///
+    /// # Errors
+    /// There is no such step, or it is not finished, or something cannot be read.
+    pub fn of(repo: &Repo, session: &Session, at: Option<u32>) -> Result<Self, RewindError> {
+        let before = session.holder()?;
+        let events = journal::events(&session.journal_path())?;
+        let runs = before.or(session.holder()?).is_some();
+        let line = Line::of(&events);
+        // Of a step that runs, the journal may know what the commit does not hold yet.
+        let steps = if runs { line.steps().saturating_sub(1) } else { line.steps() };
+        let step = at.unwrap_or(steps);
+        if step > steps {
+            return Err(RewindError::NoStep { id: session.id.clone(), step, steps });
+        }
+        let part = line.until(step);
+        let place = rewind::place_at(repo, session, &line, step)?;
+        let commit = place.head.to_string();
+        // What a newer program wrote cannot be written again, and is not of the conversation.
+        let known = part.iter().filter(|event| !matches!(event.update, Update::Unknown));
+        let origin = Origin { session: session.id.clone(), step: line::steps(part), commit };
+        Ok(Self { events: known.map(|event| (*event).clone()).collect(), origin, place })
+    }
+
+    /// The commit that the new session's branch begins at.
+    pub fn head(&self) -> ObjectId {
+        self.place.head
+    }
+
+    /// Gives it to a session that is being made: files, journal and state. Returns what holds the
+    /// code.
+    ///
+    /// # Errors
+    /// Something cannot be read or written.
+    pub(super) fn hand_over(
+        &self,
+        view: &Repo,
+        spec: &Spec,
+        path: &Path,
+        state: &mut State,
+    ) -> Result<ObjectId, RewindError> {
+        let Place { head, tree } = self.place;
+        let begins_with = view.tree_of(head)?;
+        let mut code = head;
+        if begins_with != tree {
+            view.update_checkout(begins_with, tree)?;
+            let who = view.identity().map_err(RewindError::Identity)?;
+            code = view.write_commit(&Draft {
+                tree,
+                parents: vec![head],
+                author: who.clone(),
+                committer: who,
+                time: None,
+                message: "Snapshot\n".to_owned(),
+            })?;
+        }
+        let Origin { session, step, .. } = self.origin.clone();
+        let reason = format!("forked from {session} at step {step}");
+        rewind::follow(&Line::of(&self.events), state);
+        state.head = Some(head.to_string());
+        state.tree = Some(tree.to_string());
+        state.changes = rewind::changes(view, spec, tree)?;
+        let change = state.move_to(Phase::Paused, &reason, Timestamp::now())?;
+        let mut events = self.events.clone();
+        events.push(Event::now(step, Update::Fork(Fork { session, step })));
+        events.push(Event::now(step, Update::State(change)));
+        Journal::open(path)?.0.append(&events)?;
+        Ok(code)
+    }
+}
