@@ -81,6 +81,7 @@ enum Verb {
     Demo(commands::demo::Args),
     Gc(commands::gc::Args),
     Doctor(commands::doctor::Args),
+    Diagnose(commands::diagnose::Args),
     Setup(commands::setup::Args),
     #[command(hide = true)]
     Supervise(commands::supervise::Args),
@@ -162,6 +163,7 @@ fn dispatch(ui: &Ui, verb: Verb) -> Result {
         Verb::Demo(args) => commands::demo::run(ui, &args),
         Verb::Gc(args) => commands::gc::run(ui, &args),
         Verb::Doctor(args) => commands::doctor::run(ui, &args),
+        Verb::Diagnose(args) => commands::diagnose::run(ui, &args),
         Verb::Setup(args) => commands::setup::run(ui, &args, command()),
         Verb::Guard(args) => commands::guard::run(&args),
         Verb::Supervise(args) => commands::supervise::run(&args),

@@ -4,6 +4,7 @@
 
 mod domain;
 mod land;
+mod mend;
 mod time;
 
 use std::error::Error;

@@ -12,6 +12,7 @@
 //! 6. [`session`] is what a session is on disk and in refs; [`git`] is git, one noun a file.
 //! 7. [`notify`] tells people of what happens meanwhile.
 //! 8. [`land`] brings the work back to the branch it is for.
+//! 9. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
 //!
 //! # Layers
 //!
@@ -22,15 +23,15 @@
 //! 7 cli commands error
 //! 6 ui
 //! 5 runner supervise queue
-//! 4 agent land
+//! 4 agent land mend
 //! 3 session
 //! 2 model tool sandbox notify
 //! 1 git
-//! 0 message event config process cancel file http parallel
+//! 0 message event config process cancel file http parallel failpoint
 //! ```
 //!
 //! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
-//! `runner` and `queue`; in layer 2, `tool` knows `sandbox`;
+//! `runner` and `queue`; in layer 4, `mend` knows `land`; in layer 2, `tool` knows `sandbox`;
 //! in layer 0, `event` knows `message`.
 
 pub mod agent;
@@ -40,10 +41,12 @@ pub mod commands;
 pub mod config;
 pub mod error;
 pub mod event;
+pub mod failpoint;
 pub mod file;
 pub mod git;
 pub mod http;
 pub mod land;
+pub mod mend;
 pub mod message;
 pub mod model;
 pub mod notify;

@@ -1,22 +1,31 @@
-//! `git agent doctor`: what this machine offers, what is missing, and how to get it.
+//! `git agent doctor`: what this machine offers, what is missing, what is broken, and how to mend it.
 //!
-//! Invariant: it changes nothing, starts no model, and names keys without showing them.
+//! Invariant: without `--fix` it changes nothing; it starts no model, and names keys without showing
+//! them.
 
 mod notices;
 mod probe;
+
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::context::Context;
 use crate::error::{CommandError, Kind, Result, exit};
+use crate::mend::{self, Ground};
 use crate::ui::{Look, Tone, Ui, json, text};
 
-/// Check what this machine offers and what is missing
+/// Check what this machine offers, what is missing and what is broken
 ///
 /// Looks at git, the settings, the sandbox, keys (by name only), local model servers and installed
-/// agents. Exit code 1 says that no session could be started.
+/// agents; and at the sessions: interrupted ones, stale locks, worktrees that were deleted or moved,
+/// damaged journals and records, half-made starts, left-overs. Exit code 1 says that no session could
+/// be started, or that a problem is left.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Mend what can be mended; nothing that may be somebody else's is touched
+    #[arg(long)]
+    fix: bool,
     /// Print JSON: {"format":1,"checks":[…]}
     #[arg(long)]
     json: bool,
@@ -46,6 +55,10 @@ pub(super) enum Verdict {
     Warning,
     /// Nothing works without it.
     Bad,
+    /// Something is broken.
+    Problem,
+    /// It was broken, and is mended.
+    Mended,
 }
 
 impl Check {
@@ -66,19 +79,60 @@ impl Check {
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let here = std::env::current_dir()?;
     let context = Context::open_in(ui, &here);
-    let checks = match args.notify {
-        true => notices::tried(&context?)?,
-        false => probe::all(&here, context.as_ref()),
+    let mut curable = false;
+    let checks = match (args.notify, &context) {
+        (true, _) => notices::tried(&context?)?,
+        (false, Ok(context)) => {
+            let mut checks = probe::all(&here, Ok(context));
+            curable = sessions(context, args.fix, &mut checks);
+            checks
+        }
+        (false, Err(error)) => probe::all(&here, Err(error)),
     };
     if args.json {
         ui.answer(&json::named("checks", &checks)?)?;
     } else {
         ui.answer(&report(&checks, &ui.look()))?;
     }
-    match checks.iter().filter(|check| check.verdict == Verdict::Bad).count() {
+    if curable {
+        ui.hint("git agent doctor --fix");
+    }
+    let is_wrong = |check: &Check| matches!(check.verdict, Verdict::Bad | Verdict::Problem);
+    match checks.iter().filter(|check| is_wrong(check)).count() {
         0 => Ok(()),
         _ => Err(CommandError::new(Kind::Told(exit::NO), "")),
     }
+}
+
+/// Adds what is wrong with the sessions, mended if that is wished; says whether there is something
+/// that could be.
+fn sessions(context: &Context<'_>, fix: bool, checks: &mut Vec<Check>) -> bool {
+    let ground = Ground { repo: &context.repo, store: &context.store, system: Path::new("/") };
+    let problems = match mend::look(&ground) {
+        Ok(problems) => problems,
+        Err(error) => {
+            checks.push(Check::new("sessions", Verdict::Problem, error.to_string()));
+            return false;
+        }
+    };
+    if problems.is_empty() {
+        checks.push(Check::new("sessions", Verdict::Good, "nothing is broken"));
+    }
+    let mut curable = false;
+    for mut problem in problems {
+        let check = Check::new(problem.kind, Verdict::Problem, problem.what.clone());
+        let check = match problem.hint.clone() {
+            Some(hint) => check.hint(hint),
+            None => check,
+        };
+        curable |= problem.is_curable() && !fix;
+        checks.push(match fix.then(|| problem.mend()).flatten() {
+            None => check,
+            Some(Ok(done)) => Check::new(problem.kind, Verdict::Mended, done),
+            Some(Err(error)) => check.hint(format!("It is not mended: {error}")),
+        });
+    }
+    curable
 }
 
 fn report(checks: &[Check], look: &Look) -> String {
@@ -91,6 +145,8 @@ fn report(checks: &[Check], look: &Look) -> String {
             Verdict::Absent => ("–", "-", "absent", Tone::Faint),
             Verdict::Warning => ("!", "!", "warning", Tone::Ask),
             Verdict::Bad => ("✗", "x", "missing", Tone::Bad),
+            Verdict::Problem => ("✗", "x", "problem", Tone::Bad),
+            Verdict::Mended => ("✓", "+", "mended", Tone::Good),
         };
         let mark =
             if look.terminal { look.glyph(glyph, ascii).to_owned() } else { format!("{word:<7}") };

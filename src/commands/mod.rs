@@ -40,6 +40,7 @@ pub mod rewind;
 pub mod worktree;
 
 pub mod demo;
+pub mod diagnose;
 pub mod doctor;
 pub mod gc;
 pub mod setup;

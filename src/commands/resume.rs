@@ -8,6 +8,7 @@ use super::limits::LimitArgs;
 use super::question;
 use crate::error::{CommandError, Result};
 use crate::event::{Limit, QuestionKind};
+use crate::mend::worktree;
 use crate::session::inbox::Kind;
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
@@ -16,9 +17,11 @@ use crate::ui::{Ui, card};
 /// Let sessions go on that are paused, interrupted, failed or stopped
 ///
 /// The journal is replayed against the repository first: a step that was cut short is told to the
-/// agent as such, and nothing is run twice. Where as many run as may, it waits for its turn. A
-/// limit that is given holds from now on, for all that the session has used and will use. With
-/// --all: every session that is paused or interrupted.
+/// agent as such, and nothing is run twice. A worktree or branch that was deleted is made again
+/// from the session's ref; what you committed or edited there stays, and the agent is told of it.
+/// Where as many run as may, it waits for its turn. A limit that is given holds from now on, for
+/// all that the session has used and will use. With --all: every session that is paused or
+/// interrupted.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -71,7 +74,7 @@ fn resume(
         Phase::Queued if control::waits(session)? => control::queue_up(context, session, None)?,
         _ => {
             set_limits(session, limits)?;
-            control::wake(context, session)?
+            wake(context, session)?
         }
     };
     match woken {
@@ -90,6 +93,17 @@ fn resume(
         }
     }
     Ok(true)
+}
+
+/// As [`control::wake`], with the worktree brought back where it was deleted.
+fn wake(context: &Context<'_>, session: &Session) -> Result<Woken> {
+    if !control::is_run(session)?
+        && let Some(restored) = worktree::bring_back(&context.repo, session)?
+    {
+        let path = restored.path.display();
+        context.ui.narrate(&format!("Restored the worktree of {} at {path}", session.id));
+    }
+    control::wake(context, session)
 }
 
 /// Whether somebody has to say something first. What asks for a key may go on once it is mended; a

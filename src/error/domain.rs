@@ -121,6 +121,8 @@ impl From<RefError> for CommandError {
     fn from(error: RefError) -> Self {
         match error {
             RefError::Git(error) => error.into(),
+            RefError::Locked { .. } => no(&error)
+                .hint("Another git works there, or one crashed: git agent doctor tells which"),
             RefError::Moved { .. } => {
                 no(&error).hint("Something else moved it meanwhile: nothing was changed; try again")
             }

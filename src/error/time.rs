@@ -62,6 +62,7 @@ impl From<CheckpointError> for CommandError {
             CheckpointError::Base(error) => error.into(),
             CheckpointError::Ref(error) => error.into(),
             CheckpointError::Snapshot(_)
+            | CheckpointError::Foreign(_)
             | CheckpointError::Diff(_)
             | CheckpointError::Identity(_) => said,
         }

@@ -59,7 +59,7 @@ impl Unsynced {
     }
 }
 
-fn loose(objects: &Path, id: ObjectId) -> PathBuf {
+pub(super) fn loose(objects: &Path, id: ObjectId) -> PathBuf {
     let hex = id.to_string();
     let (folder, name) = hex.split_at(2);
     objects.join(folder).join(name)

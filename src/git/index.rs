@@ -268,7 +268,8 @@ impl Folder {
         }
         entries.sort();
         let tree = gix::objs::Tree { entries };
-        let id = repo.gix().write_object(&tree).map_err(io::Error::other)?.detach();
+        let id = repo.write_kept(|| repo.gix().write_object(&tree).map(gix::Id::detach));
+        let id = id.map_err(io::Error::other)?;
         repo.unsynced().add(id);
         self.id = Some(id);
         Ok(id)

@@ -132,13 +132,13 @@ impl Repo {
         }
         let merged = outcome.tree.write(|tree| memory.write_object(tree).map(gix::Id::detach))?;
         drop((outcome, graph));
-        self.keep(memory.objects.take_object_memory().unwrap_or_default(), merged)?;
+        self.write_from(memory.objects.take_object_memory().unwrap_or_default(), merged)?;
         Ok(Merge::Clean(merged))
     }
 
-    /// Writes the merged tree, and what it needs of the objects that are in memory only: the
-    /// merges of merge bases are left behind.
-    fn keep(&self, mut memory: Storage, tree: ObjectId) -> gix::Result<()> {
+    /// Writes a tree, and what it needs of the objects that are in memory only: the merges of
+    /// merge bases are left behind.
+    pub(super) fn write_from(&self, mut memory: Storage, tree: ObjectId) -> gix::Result<()> {
         let mut wanted = vec![tree];
         while let Some(id) = wanted.pop() {
             let Some((kind, data)) = memory.remove(&id) else { continue };
@@ -147,7 +147,7 @@ impl Repo {
                     wanted.push(entry?.oid.to_owned());
                 }
             }
-            self.written(self.gix().objects.write_buf(kind, &data)?);
+            self.written(self.write_kept(|| self.gix().objects.write_buf(kind, &data))?);
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod environment;
 mod filter;
 mod index;
 mod index_file;
+mod keep;
 mod merge;
 mod notes;
 mod object;

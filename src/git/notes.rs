@@ -94,12 +94,16 @@ impl Repo {
         let failed = || ObjectError::new("write notes");
         let tree = tip.map(|tip| self.tree_of(tip)).transpose()?;
         let tree = tree.unwrap_or_else(|| self.empty_tree());
-        let mut state = State::new(tree, self.gix()).map_err(failed())?;
+        let mut memory = self.gix().clone().with_object_memory();
+        let mut state = State::new(tree, &memory).map_err(failed())?;
         for (commit, text) in notes {
             let blob = self.write_blob(text.as_bytes())?;
-            state.edit(*commit, Some(blob), self.gix()).map_err(failed())?;
+            state.edit(*commit, Some(blob), &memory).map_err(failed())?;
         }
-        state.write(self.gix()).map_err(failed())
+        let tree = state.write(&memory).map_err(failed())?;
+        let written = memory.objects.take_object_memory().unwrap_or_default();
+        self.write_from(written, tree).map_err(failed())?;
+        Ok(tree)
     }
 }
 

@@ -114,8 +114,8 @@ impl Repo {
     /// # Errors
     /// The object store cannot be written.
     pub fn write_blob(&self, bytes: &[u8]) -> Result<ObjectId, ObjectError> {
-        let id = self.gix().write_blob(bytes).map_err(ObjectError::new("write a blob"))?;
-        Ok(self.written(id.detach()))
+        let id = self.write_kept(|| self.gix().write_blob(bytes).map(gix::Id::detach));
+        Ok(self.written(id.map_err(ObjectError::new("write a blob"))?))
     }
 
     /// The bytes of a blob.
@@ -158,7 +158,10 @@ impl Repo {
         }
         let mut editor = editor.detach();
         editor
-            .write(|tree| Ok(self.written(self.gix().write_object(tree)?.detach())))
+            .write(|tree| {
+                let id = self.write_kept(|| self.gix().write_object(tree).map(gix::Id::detach));
+                Ok(self.written(id?))
+            })
             .map_err(failed())
     }
 
@@ -267,8 +270,8 @@ impl Repo {
             message: draft.message.as_str().into(),
             extra_headers: Vec::new(),
         };
-        let id = self.gix().write_object(&commit).map_err(failed())?;
-        Ok(self.written(id.detach()))
+        let id = self.write_kept(|| self.gix().write_object(&commit).map(gix::Id::detach));
+        Ok(self.written(id.map_err(failed())?))
     }
 
     /// Reads a commit.

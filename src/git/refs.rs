@@ -7,7 +7,8 @@
 //! ours: it would run at every step, and its refusal would cost a finished step. A landing moves a
 //! branch of the user's, so it goes through [`Repo::update_refs_as_user`], where the hook decides.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use gix::bstr::ByteSlice;
 use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
@@ -19,6 +20,9 @@ use crate::git::durable;
 use crate::git::repo::Repo;
 use crate::git::{Identity, ObjectId};
 use crate::process::Cmd;
+
+/// How long a lock on a ref is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// One move of one ref.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +60,14 @@ pub enum RefError {
         expected: Option<ObjectId>,
         /// What is there; none for "absent".
         found: Option<ObjectId>,
+    },
+    /// Somebody holds a lock on it, or has left one behind; nothing has moved.
+    #[error("{name} is locked: {} exists", lock.display())]
+    Locked {
+        /// The ref.
+        name: String,
+        /// The file of the lock.
+        lock: PathBuf,
     },
     /// Not a name that a ref may have.
     #[error("'{0}' is not a valid ref name")]
@@ -143,7 +155,43 @@ impl Repo {
     /// # Errors
     /// [`RefError::Moved`] if one is not as expected; otherwise what stood in the way.
     pub fn update_refs(&self, updates: &[RefUpdate]) -> Result<(), RefError> {
+        self.restore_new().map_err(RefError::Sync)?;
         self.sync_objects()?;
+        self.move_unlocked(updates)?;
+        self.restore_new().map(drop).map_err(RefError::Sync)
+    }
+
+    /// As [`Repo::move_refs`], with a lock of somebody else's waited for: a git that runs holds one
+    /// for a moment.
+    fn move_unlocked(&self, updates: &[RefUpdate]) -> Result<(), RefError> {
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        let mut is_again = false;
+        loop {
+            let error = match self.move_refs(updates) {
+                Err(error @ (RefError::Store { .. } | RefError::Git(_))) => error,
+                moved => return moved,
+            };
+            match self.lock_in_the_way(updates) {
+                Some((name, lock)) if Instant::now() > deadline => {
+                    return Err(RefError::Locked { name, lock });
+                }
+                // It may have gone since.
+                None if is_again => return Err(error),
+                _ => std::thread::sleep(Duration::from_millis(20)),
+            }
+            is_again = true;
+        }
+    }
+
+    /// A lock on one of these refs, or on all that are packed.
+    fn lock_in_the_way(&self, updates: &[RefUpdate]) -> Option<(String, PathBuf)> {
+        let names = updates.iter().map(|update| update.name.as_str()).chain(["packed-refs"]);
+        let locks =
+            names.map(|name| (name.to_owned(), self.common_dir().join(format!("{name}.lock"))));
+        locks.into_iter().find(|(_, lock)| lock.exists())
+    }
+
+    fn move_refs(&self, updates: &[RefUpdate]) -> Result<(), RefError> {
         // gix takes "must not exist" for granted where the ref has the new value already: two who
         // create the same session would both be told that they did.
         if self.is_reftable() || updates.iter().any(|update| update.old == Expected::Absent) {
@@ -329,6 +377,29 @@ mod tests {
 
     fn update(name: &str, old: Expected, new: Option<ObjectId>) -> RefUpdate {
         RefUpdate { name: name.into(), old, new, reason: "step 1:\n do".into() }
+    }
+
+    #[test]
+    fn a_lock_is_waited_for_and_then_named() {
+        for kind in [&[][..], &["--object-format=sha256"]] {
+            let fixture = Fixture::with_commit(kind);
+            let (one, repo) = (fixture.id("HEAD"), fixture.repo());
+            let two = fixture.commit(&[("a", "two\n")]);
+            let name = "refs/agent/x-7f3k";
+            let lock = repo.common_dir().join(format!("{name}.lock"));
+            repo.update_refs(&[update(name, Expected::Absent, Some(one))]).unwrap();
+            let moved = update(name, Expected::Is(one), Some(two));
+            std::fs::write(&lock, "").unwrap();
+            let said = repo.update_refs(std::slice::from_ref(&moved)).unwrap_err().to_string();
+            assert_eq!(said, format!("{name} is locked: {} exists", lock.display()));
+            let remover = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(200));
+                std::fs::remove_file(&lock)
+            });
+            repo.update_refs(&[moved]).unwrap();
+            remover.join().unwrap().unwrap();
+            assert_eq!(fixture.id(name), two);
+        }
     }
 
     #[test]

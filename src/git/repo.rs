@@ -14,6 +14,7 @@ use crate::git::cause::Cause;
 use crate::git::command::{self, GitError};
 use crate::git::durable::Unsynced;
 use crate::git::environment::{BadOverride, Environment};
+use crate::git::keep::Keep;
 use crate::git::refs::RefError;
 use crate::git::{Identity, ObjectId};
 use crate::process::ProcessError;
@@ -29,6 +30,7 @@ pub struct Repo {
     reftable: bool,
     environment: Arc<Environment>,
     unsynced: Unsynced,
+    keep: Keep,
 }
 
 /// What `HEAD` is.
@@ -156,9 +158,9 @@ impl Repo {
                 return Err(OpenError::Unsupported { said });
             }
         };
-        let unsynced = Unsynced::default();
+        let (unsynced, keep) = (Unsynced::default(), Keep::default());
         let environment = Arc::new(environment);
-        Ok(Self { gix, git_dir, common_dir, work_dir, reftable, environment, unsynced })
+        Ok(Self { gix, git_dir, common_dir, work_dir, reftable, environment, unsynced, keep })
     }
 
     /// The git dir of this view: for a linked worktree `worktrees/<id>` in [`Repo::common_dir`].
@@ -262,7 +264,7 @@ impl Repo {
     #[must_use]
     pub fn in_memory(&self) -> Self {
         let gix = self.gix.clone().with_object_memory();
-        Self { gix, unsynced: Unsynced::default(), ..self.clone() }
+        Self { gix, unsynced: Unsynced::default(), keep: Keep::default(), ..self.clone() }
     }
 
     /// gix's view, for the files of this room.
@@ -276,6 +278,10 @@ impl Repo {
 
     pub(super) fn unsynced(&self) -> &Unsynced {
         &self.unsynced
+    }
+
+    pub(super) fn kept(&self) -> &Keep {
+        &self.keep
     }
 }
 

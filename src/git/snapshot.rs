@@ -223,6 +223,11 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Files over so many bytes are left out.
+    pub fn max_file_size(&self) -> u64 {
+        self.max_file_size
+    }
+
     /// The tree taken last, or started from.
     pub fn tree(&self) -> ObjectId {
         self.tree

@@ -25,7 +25,7 @@ use crate::event::{Event, Limit, Origin, Update, UserMessage};
 use crate::git::{OpenError, Repo};
 use crate::process::Cmd;
 use crate::sandbox::{self, Bounds, Sandbox};
-use crate::session::checkpoint::Checkpoints;
+use crate::session::checkpoint::{self, Checkpoints};
 use crate::session::disk;
 use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
@@ -142,15 +142,23 @@ async fn work(
     let tools = tools.map_err(fault)?;
     let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
     rewind::finish(&worktree, session, &mut state).map_err(fault)?;
-    let Past { journal, told, unsaid } = Past::open(&worktree, session)?;
+    let Past { journal, told, mut unsaid } = Past::open(&worktree, session)?;
     if told.has_died() {
         break_dead_locks(&worktree, session)?;
+    }
+    if let Err(error) = worktree.keep_written(&session.kept_dir()) {
+        tracing::warn!(%error, "a gc may take away what is written");
+    }
+    if checkpoint::make_branch_again(&worktree, spec).map_err(fault)? {
+        let what = format!("{} was gone and is made again", spec.branch_name());
+        unsaid.push(Update::Notice(what));
     }
     let checkpoints = Checkpoints::open(worktree.clone(), spec.clone(), config.max_file_size);
     let checkpoints = checkpoints.map_err(fault)?;
 
     let mut state = past::caught_up(state, &told);
     checkpoints.catch_up(&mut state);
+    let is_settled = std::mem::take(&mut state.settled);
     let Told { mut conversation, bill, notes, .. } = told;
     let mut models = Models { repo: &worktree, spec, tools: tools.specs(), config: &config };
     let mut model = models.open(conversation.stand_in().unwrap_or(&spec.model))?;
@@ -169,12 +177,17 @@ async fn work(
         checkpoints,
         notes,
         bill,
+        untold: Vec::new(),
+        untaken: false,
         min_free_disk: config.min_free_disk,
         budget,
     };
     world.book()?;
     world.enter(Phase::Running, "")?;
     world.say(unsaid)?;
+    if is_settled {
+        world.take_edits()?;
+    }
     if conversation.is_new() {
         let text = prompt::task(&spec.task, &facts::collect(repo, spec, base).map_err(fault)?);
         let task = Update::UserMessage(UserMessage { from: Origin::Task, text, inbox_id: None });
@@ -197,11 +210,18 @@ async fn work(
         lap: Instant::now(),
     };
     let rest = agent.run().await;
+    // What runs beside the calls may have written since the worktree was last taken.
+    let has_jobs = tools.has_jobs();
     tools.end_jobs().await;
-    match rest {
+    world.untaken |= has_jobs;
+    let rested = match rest {
         Rest::Stopped if signals.shutdown.is_raised() => world.interrupt("the system ended it"),
         rest => world.settle(&rest),
+    };
+    if let Err(error) = worktree.let_go() {
+        tracing::warn!(%error, "what was written is kept on");
     }
+    rested
 }
 
 /// Takes away the locks on its refs that a run which was killed has left. The session's ref is

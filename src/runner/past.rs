@@ -4,20 +4,17 @@
 //! Invariant: nothing that is on record is lost to the next run, what is mended is said, and a
 //! damaged journal is set aside, never thrown away.
 
-use std::path::{Path, PathBuf};
-
-use fs_err as fs;
-use jiff::Timestamp;
+use std::path::Path;
 
 use super::bill::Bill;
 use super::fault;
 use super::notes::Notes;
 use crate::agent::{Conversation, Fault};
 use crate::event::{self, Event, Update, line};
-use crate::file;
 use crate::git::{self, ObjectId, Repo};
 use crate::session::journal::{Entry, Journal, Reader};
 use crate::session::record::Record;
+use crate::session::salvage;
 use crate::session::spec::{Limits, Spec};
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
@@ -111,7 +108,7 @@ impl Past {
         let (mut told, mut damaged) = read(&path, begin)?;
         if let Some(record) = &record
             && (damaged > 0 || journal.len() < record.state.recorded)
-            && let Some(kept_in) = restore(repo, record, &path)?
+            && let Some(kept_in) = salvage::restore(repo, record, &path).map_err(fault)?
         {
             let text = format!(
                 "the journal was damaged and was made again from {}; as it was it is kept in {}",
@@ -166,27 +163,6 @@ fn each(path: &Path, mut look: impl FnMut(&Event)) -> Result<usize, Fault> {
         }
     }
     Ok(damaged)
-}
-
-/// Puts what is on record in place of the journal's beginning, and says where the damaged one is
-/// kept; none where the journal is as it is on record.
-fn restore(repo: &Repo, record: &Record, path: &Path) -> Result<Option<PathBuf>, Fault> {
-    let mut whole = Vec::new();
-    record.write_journal(repo, &mut whole).map_err(fault)?;
-    let found = fs::read(path).map_err(fault)?;
-    if found.starts_with(&whole) {
-        return Ok(None);
-    }
-    // What comes behind the last line on record has happened since.
-    let last = whole.split_inclusive(|byte| *byte == b'\n').next_back();
-    let lines: Vec<&[u8]> = found.split_inclusive(|byte| *byte == b'\n').collect();
-    if let Some(at) = lines.iter().rposition(|line| Some(*line) == last) {
-        whole.extend(lines[at + 1..].concat());
-    }
-    let kept_in = path.with_extension(format!("jsonl.damaged-{}", Timestamp::now().as_second()));
-    fs::copy(path, &kept_in).map_err(fault)?;
-    file::replace(path, &whole).map_err(fault)?;
-    Ok(Some(kept_in))
 }
 
 /// The step's commit that branch and record have and the journal has not: its run died behind the

@@ -10,11 +10,12 @@ use jiff::Timestamp;
 
 use crate::agent::{Allowance, Fault, Moment, Money, Rest, Shared, Steer, StepWords, World};
 use crate::event::{self, Decision, Delta, Event, Update, VerifyRecord};
+use crate::failpoint;
 use crate::file::Changed;
 use crate::git::ObjectId;
 use crate::message::Usage;
 use crate::session::budget::Budget;
-use crate::session::checkpoint::{Checkpoints, Ends, Step};
+use crate::session::checkpoint::{Checkpoints, Ends, Foreign, Step};
 use crate::session::disk;
 use crate::session::inbox::{Kind, When};
 use crate::session::journal::Journal;
@@ -41,6 +42,10 @@ pub(super) struct SessionWorld<'a> {
     pub(super) checkpoints: Checkpoints,
     pub(super) notes: Notes,
     pub(super) bill: Bill,
+    /// What somebody else did, which the model does not know yet.
+    pub(super) untold: Vec<Foreign>,
+    /// A call or a check has run since the worktree was last taken.
+    pub(super) untaken: bool,
     /// `agent.minFreeDisk`, in bytes.
     pub(super) min_free_disk: u64,
     /// The budget that it shares with other sessions.
@@ -50,6 +55,17 @@ pub(super) struct SessionWorld<'a> {
 impl World for SessionWorld<'_> {
     fn record(&mut self, step: u32, updates: Vec<Update>) -> Result<(), Fault> {
         let can_wait = updates.iter().all(can_wait);
+        for update in &updates {
+            match update {
+                Update::ToolCall(_) => self.untaken = true,
+                Update::ToolCallUpdate(_) => failpoint::reach("ran"),
+                Update::Verify(_) => {
+                    self.untaken = true;
+                    failpoint::reach("verified");
+                }
+                _ => {}
+            }
+        }
         let events: Vec<_> = updates.into_iter().map(|update| Event::now(step, update)).collect();
         let written = match can_wait {
             true => self.journal.append_unsynced(&events),
@@ -58,6 +74,7 @@ impl World for SessionWorld<'_> {
         written.map_err(fault("cannot write the journal"))?;
         for event in &events {
             self.follow(&event.update);
+            reach(&event.update);
         }
         match events.iter().any(|event| has_cost(&event.update)) {
             true => self.book(),
@@ -76,11 +93,13 @@ impl World for SessionWorld<'_> {
             Moment::Turn => Ends::Turn,
         };
         self.take(words, changed, ends)?;
+        self.untaken = false;
         self.state.activity.clear();
         // No sync: the journal and the record, which have one, tell all of it but the phase.
         self.state
             .write_unsynced(&self.session.state_path())
             .map_err(fault("cannot write the state"))?;
+        failpoint::reach("state");
         match at {
             Moment::Step => self.check_disk(),
             // What is done but for its checks is not kept from its end.
@@ -123,7 +142,8 @@ impl World for SessionWorld<'_> {
         for (path, reason) in waiting.unreadable {
             tracing::warn!(path = %path.display(), reason, "a message that cannot be read");
         }
-        let mut steers = Vec::new();
+        let told = self.untold.drain(..);
+        let mut steers: Vec<_> = told.map(|foreign| Steer::Tell(foreign.words())).collect();
         for letter in waiting.letters {
             let steer = match letter.kind {
                 Kind::Say { when: When::AfterTurn, .. } if at == Moment::Step => continue,
@@ -209,6 +229,13 @@ impl SessionWorld<'_> {
         self.write_state()
     }
 
+    /// Takes what was changed by hand while the session rested, as the user's own.
+    pub(super) fn take_edits(&mut self) -> Result<(), Fault> {
+        let taken = self.checkpoints.take_edits(&mut self.state, &self.session.journal_path());
+        self.untold.extend(taken.map_err(fault("the edits by hand are not committed"))?);
+        Ok(())
+    }
+
     /// Journals what an earlier run had no time to say.
     pub(super) fn say(&mut self, unsaid: Vec<Update>) -> Result<(), Fault> {
         if unsaid.is_empty() {
@@ -270,13 +297,20 @@ impl SessionWorld<'_> {
     /// The state's file comes last: who sees the session at rest finds all else as it says.
     fn rest(&mut self, phase: Phase, reason: &str, rest: &Rest) -> Result<(), Fault> {
         // Notes and index make a person's look pleasant; the session is safe without.
-        let notes =
-            self.notes.write(&self.session.spec, &self.state, &self.bill, &self.checkpoints);
-        self.complain(notes.map_err(fault("the notes on its commits are not written")));
+        let Self { session, state, bill, checkpoints, notes, .. } = &mut *self;
+        let mut written = notes.write(&session.spec, state, bill, checkpoints);
+        // Once more, if it was a gc that took away what was written for them.
+        if written.is_err() && checkpoints.repo().restore_kept().is_ok_and(|it| it > 0) {
+            written = notes.write(&session.spec, state, bill, checkpoints);
+        }
+        self.complain(written.map_err(fault("the notes on its commits are not written")));
         let index = self.checkpoints.rest();
         self.complain(index.map_err(fault("the worktree's index is not up to date")));
         self.drop_wishes(phase)?;
+        failpoint::reach("notes");
+        self.state.settled = self.is_settled();
         self.move_to(phase, reason)?;
+        failpoint::reach("rest");
         if let Rest::NeedsInput(question) = rest {
             self.state.question = Some(question.clone());
         }
@@ -288,9 +322,19 @@ impl SessionWorld<'_> {
             // Why it rests says more than what follows from that; the next run records it.
             _ => self.complain(recorded),
         }
+        failpoint::reach("last-record");
         self.write_state()?;
         // From now on nobody wishes so any more.
         self.drop_wishes(phase)
+    }
+
+    /// Whether the worktree holds nothing of the session's that is not taken.
+    fn is_settled(&self) -> bool {
+        !self.untaken
+            || self.checkpoints.is_clean().unwrap_or_else(|error| {
+                tracing::debug!(%error, "what is changed by hand from now on is not told apart");
+                false
+            })
     }
 
     /// Tells of what did not work and need not keep the session from resting.
@@ -336,6 +380,7 @@ impl SessionWorld<'_> {
             .checkpoints
             .take(&step, &mut self.state, &self.session.journal_path())
             .map_err(fault("the step is not committed"))?;
+        self.untold.extend(made.foreign);
         if let Some(commit) = made.commit {
             self.notes.add(commit, words.step, &self.bill);
         }
@@ -391,6 +436,18 @@ impl SessionWorld<'_> {
             tracing::warn!(%error, "the state is not shown");
         }
     }
+}
+
+/// The points of a step that follow from what the journal was just told.
+fn reach(update: &Update) {
+    failpoint::reach(match update {
+        Update::UserMessage(_) => "task",
+        Update::AgentMessage(_) => "answer",
+        Update::ToolCall(_) => "call",
+        Update::ToolCallUpdate(_) => "result",
+        Update::Checkpoint(_) => "checkpoint",
+        _ => return,
+    });
 }
 
 /// Whether the next wait for the disk does for this too, since nothing follows from it before.

@@ -9,15 +9,19 @@
 //! Where the strategy holds a commit back, the tree is kept by a snapshot commit that only the
 //! record points to; the branch gets it at the end of the turn, or of the session.
 //!
+//! What a person does to branch and worktree meanwhile is followed: see [`Foreign`].
+//!
 //! Invariant: what a record says of the branch was true when the ref moved; a branch that somebody
 //! else has moved is never moved back, and the step's work is kept by the record all the same.
 
+mod foreign;
 mod place;
 
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+pub use foreign::{Foreign, ForeignError, make_branch_again};
 pub use place::{Move, Place};
 
 use super::record::{Record, RecordError, Recorder};
@@ -27,6 +31,7 @@ use super::subject::{self, Words};
 use super::worktree;
 use crate::config::CommitStrategy;
 use crate::event;
+use crate::failpoint;
 use crate::file::Changed;
 use crate::git::{
     self, Counted, DiffError, Draft, Expected, GitError, Head, Identity, LeftOut, ObjectError,
@@ -82,6 +87,8 @@ pub struct Made {
     pub commit: Option<ObjectId>,
     /// The event for the journal; none if nothing has changed and nothing was committed.
     pub event: Option<event::Checkpoint>,
+    /// What somebody else had done to the branch before.
+    pub foreign: Option<Foreign>,
 }
 
 /// Why there is no checkpoint. But for [`CheckpointError::BranchMoved`], everything is as before.
@@ -103,6 +110,9 @@ pub enum CheckpointError {
         /// The branch.
         branch: String,
     },
+    /// What somebody else did cannot be gone on from.
+    #[error(transparent)]
+    Foreign(#[from] Box<ForeignError>),
     /// The worktree is gone, or is no worktree any more: its missing files are nobody's deletions.
     #[error("the worktree is gone: {}", path.display())]
     WorktreeGone {
@@ -159,21 +169,10 @@ impl Checkpoints {
     /// # Errors
     /// The branch is gone, or something cannot be read.
     pub fn open(repo: Repo, spec: Spec, max_file_size: u64) -> Result<Self, CheckpointError> {
-        let branch = spec.branch.clone();
-        let head = repo.ref_id(&branch)?.ok_or(CheckpointError::BranchGone { branch })?;
         let who = repo.identity().map_err(CheckpointError::Identity)?;
         let recorder = Recorder::open(&repo, &spec.id)?;
         let record = recorder.tip().map(|tip| Record::read(&repo, tip)).transpose()?;
-        let code = match &record {
-            Some(Record { code, .. }) => {
-                let code = *code;
-                // Held back on top of the branch as it is; otherwise somebody has moved it, and
-                // it is theirs to say what the session goes on from.
-                let on_top = code == head || repo.read_commit(code)?.parents.first() == Some(&head);
-                if on_top { code } else { head }
-            }
-            None => head,
-        };
+        let (head, code) = foreign::begin(&repo, &spec.branch, record.as_ref())?;
         let tree = repo.tree_of(code)?;
         let snapshot = Snapshot::open(&repo, tree, max_file_size)?;
         let base_tree = repo.tree_of(repo.resolve_commit(&spec.base.commit)?)?;
@@ -233,35 +232,81 @@ impl Checkpoints {
         state: &mut State,
         journal: &Path,
     ) -> Result<Made, CheckpointError> {
+        self.despite_gc(|it| it.take_once(step, state, journal))
+    }
+
+    /// Does it again where a gc has taken away under it what was written, and is there again.
+    fn despite_gc<T>(
+        &mut self,
+        mut act: impl FnMut(&mut Self) -> Result<T, CheckpointError>,
+    ) -> Result<T, CheckpointError> {
+        const TRIES: usize = 20;
+        for _ in 0..TRIES {
+            match act(self) {
+                Err(_) if self.repo.restore_kept().map_err(RefError::Sync)? > 0 => {}
+                done => return done,
+            }
+        }
+        act(self)
+    }
+
+    fn take_once(
+        &mut self,
+        step: &Step<'_>,
+        state: &mut State,
+        journal: &Path,
+    ) -> Result<Made, CheckpointError> {
         self.check_worktree()?;
         let before = self.snapshot.tree();
         let taken = self.snapshot.take(step.changed)?;
+        failpoint::reach("tree");
         let mut next = state.clone();
         next.step = step.number;
         note_left_out(&mut next, &taken.left_out, step.changed);
-        let is_new = taken.tree != self.repo.tree_of(self.head)?;
+        let followed = self.follow(&mut next, journal);
+        state.moved_to.clone_from(&next.moved_to);
+        let foreign = followed?;
+        let before = if foreign.is_some() { self.repo.tree_of(self.head)? } else { before };
+        let tree = self.snapshot.tree();
+        let is_new = tree != self.repo.tree_of(self.head)?;
         let commit = match is_new && self.commits_at(step.ends) {
-            true => Some(self.commit(taken.tree, step)?),
+            true => Some(self.commit(tree, step)?),
             false => None,
         };
+        failpoint::reach("commit");
         let code = match commit {
             Some(commit) => commit,
-            None if !is_new => self.head,
-            None if taken.tree == self.repo.tree_of(self.code)? => self.code,
-            None => self.hold(taken.tree, step.number)?,
+            None => self.code_for(tree, step.number)?,
         };
-        let event = match taken.tree != before || commit.is_some() {
-            true => Some(self.event(before, taken.tree, commit, step, &taken.left_out)?),
+        let event = match tree != before || commit.is_some() {
+            true => Some(self.event(before, tree, commit, step, &taken.left_out)?),
             false => None,
         };
-        if event.is_some() {
-            let stat = self.repo.diff_stat_again(self.base_tree, taken.tree, &mut self.counted)?;
-            let git::DiffStat { files, insertions, deletions, .. } = stat;
-            next.changes = Changes { files, insertions, deletions };
+        if event.is_some() || foreign.is_some() {
+            next.changes = self.changes()?;
         }
         self.settle(commit, code, &mut next, journal)?;
         *state = next;
-        Ok(Made { commit, event })
+        Ok(Made { commit, event, foreign })
+    }
+
+    /// What the tree taken last differs in from the base.
+    fn changes(&mut self) -> Result<Changes, DiffError> {
+        let tree = self.snapshot.tree();
+        let stat = self.repo.diff_stat_again(self.base_tree, tree, &mut self.counted)?;
+        let git::DiffStat { files, insertions, deletions, .. } = stat;
+        Ok(Changes { files, insertions, deletions })
+    }
+
+    /// The commit that holds a tree which the branch does not get yet: one that is there, or a
+    /// snapshot commit.
+    fn code_for(&self, tree: ObjectId, number: u32) -> Result<ObjectId, ObjectError> {
+        for code in [self.head, self.code] {
+            if self.repo.tree_of(code)? == tree {
+                return Ok(code);
+            }
+        }
+        self.hold(tree, number)
     }
 
     /// Records the state, with the journal up to its end, where no step has ended: the session
@@ -270,8 +315,17 @@ impl Checkpoints {
     /// # Errors
     /// The record cannot be written, or the session's ref was moved by somebody else.
     pub fn record(&mut self, state: &mut State, journal: &Path) -> Result<(), CheckpointError> {
-        let code = self.code;
-        self.settle(None, code, state, journal)
+        self.despite_gc(|it| it.settle(None, it.code, state, journal))
+    }
+
+    /// Whether the worktree holds just the tree taken last.
+    ///
+    /// # Errors
+    /// The worktree cannot be read.
+    pub fn is_clean(&self) -> Result<bool, CheckpointError> {
+        let tree = self.snapshot.tree();
+        let mut look = Snapshot::open(&self.repo.in_memory(), tree, self.snapshot.max_file_size())?;
+        Ok(look.take(&Changed::Anything)?.tree == tree)
     }
 
     /// Brings the worktree's own index up to the tree taken last, so that `git status` there says
@@ -298,6 +352,7 @@ impl Checkpoints {
         state.tree = Some(self.snapshot.tree().to_string());
         let written =
             self.recorder.write(&self.repo, &self.spec, state, journal, code, &self.who)?;
+        failpoint::reach("record");
         let mut updates = vec![written.update.clone()];
         if let Some(commit) = commit {
             updates.push(RefUpdate {
@@ -309,21 +364,33 @@ impl Checkpoints {
         }
         match self.repo.update_refs(&updates) {
             Ok(()) => {
+                failpoint::reach("refs");
                 self.recorder.advance(&written);
                 (self.head, self.code) = (head, code);
                 Ok(())
             }
             Err(RefError::Moved { name, found, .. }) if name == self.spec.branch => {
-                state.head = Some(self.head.to_string());
-                let kept =
-                    self.recorder.write(&self.repo, &self.spec, state, journal, code, &self.who)?;
-                self.repo.update_refs(std::slice::from_ref(&kept.update))?;
-                self.recorder.advance(&kept);
-                self.code = code;
+                self.keep_work(code, state, journal)?;
                 Err(CheckpointError::BranchMoved { branch: name, found, kept: code })
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Moves the session's ref alone, so that the work is kept where the branch cannot have it.
+    fn keep_work(
+        &mut self,
+        code: ObjectId,
+        state: &mut State,
+        journal: &Path,
+    ) -> Result<(), CheckpointError> {
+        state.head = Some(self.head.to_string());
+        state.tree = Some(self.snapshot.tree().to_string());
+        let kept = self.recorder.write(&self.repo, &self.spec, state, journal, code, &self.who)?;
+        self.repo.update_refs(std::slice::from_ref(&kept.update))?;
+        self.recorder.advance(&kept);
+        self.code = code;
+        Ok(())
     }
 
     /// A worktree that was deleted, or that a person has switched away, holds other files than the
@@ -581,29 +648,131 @@ mod tests {
         }
     }
 
-    #[test]
-    fn b05_a_branch_that_a_person_moved_stays_there_and_the_work_is_kept() {
-        let mut bench = bench(&[], CommitStrategy::Incremental);
-        bench.step(1, "a", "one", Ends::Step).unwrap();
-        bench.git.git_in(&bench.worktree, &["commit", "-q", "--allow-empty", "-m", "mine"]);
-        let mine = bench.git.id("agent/add-rate");
-        let error = bench.step(2, "b", "two", Ends::Step).unwrap_err();
-        let CheckpointError::BranchMoved { branch, found, kept } = error else { panic!("{error}") };
-        assert_eq!((branch.as_str(), found), ("refs/heads/agent/add-rate", Some(mine)));
-        assert_eq!(bench.git.id("agent/add-rate"), mine);
-        assert_eq!(bench.last_record().code, kept);
-        assert_eq!(bench.git.git(&["show", &format!("{kept}:b")]), "2");
-        // A resume goes on from the person's commit, with the files that are there.
-        let repo = bench.git.repo_at(&bench.worktree, &[]);
-        bench.checkpoints =
-            Checkpoints::open(repo, bench.checkpoints.spec.clone(), 1 << 20).unwrap();
-        bench.take(3, "three", Ends::Step, &Changed::Nothing).unwrap();
-        assert_eq!(bench.log(), "feat(cart): one\nmine\nfeat(cart): three");
-        bench.git.fsck();
+    impl Bench {
+        /// As a supervisor that begins anew.
+        fn reopen(&mut self) {
+            let repo = self.git.repo_at(&self.worktree, &[]);
+            let spec = self.checkpoints.spec.clone();
+            self.checkpoints = Checkpoints::open(repo, spec, 1 << 20).unwrap();
+        }
+
+        fn edits(&mut self) -> Vec<Foreign> {
+            self.checkpoints.take_edits(&mut self.state, &self.journal_path).unwrap()
+        }
+
+        fn show(&self, path: &str) -> String {
+            self.git.git(&["show", &format!("agent/add-rate:{path}")])
+        }
+
+        /// A commit on the branch that nobody made in the worktree.
+        fn commit_elsewhere(&self, path: &str, text: &str) -> ObjectId {
+            let other = self.git.beside("other");
+            self.git.git(&[
+                "worktree",
+                "add",
+                "-q",
+                "--detach",
+                other.to_str().unwrap(),
+                "agent/add-rate",
+            ]);
+            fs::write(other.join(path), text).unwrap();
+            self.git.git_in(&other, &["add", "-A"]);
+            self.git.git_in(&other, &["commit", "-qm", "theirs"]);
+            let id = self.git.git_in(&other, &["rev-parse", "HEAD"]);
+            self.git.git(&["worktree", "remove", "--force", other.to_str().unwrap()]);
+            self.git.git(&["update-ref", "refs/heads/agent/add-rate", &id]);
+            self.git.id("agent/add-rate")
+        }
     }
 
     #[test]
-    fn b07_a_deleted_branch_is_not_made_again_and_the_ref_holds_the_code() {
+    fn b05_a_commit_made_in_the_worktree_is_gone_on_from() {
+        for options in [&[][..], &["--ref-format=reftable"]] {
+            let mut bench = bench(options, CommitStrategy::Incremental);
+            bench.step(1, "a", "one", Ends::Step).unwrap();
+            fs::write(bench.worktree.join("mine"), "mine").unwrap();
+            bench.git.git_in(&bench.worktree, &["add", "mine"]);
+            bench.git.git_in(&bench.worktree, &["commit", "-qm", "mine", "--only", "mine"]);
+            let mine = bench.git.id("agent/add-rate");
+            let made = bench.step(2, "b", "two", Ends::Step).unwrap();
+            let paths = vec!["mine".to_owned()];
+            assert_eq!(made.foreign, Some(Foreign { commit: Some(mine), by_commit: true, paths }));
+            assert_eq!(made.event.unwrap().paths, ["b"]);
+            assert_eq!(bench.log(), "feat(cart): one\nmine\nfeat(cart): two");
+            assert_eq!(bench.last_record().code, bench.git.id("agent/add-rate"));
+            bench.git.fsck();
+        }
+    }
+
+    #[test]
+    fn b05_an_amended_branch_is_gone_on_from_and_what_it_lost_stays_reachable() {
+        let mut bench = bench(&[], CommitStrategy::Incremental);
+        let one = bench.step(1, "a", "one", Ends::Step).unwrap().commit.unwrap();
+        bench.checkpoints.rest().unwrap();
+        bench.git.git_in(&bench.worktree, &["commit", "-q", "--amend", "-m", "my one"]);
+        bench.step(2, "b", "two", Ends::Step).unwrap();
+        assert_eq!(bench.log(), "my one\nfeat(cart): two");
+        let one = one.to_string();
+        bench.git.git(&["merge-base", "--is-ancestor", &one, "refs/agent/add-rate-7f3k"]);
+    }
+
+    #[test]
+    fn b05_a_commit_made_elsewhere_is_merged_into_the_worktree() {
+        for strategy in [CommitStrategy::Incremental, CommitStrategy::Single] {
+            let mut bench = bench(&[], strategy);
+            bench.step(1, "a", "one", Ends::Step).unwrap();
+            let theirs = bench.commit_elsewhere("theirs", "theirs\n");
+            let made = bench.step(2, "b", "two", Ends::Session).unwrap();
+            assert_eq!(made.foreign.unwrap().commit, Some(theirs));
+            assert_eq!(fs::read_to_string(bench.worktree.join("theirs")).unwrap(), "theirs\n");
+            assert_eq!((bench.show("theirs"), bench.show("b")), ("theirs".into(), "2".into()));
+            bench.git.git(&["merge-base", "--is-ancestor", &theirs.to_string(), "agent/add-rate"]);
+            bench.checkpoints.rest().unwrap();
+            assert_eq!(bench.git.git_in(&bench.worktree, &["status", "--porcelain"]), "");
+            bench.git.fsck();
+        }
+    }
+
+    #[test]
+    fn b05_commits_that_conflict_wait_for_a_person_who_merges_them() {
+        let mut bench = bench(&[], CommitStrategy::Incremental);
+        bench.step(1, "a", "one", Ends::Step).unwrap();
+        let theirs = bench.commit_elsewhere("b", "theirs\n");
+        for _ in 0..2 {
+            let error = bench.step(2, "b", "two", Ends::Step).unwrap_err();
+            let said = error.to_string();
+            assert!(said.contains("conflicts with the session in b; merge and commit"), "{said}");
+            assert_eq!(bench.git.id("agent/add-rate"), theirs);
+            let code = bench.last_record().code;
+            assert_eq!(bench.git.git(&["show", &format!("{code}:b")]), "2");
+            bench.reopen();
+        }
+        fs::write(bench.worktree.join("b"), "both\n").unwrap();
+        bench.git.git_in(&bench.worktree, &["add", "-A"]);
+        bench.git.git_in(&bench.worktree, &["commit", "-qm", "merged"]);
+        bench.step(3, "c", "three", Ends::Step).unwrap();
+        assert_eq!(bench.log(), "feat(cart): one\ntheirs\nmerged\nfeat(cart): three");
+        assert_eq!(bench.show("b"), "both");
+    }
+
+    #[test]
+    fn b05_a_branch_that_lost_commits_elsewhere_waits_once() {
+        let mut bench = bench(&[], CommitStrategy::Incremental);
+        bench.step(1, "a", "one", Ends::Step).unwrap();
+        bench.step(2, "b", "two", Ends::Step).unwrap();
+        bench.git.git(&["update-ref", "refs/heads/agent/add-rate", "main"]);
+        let error = bench.step(3, "c", "three", Ends::Step).unwrap_err();
+        assert!(error.to_string().contains("resume goes on from there"), "{error}");
+        assert_eq!(bench.git.id("agent/add-rate"), bench.git.id("main"));
+        bench.checkpoints.record(&mut bench.state, &bench.journal_path).unwrap();
+        bench.reopen();
+        bench.step(4, "d", "four", Ends::Step).unwrap();
+        assert_eq!(bench.log(), "feat(cart): four");
+        assert_eq!(bench.state.moved_to, None);
+    }
+
+    #[test]
+    fn b07_a_deleted_branch_is_missed_and_made_again_from_the_ref() {
         let mut bench = bench(&[], CommitStrategy::Incremental);
         bench.step(1, "a", "one", Ends::Step).unwrap();
         bench.git.git(&["update-ref", "-d", "refs/heads/agent/add-rate"]);
@@ -611,12 +780,53 @@ mod tests {
         assert_eq!(error.to_string(), "refs/heads/agent/add-rate was deleted by somebody else");
         let code = bench.last_record().code;
         assert_eq!(bench.git.git(&["show", &format!("{code}:b")]), "2");
-        let repo = bench.git.repo_at(&bench.worktree, &[]);
-        let spec = bench.checkpoints.spec.clone();
-        assert!(matches!(
-            Checkpoints::open(repo, spec, 1),
-            Err(CheckpointError::BranchGone { .. })
-        ));
+        let (repo, spec) =
+            (bench.git.repo_at(&bench.worktree, &[]), bench.checkpoints.spec.clone());
+        let opened = Checkpoints::open(repo.clone(), spec.clone(), 1);
+        assert!(matches!(opened, Err(CheckpointError::BranchGone { .. })));
+        assert!(make_branch_again(&repo, &spec).unwrap());
+        assert!(!make_branch_again(&repo, &spec).unwrap());
+        bench.reopen();
+        bench.take(3, "three", Ends::Step, &Changed::Nothing).unwrap();
+        assert_eq!(bench.log(), "feat(cart): one\nfeat(cart): three");
+        assert_eq!(bench.show("b"), "2");
+    }
+
+    #[test]
+    fn n08_edits_while_the_session_rests_are_the_users_commit() {
+        let mut bench = bench(&[], CommitStrategy::Incremental);
+        bench.step(1, "a", "one", Ends::Step).unwrap();
+        assert_eq!(bench.edits(), []);
+        fs::write(bench.worktree.join("a"), "mine").unwrap();
+        assert!(!bench.checkpoints.is_clean().unwrap());
+        bench.reopen();
+        let found = bench.edits();
+        let tip = bench.git.id("agent/add-rate");
+        let paths = vec!["a".to_owned()];
+        assert_eq!(found, [Foreign { commit: Some(tip), by_commit: false, paths }]);
+        assert_eq!(
+            bench.git.git(&["log", "-1", "--format=%B%an", "agent/add-rate"]),
+            "Edit by hand\nAda Person"
+        );
+        assert!(bench.checkpoints.is_clean().unwrap());
+        assert_eq!((bench.edits(), bench.state.changes.files), (vec![], 1));
+        bench.step(2, "b", "two", Ends::Step).unwrap();
+        assert_eq!(bench.log(), "feat(cart): one\nEdit by hand\nfeat(cart): two");
+        assert_eq!(bench.show("a"), "mine");
+    }
+
+    #[test]
+    fn n08_where_commits_are_held_back_edits_are_too() {
+        for strategy in [CommitStrategy::Single, CommitStrategy::None] {
+            let mut bench = bench(&[], strategy);
+            bench.step(1, "a", "one", Ends::Step).unwrap();
+            fs::write(bench.worktree.join("mine"), "mine").unwrap();
+            let paths = vec!["mine".to_owned()];
+            assert_eq!(bench.edits(), [Foreign { commit: None, by_commit: false, paths }]);
+            let code = bench.last_record().code;
+            assert_eq!(bench.git.git(&["show", &format!("{code}:mine")]), "mine");
+            assert_eq!(bench.log(), "");
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Who runs a session: the process that holds its lock, for as long as it lives.
 //!
+//! A session is locked twice: by the file `lock` in its folder, and by the folder itself, which
+//! nobody deletes by accident. Where the file system locks no folders, the file has to do.
+//!
 //! Invariant: the lock is the kernel's, so it goes with its holder, however that ends; the number
 //! in the file is only for people, and nothing is decided by it.
 
@@ -8,6 +11,8 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::death;
+
 /// How long a lock that is held may be a mere look of [`holder`] at it.
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -15,6 +20,9 @@ const PATIENCE: Duration = Duration::from_millis(300);
 #[derive(Debug)]
 pub struct Lock {
     file: File,
+    /// The folder around it, where that is locked too: held for its drop.
+    folder: Option<File>,
+    left: String,
 }
 
 /// The process that holds a lock.
@@ -60,24 +68,59 @@ impl Lock {
     pub fn acquire_within(path: &Path, patience: Duration) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: path.to_owned(), source };
         let mut file = open(path).map_err(failed)?;
-        let deadline = Instant::now() + patience;
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(source)) => return Err(failed(source)),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(LockError::Held { holder: Holder { pid: written_pid(&mut file) } });
-                }
-            }
+        if !try_within(&file, patience).map_err(failed)? {
+            return Err(LockError::Held { holder: Holder { pid: written_pid(&mut file) } });
         }
+        let left = text_of(&mut file);
         // The lock holds without the number too, on a full disk say.
         if let Err(error) = write_pid(&mut file) {
             tracing::debug!(%error, path = %path.display(), "process id not written to the lock");
         }
-        Ok(Self { file })
+        Ok(Self { file, folder: None, left })
+    }
+
+    /// As [`Lock::acquire`], with the folder around the file: so nobody else is let in where the
+    /// file was deleted under its holder.
+    ///
+    /// # Errors
+    /// As [`Lock::acquire`].
+    pub fn acquire_with_folder(path: &Path) -> Result<Self, LockError> {
+        let folder = folder_of(path)
+            .map_err(|source| LockError::Io { path: path.to_owned(), source })?
+            .filter(|folder| match try_within(folder, PATIENCE) {
+                Ok(is_locked) => is_locked,
+                Err(error) => {
+                    tracing::debug!(%error, path = %path.display(), "the folder is not locked");
+                    false
+                }
+            });
+        if folder.is_none() && is_folder_held(path) {
+            let pid = open(path).ok().and_then(|mut file| written_pid(&mut file));
+            return Err(LockError::Held { holder: Holder { pid } });
+        }
+        let mut lock = Self::acquire(path)?;
+        lock.folder = folder;
+        Ok(lock)
+    }
+
+    /// What the last holder has left in the file, if it did not let go of it by itself.
+    pub fn left(&self) -> &str {
+        &self.left
+    }
+}
+
+/// Tries to lock this for so long; says whether it is.
+fn try_within(file: &File, patience: Duration) -> io::Result<bool> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::Error(source)) => return Err(source),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(TryLockError::WouldBlock) => return Ok(false),
+        }
     }
 }
 
@@ -99,6 +142,7 @@ impl Drop for Lock {
         if let Err(error) = self.file.set_len(0) {
             tracing::debug!(%error, "process id left in the lock");
         }
+        drop(self.folder.take());
     }
 }
 
@@ -120,6 +164,33 @@ pub fn holder(path: &Path) -> io::Result<Option<Holder>> {
     }
 }
 
+/// As [`holder`], for a lock that was taken with its folder.
+///
+/// # Errors
+/// The file cannot be opened or asked.
+pub fn holder_with_folder(path: &Path) -> io::Result<Option<Holder>> {
+    match holder(path)? {
+        None if is_folder_held(path) => {
+            Ok(Some(Holder { pid: File::open(path).ok().and_then(|mut it| written_pid(&mut it)) }))
+        }
+        found => Ok(found),
+    }
+}
+
+/// What a holder that is gone has left in the file; nothing if it let go by itself.
+pub(super) fn left_in(path: &Path) -> String {
+    File::open(path).map(|mut file| text_of(&mut file)).unwrap_or_default()
+}
+
+fn folder_of(path: &Path) -> io::Result<Option<File>> {
+    path.parent().map(File::open).transpose()
+}
+
+fn is_folder_held(path: &Path) -> bool {
+    let folder = folder_of(path).ok().flatten();
+    folder.is_some_and(|it| matches!(it.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 fn open(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).create(true).truncate(false).open(path)
 }
@@ -127,13 +198,23 @@ fn open(path: &Path) -> io::Result<File> {
 fn write_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
-    writeln!(file, "{}", std::process::id())
+    write!(file, "{}\n{}", std::process::id(), death::marks())
 }
 
 fn written_pid(file: &mut File) -> Option<u32> {
+    text_of(file).lines().next()?.trim().parse().ok()
+}
+
+/// The beginning of the file, which is all that is ever in it.
+fn text_of(file: &mut File) -> String {
     let mut text = String::new();
-    file.take(20).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    match file.rewind().and_then(|()| file.take(1 << 10).read_to_string(&mut text)) {
+        Ok(_) => text,
+        Err(error) => {
+            tracing::debug!(%error, "a lock cannot be read");
+            String::new()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -164,6 +245,24 @@ mod tests {
         fs_err::write(&path, format!("{}\n", std::process::id())).unwrap();
         assert_eq!(holder(&path).unwrap(), None);
         Lock::acquire(&path).unwrap();
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_deleted_still_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        assert_eq!(holder_with_folder(&path).unwrap(), None);
+        let lock = Lock::acquire_with_folder(&path).unwrap();
+        assert_eq!(lock.left(), "");
+        fs_err::remove_file(&path).unwrap();
+        assert_eq!(holder_with_folder(&path).unwrap(), Some(Holder { pid: None }));
+        let error = Lock::acquire_with_folder(&path).unwrap_err();
+        assert_eq!(error.to_string(), "it is run by another process");
+        drop(lock);
+        assert_eq!(holder_with_folder(&path).unwrap(), None);
+        fs_err::write(&path, "77\nboot x\n").unwrap();
+        assert_eq!(Lock::acquire_with_folder(&path).unwrap().left(), "77\nboot x\n");
+        assert_eq!(left_in(&path), "");
     }
 
     #[test]

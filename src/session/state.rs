@@ -191,6 +191,12 @@ pub struct State {
     /// How much of the journal the last record holds, in bytes.
     #[serde(default)]
     pub recorded: u64,
+    /// Where somebody else has moved the branch, in hex, where the session rests because of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_to: Option<String>,
+    /// All that the agent did is in the tree: what differs from it by now is somebody else's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
     /// What it is doing now, in one line; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub activity: String,
@@ -285,6 +291,8 @@ impl State {
             head: None,
             tree: None,
             recorded: 0,
+            moved_to: None,
+            settled: false,
             activity: String::new(),
             summary: String::new(),
             delivered: 0,

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::budget::Budget;
 use super::called;
+use super::death;
 use super::format::{self, FormatError};
 use super::inbox::{Inbox, Kind, SendError};
 use super::journal::Journal;
@@ -32,8 +33,6 @@ const ASIDE: &str = "removed";
 const SWEEP_AGE: Duration = Duration::from_secs(3600);
 /// The file of the lock.
 const LOCK: &str = "lock";
-/// Why a session is `interrupted`.
-const DIED: &str = "its supervisor ended without a word";
 /// Why it is, where nobody ran it.
 const CUT_OFF: &str = "a rewind was cut off: who goes on with it finishes it";
 
@@ -407,7 +406,7 @@ impl Session {
             let again = self.read_state()?;
             if again == state {
                 if !self.is_starting(&state) {
-                    interrupt(&mut state, DIED);
+                    interrupt(&mut state, death::why(&lock::left_in(&self.lock_path())));
                 }
                 break;
             }
@@ -426,12 +425,12 @@ impl Session {
     /// Somebody else runs it, or a newer program wrote it.
     pub fn lock(&self) -> Result<(Lock, State), SessionError> {
         self.check_spec()?;
-        let lock = Lock::acquire(&self.lock_path())
+        let lock = Lock::acquire_with_folder(&self.lock_path())
             .map_err(|source| SessionError::Lock { id: self.id.clone(), source })?;
         let mut state = self.read_state()?;
         format::writable(&self.state_path(), state.format)?;
         if matches!(state.phase, Phase::Running | Phase::Verifying) {
-            interrupt(&mut state, DIED);
+            interrupt(&mut state, death::why(lock.left()));
         } else if state.phase != Phase::Queued && self.is_half_rewound() {
             interrupt(&mut state, CUT_OFF);
         }
@@ -469,7 +468,7 @@ impl Session {
     /// # Errors
     /// The lock cannot be asked.
     pub fn holder(&self) -> io::Result<Option<Holder>> {
-        lock::holder(&self.lock_path())
+        lock::holder_with_folder(&self.lock_path())
     }
 
     /// Its inbox.
@@ -505,6 +504,11 @@ impl Session {
     /// The folder of tool outputs that are too long for the model.
     pub fn out_dir(&self) -> PathBuf {
         self.dir.join("out")
+    }
+
+    /// The folder of objects that were just written: `Repo::keep_written`.
+    pub fn kept_dir(&self) -> PathBuf {
+        self.dir.join("kept")
     }
 
     /// Its ref: `refs/agent/<id>`.

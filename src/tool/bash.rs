@@ -184,6 +184,10 @@ impl Shell {
         Ok(Ran { exit, millis, output })
     }
 
+    pub(super) fn has_jobs(&self) -> bool {
+        !self.live_jobs().is_empty()
+    }
+
     /// Ends all jobs, and whatever else was started and has slipped away: asks, waits at most two
     /// seconds, insists.
     pub(super) async fn end_jobs(&self) {

@@ -275,6 +275,11 @@ impl Toolbox {
         self.shell.run(command, limit, cap).await
     }
 
+    /// Whether a job runs beside the calls.
+    pub fn has_jobs(&self) -> bool {
+        self.shell.has_jobs()
+    }
+
     /// Ends all jobs: for the end of the work, or before a pause. Dropping the toolbox does the
     /// same without asking them first.
     pub async fn end_jobs(&self) {

@@ -3,6 +3,8 @@
 //! Invariant: where the system lets nobody mount (an unprivileged container, macOS) nothing is
 //! claimed, and the test says so.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{PATIENCE, transcript};
@@ -11,7 +13,7 @@ use crate::support::repo::Repo;
 /// `fill` and `free` fill and free the disk; `cd`ed into a copy of the repository on it.
 const PRELUDE: &str = "\
 set -eu
-mkdir disk && mount -t tmpfs -o size=1m tmpfs disk && cp -r shop disk/shop && cd disk/shop
+mkdir disk && mount -t tmpfs -o size=$SIZE tmpfs disk && cp -r shop disk/shop && cd disk/shop
 git config agent.minFreeDisk 0
 fill() { dd if=/dev/zero of=../fill bs=4k 2>/dev/null || :; }
 free() { rm ../fill; }
@@ -20,8 +22,13 @@ until_state() { until test \"$(state)\" = $1; do sleep 0.02; done; }
 all() { git for-each-ref; git worktree list; find .. -not -path '*/objects*' -not -path '*/.git/agent*' | sort; }
 ";
 
-/// What the script prints, run by whoever may mount for itself alone; none if nobody may.
-fn on_a_small_disk(repo: &Repo, script: &str) -> Option<String> {
+/// What the script prints on a disk of this size, run by whoever may mount for itself alone; none if nobody may.
+pub(crate) fn on_a_small_disk(
+    repo: &Repo,
+    size: &str,
+    script: &str,
+    limit: Duration,
+) -> Option<String> {
     let root = repo.home().root();
     let unshare = |args: &[&str]| repo.home().cmd("unshare").dir(root).args(args);
     let mount = "mkdir -p try && mount -t tmpfs -o size=64k tmpfs try";
@@ -31,7 +38,7 @@ fn on_a_small_disk(repo: &Repo, script: &str) -> Option<String> {
         return None;
     }
     let script = format!("{PRELUDE}{script}");
-    let out = unshare(&["-rm", "sh", "-c", &script]).limit(PATIENCE * 2).run();
+    let out = unshare(&["-rm", "sh", "-c", &script]).env("SIZE", size).limit(limit).run();
     let out = repo.normal(&out);
     assert_eq!((out.stderr.as_str(), out.code), ("", 0), "{}", out.stdout);
     Some(out.stdout)
@@ -48,7 +55,7 @@ fn a_session_is_made_whole_or_not_at_all() {
         ls .git/agent/sessions
         git agent start 'say hi' --model {model} --wait >/dev/null 2>&1; state"
     );
-    let Some(said) = on_a_small_disk(&repo, &script) else { return };
+    let Some(said) = on_a_small_disk(&repo, "1m", &script, PATIENCE * 2) else { return };
     assert_eq!(
         said,
         "error: the session cannot be made: No space left on device\n\
@@ -81,7 +88,7 @@ fn a_session_that_meets_a_full_disk_goes_on_when_there_is_room() {
         git diff --stat=60 main agent/say-hi -- new.txt
         git fsck --strict --no-dangling --no-progress; git status --short"
     );
-    let Some(said) = on_a_small_disk(&repo, &script) else { return };
+    let Some(said) = on_a_small_disk(&repo, "1m", &script, PATIENCE * 2) else { return };
     let (resumed, rest) = said.split_once("hint: git agent attach ").unwrap();
     assert!(resumed.ends_with(", which was paused\n"), "{said}");
     let rest = rest.split_once('\n').unwrap().1;
@@ -112,7 +119,7 @@ fn k07_a_floor_refuses_what_is_new_and_pauses_what_runs() {
         all >../../after; cmp ../../before ../../after
         rm ../shop.worktrees/say-hi/big.tmp; git agent resume say-hi >/dev/null 2>&1; until_state done"
     );
-    let Some(said) = on_a_small_disk(&repo, &script) else { return };
+    let Some(said) = on_a_small_disk(&repo, "1m", &script, PATIENCE * 2) else { return };
     assert_eq!(
         said,
         "\"steps\":1\n\

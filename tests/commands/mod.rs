@@ -19,7 +19,7 @@
 
 mod bad_session;
 mod decide;
-mod disk;
+pub(crate) mod disk;
 mod look;
 mod machine;
 mod notices;

@@ -41,40 +41,78 @@ fn kept(play: &Play) -> String {
     play.repo.git(&["diff", "--name-only", "main", &code])
 }
 
+/// What the loop itself told the model of what a person did.
+fn told_by_the_loop(play: &Play) -> Vec<String> {
+    let messages = play.told("user_message").into_iter();
+    let told = messages.filter(|message| message["from"] == "loop");
+    told.map(|message| message["text"].as_str().unwrap().to_owned()).collect()
+}
+
+fn trailers(play: &Play, commit: &str) -> String {
+    play.repo.git(&["log", "-1", "--format=%(trailers)", commit])
+}
+
 #[test]
-fn a_users_commit_on_the_branch_is_kept_and_gone_on_from() {
+fn b05_n08_a_users_commit_on_the_branch_is_kept_and_gone_on_from() {
     let play = held();
     fs::write(play.worktree().join("mine.txt"), "mine\n").unwrap();
     play.git(&["add", "mine.txt"]);
     play.git(&["commit", "-qm", "Mine", "--only", "mine.txt"]);
     let mine = play.git(&["rev-parse", "HEAD"]);
     let_go(&play);
-    play.rests("paused");
-    let line = play.line();
-    assert!(line.contains("agent/mend-the-shop") && line.contains("moved"), "{line}");
-    assert_eq!(play.git(&["rev-parse", "HEAD"]), mine, "their commit is the tip");
-    assert_eq!(kept(&play), "mine.txt\none.txt\ntwo.txt", "and the session's work is kept");
-    play.run("resume", &[]).success();
     play.rests("done");
     let files = play.repo.git(&["diff", "--name-only", "main", "agent/mend-the-shop"]);
     assert_eq!(files, "mine.txt\none.txt\nthree.txt\ntwo.txt");
     play.git(&["merge-base", "--is-ancestor", &mine, "HEAD"]);
     assert_eq!(play.git(&["status", "--porcelain"]), "");
+    let told = told_by_the_loop(&play);
+    assert_eq!(
+        told,
+        [format!(
+            "A person has moved your branch: it is at {} now. Changed: mine.txt. Read them again \
+             before you edit them.",
+            &mine[..12]
+        )]
+    );
+    assert_eq!(trailers(&play, &mine), "");
     play.close();
 }
 
 #[test]
-fn a_branch_that_is_deleted_is_missed_and_its_work_is_not_lost() {
+fn b05_commits_made_elsewhere_come_into_the_worktree() {
     let play = held();
-    play.repo.git(&["update-ref", "-d", "refs/heads/agent/mend-the-shop"]);
+    let tip = play.repo.git(&["rev-parse", "agent/mend-the-shop"]);
+    play.repo.git(&["worktree", "add", "-q", "--detach", "../other", &tip]);
+    let other = play.repo.home().root().join("other");
+    fs::write(other.join("theirs.txt"), "theirs\n").unwrap();
+    let git = |args: &[&str]| play.repo.home().git(&other, args);
+    git(&["add", "-A"]);
+    git(&["commit", "-qm", "Theirs"]);
+    let theirs = git(&["rev-parse", "HEAD"]);
+    play.repo.git(&["worktree", "remove", "../other"]);
+    play.repo.git(&["update-ref", "refs/heads/agent/mend-the-shop", &theirs]);
+    let_go(&play);
+    play.rests("done");
+    assert_eq!(fs::read_to_string(play.worktree().join("theirs.txt")).unwrap(), "theirs\n");
+    assert_eq!(
+        (play.committed("theirs.txt"), play.committed("two.txt")),
+        ("theirs".into(), "two".into())
+    );
+    play.git(&["merge-base", "--is-ancestor", &theirs, "HEAD"]);
+    assert_eq!(play.git(&["status", "--porcelain"]), "");
+    play.close();
+}
+
+#[test]
+fn b05_a_branch_that_is_reset_elsewhere_waits_once() {
+    let play = held();
+    play.repo.git(&["update-ref", "refs/heads/agent/mend-the-shop", "main"]);
     let_go(&play);
     play.rests("paused");
     let line = play.line();
-    assert!(line.contains("deleted"), "{line}");
-    assert_eq!(kept(&play), "one.txt\ntwo.txt");
-    // The branch comes back by hand from what the ref holds; then it goes on.
-    let code = format!("refs/agent/{}^2", play.id);
-    play.repo.git(&["update-ref", "refs/heads/agent/mend-the-shop", &code]);
+    assert!(line.contains("moved to"), "{line}");
+    assert_eq!(play.subjects(), Vec::<String>::new(), "it is where they left it");
+    assert_eq!(kept(&play), "one.txt\ntwo.txt", "and the session's work is kept");
     play.run("resume", &[]).success();
     play.rests("done");
     assert_eq!(kept(&play), "one.txt\nthree.txt\ntwo.txt");
@@ -82,7 +120,23 @@ fn a_branch_that_is_deleted_is_missed_and_its_work_is_not_lost() {
 }
 
 #[test]
-fn a_worktree_that_is_removed_is_missed_and_its_work_is_not_lost() {
+fn b07_a_branch_that_is_deleted_is_missed_and_made_again() {
+    let play = held();
+    play.repo.git(&["update-ref", "-d", "refs/heads/agent/mend-the-shop"]);
+    let_go(&play);
+    play.rests("paused");
+    let line = play.line();
+    assert!(line.contains("deleted"), "{line}");
+    assert_eq!(kept(&play), "one.txt\ntwo.txt");
+    play.run("resume", &[]).success();
+    play.rests("done");
+    let files = play.repo.git(&["diff", "--name-only", "main", "agent/mend-the-shop"]);
+    assert_eq!(files, "one.txt\nthree.txt\ntwo.txt");
+    play.close();
+}
+
+#[test]
+fn e13_r16_a_worktree_that_is_deleted_is_missed_and_brought_back() {
     let ways: [&dyn Fn(&Play); 3] = [
         &|play| fs::remove_dir_all(play.worktree()).unwrap(),
         &|play| {
@@ -100,21 +154,47 @@ fn a_worktree_that_is_removed_is_missed_and_its_work_is_not_lost() {
         let_go(&play);
         play.rests("paused");
         assert!(play.line().contains("gone"), "{}", play.line());
+        // The command that was running has found the new folder.
+        let _ = fs::remove_file(play.worktree().join("two.txt"));
         assert_eq!(kept(&play), "one.txt", "what had been done is kept");
-        assert!(!play.worktree().join("one.txt").exists(), "and nothing is made anew in silence");
-        let refused = play.run("resume", &[]);
-        if !play.worktree().exists() {
-            let wanted = format!(
-                "error: the worktree of {id} is gone: {}\nhint: git agent worktree restore {id}\n",
-                play.worktree().display(),
-                id = play.id
-            );
-            assert_eq!((refused.code, refused.stderr), (1, wanted));
-        }
-        play.rests("paused");
-        assert_eq!(play.subjects(), ["echo one > one.txt"]);
+        assert!(!play.worktree().join("one.txt").exists(), "nothing is made anew in silence");
+        let resumed = play.run("resume", &[]);
+        let said = format!(
+            "Restored the worktree of {id} at {}\nResumed {id}, which was paused\n\
+             hint: git agent attach {id}\n",
+            play.worktree().display(),
+            id = play.id
+        );
+        assert_eq!((resumed.code, resumed.stderr), (0, said));
+        play.rests("done");
+        assert_eq!(
+            (play.committed("one.txt"), play.committed("three.txt")),
+            ("one".into(), "three".into())
+        );
         play.close();
     }
+}
+
+#[test]
+fn r17_a_worktree_that_was_moved_is_not_made_a_second_time() {
+    let play = held();
+    play.run("pause", &[]).success();
+    let_go(&play);
+    play.rests("paused");
+    let elsewhere = play.repo.home().root().join("elsewhere");
+    fs::rename(play.worktree(), &elsewhere).unwrap();
+    let refused = play.run("resume", &[]);
+    let (from, to) = (elsewhere.display(), play.worktree().display().to_string());
+    let said = format!(
+        "error: the worktree of {} was moved to {from}\n\
+         hint: mv {from} {to} && git worktree repair {to}\n",
+        play.id
+    );
+    assert_eq!((refused.code, refused.stderr), (1, said));
+    fs::rename(&elsewhere, play.worktree()).unwrap();
+    play.run("resume", &[]).success();
+    play.rests("done");
+    play.close();
 }
 
 #[test]
@@ -133,7 +213,7 @@ fn a_worktree_on_another_branch_is_left_alone() {
 }
 
 #[test]
-fn what_a_user_edits_in_the_worktree_survives() {
+fn n08_what_a_user_edits_while_it_rests_is_a_commit_of_theirs() {
     let play = held();
     play.run("pause", &[]).success();
     let_go(&play);
@@ -143,22 +223,63 @@ fn what_a_user_edits_in_the_worktree_survives() {
     play.run("resume", &[]).success();
     play.rests("done");
     assert_eq!(fs::read_to_string(play.worktree().join("mine.txt")).unwrap(), "mine\n");
-    assert_eq!(play.committed("one.txt"), "one, as I like it");
-    assert_eq!(play.committed("mine.txt"), "mine");
+    let hand = play.repo.git(&["rev-parse", "agent/mend-the-shop~1"]);
+    let shown = play.repo.git(&["show", "--format=%s", "--name-only", &hand]);
+    assert_eq!(shown, "Edit by hand\n\nmine.txt\none.txt");
+    assert_eq!(trailers(&play, &hand), "");
+    assert!(trailers(&play, "agent/mend-the-shop").contains("Agent-Session: "));
+    let told = told_by_the_loop(&play);
+    assert!(told[0].contains("edited files in your worktree meanwhile"), "{told:?}");
+    assert!(told[0].contains("Changed: mine.txt, one.txt."), "{told:?}");
+    assert!(!play.repo.git(&["notes", "--ref=agent", "list"]).contains(&hand));
     play.close();
 }
 
 #[test]
-fn a_branch_that_is_moved_before_the_only_commit_pauses_too() {
+fn n08_what_a_killed_tool_had_written_is_the_agents() {
+    let play = held();
+    fs::write(play.worktree().join("half.txt"), "half\n").unwrap();
+    play.signal(rustix::process::Signal::KILL);
+    let_go(&play);
+    play.run("resume", &[]).success();
+    play.rests("done");
+    assert!(!play.subjects().contains(&"Edit by hand".to_owned()), "{:?}", play.subjects());
+    assert_eq!(play.committed("half.txt"), "half");
+    play.close();
+}
+
+#[test]
+fn n08_edits_in_a_session_that_is_done_are_the_users_too() {
+    // What a check has left cannot be told from what a person did: nothing is called theirs then.
+    let by_hand = ["echo one > one.txt", "Edit by hand", "echo more > more.txt"];
+    let cases = [("true", &by_hand[..]), ("touch left", &[by_hand[0], "Done", by_hand[2]][..])];
+    for (verify, subjects) in cases {
+        let script = Script::new([
+            bash("echo one > one.txt"),
+            Turn::text("Done."),
+            bash("echo more > more.txt"),
+            Turn::text("Done again."),
+        ]);
+        let play = Play::start(Dialect::Chat, script, &["--verify", verify]);
+        play.rests("done");
+        fs::write(play.worktree().join("one.txt"), "mine\n").unwrap();
+        play.run("say", &["more"]).success();
+        play.rests("done");
+        assert_eq!(play.subjects(), subjects, "{verify}");
+        assert_eq!(play.committed("one.txt"), "mine");
+    }
+}
+
+#[test]
+fn b05_a_branch_that_is_moved_before_the_only_commit_is_gone_on_from() {
     let play = Play::start(Dialect::Chat, script(), &["--commit-strategy", "single"]);
     until("the command runs", || play.worktree().with_file_name("begun").exists());
     let tree = play.repo.git(&["rev-parse", "main^{tree}"]);
     let theirs = play.repo.git(&["commit-tree", "-p", "main", "-m", "Theirs", &tree]);
     play.repo.git(&["update-ref", "refs/heads/agent/mend-the-shop", &theirs]);
     let_go(&play);
-    play.rests("paused");
-    assert!(play.line().contains("moved"), "{}", play.line());
+    play.rests("done");
     assert_eq!(kept(&play), "one.txt\nthree.txt\ntwo.txt");
-    assert_eq!(play.repo.git(&["rev-parse", "agent/mend-the-shop"]), theirs);
+    assert_eq!(play.repo.git(&["rev-parse", "agent/mend-the-shop~1"]), theirs);
     play.close();
 }

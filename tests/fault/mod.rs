@@ -4,13 +4,18 @@
 
 mod branch;
 mod breakage;
+mod crash;
+mod disk;
+mod doctor;
 mod fallback;
+mod gc;
 mod kill;
 mod long;
 mod many;
 mod model;
 mod nonsense;
 mod queue;
+mod race;
 mod steer;
 mod time;
 mod words;

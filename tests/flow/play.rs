@@ -33,10 +33,21 @@ impl Play {
 
     /// As [`Play::start`], in this repository.
     pub(crate) fn start_in(repo: Repo, dialect: Dialect, script: Script, args: &[&str]) -> Self {
+        Self::start_with(repo, dialect, script, args, &[])
+    }
+
+    /// As [`Play::start_in`], its supervisor with these variables.
+    pub(crate) fn start_with(
+        repo: Repo,
+        dialect: Dialect,
+        script: Script,
+        args: &[&str],
+        env: &[(&'static str, String)],
+    ) -> Self {
         let server = Server::start(script);
         let mut play = Self { repo, server, dialect, id: String::new() };
         let start = ["start", "Mend the shop", "--model", dialect.model()];
-        let said = play.cmd(&[&start, args].concat()).run().success();
+        let said = play.cmd(&[&start, args].concat()).envs(env.iter().cloned()).run().success();
         let id = said.strip_prefix("Started ").and_then(|said| said.split_whitespace().next());
         play.id = id.unwrap_or_else(|| panic!("no id in {said}")).to_owned();
         play
@@ -145,7 +156,7 @@ impl Play {
     /// Who runs the session, if anybody does.
     pub(crate) fn supervisor(&self) -> Option<Pid> {
         let written = fs::read_to_string(self.folder().join("lock")).ok()?;
-        let pid = written.trim().parse().ok().and_then(Pid::from_raw)?;
+        let pid = written.lines().next()?.parse().ok().and_then(Pid::from_raw)?;
         rustix::process::test_kill_process(pid).is_ok().then_some(pid)
     }
 

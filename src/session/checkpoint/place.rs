@@ -56,6 +56,7 @@ impl Checkpoints {
     /// The worktree is gone or on another branch, or cannot be read.
     pub fn here(&mut self) -> Result<Place, CheckpointError> {
         self.check_worktree()?;
+        self.take_branch()?;
         let tree = self.snapshot.take(&Changed::Anything)?.tree;
         Ok(Place { head: self.head, tree })
     }

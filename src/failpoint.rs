@@ -1,0 +1,65 @@
+//! Points at which a test lets this process die, named after the order of a step.
+//!
+//! `GIT_AGENT_FAIL_POINT=refs:2` kills it, as `kill -9` does, when it comes to `refs` for the
+//! second time.
+//!
+//! Invariant: a release build has no such points; there [`reach`] is nothing at all.
+
+/// All points, in the order of a session: its task, a step, the checks, the rest.
+pub const POINTS: [&str; 15] = [
+    // Its task is in the journal.
+    "task",
+    // An answer of the model is in the journal.
+    "answer",
+    // A call is in the journal as begun.
+    "call",
+    // A call has ended, and the journal does not say so yet.
+    "ran",
+    // The result of a call is in the journal.
+    "result",
+    // The tree of a step is written.
+    "tree",
+    // Its commit is written.
+    "commit",
+    // Its record is written; branch and session ref have not moved yet.
+    "record",
+    // They have moved.
+    "refs",
+    // The journal tells of the commit.
+    "checkpoint",
+    // The state's file tells of the step.
+    "state",
+    // The checks have run, and the journal does not say so yet.
+    "verified",
+    // The session rests: its notes and its worktree's index are written.
+    "notes",
+    // The journal tells why it rests.
+    "rest",
+    // The last record tells of it; the state's file does not.
+    "last-record",
+];
+
+/// Dies here if a test wishes so.
+#[cfg(debug_assertions)]
+pub fn reach(point: &str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    static WISH: OnceLock<Option<(String, AtomicU32)>> = OnceLock::new();
+    let wish = WISH.get_or_init(|| {
+        let wish = std::env::var("GIT_AGENT_FAIL_POINT").ok()?;
+        let (name, times) = wish.split_once(':')?;
+        Some((name.to_owned(), AtomicU32::new(times.parse().ok()?)))
+    });
+    let Some((name, left)) = wish else { return };
+    if name == point && left.fetch_sub(1, Ordering::Relaxed) == 1 {
+        let killed =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        tracing::error!(point, ?killed, "not dead");
+    }
+}
+
+/// Nothing.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub fn reach(_: &str) {}
