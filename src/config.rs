@@ -333,6 +333,8 @@ mod tests {
             ("agent.maxSteps", "7"),
             ("agent.timeout", "90m"),
             ("agent.patience", "8"),
+            ("agent.minFreeDisk", "2g"),
+            ("agent.keepDays", "7"),
             ("agent.stallTimeout", "9"),
             ("agent.fallbackModel", "openai/c"),
             ("agent.contextWindow", "1000"),
