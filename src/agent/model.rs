@@ -48,7 +48,7 @@ impl<W: World> Agent<'_, W> {
                 Some(wish) => self.compact(wish, &room).await,
                 None => Err(limits::rest_after(&ModelError::ContextTooLong(why))),
             },
-            Some(Err(error)) => self.mend(error),
+            Some(Err(error)) => self.mend(&error),
         }
     }
 
@@ -102,7 +102,7 @@ impl<W: World> Agent<'_, W> {
                 Some(Err(ModelError::ContextTooLong(_) | ModelError::Refused { .. })) => {
                     String::new()
                 }
-                Some(Err(error)) => return self.mend(error),
+                Some(Err(error)) => return self.mend(&error),
             };
             let text = match text.is_empty() {
                 true => self.conversation.told_by_titles(steps_to),
@@ -114,8 +114,8 @@ impl<W: World> Agent<'_, W> {
     }
 
     /// Looks for another key or another model, after a failure that no patience helped.
-    fn mend(&mut self, error: ModelError) -> Result<(), Rest> {
-        match &error {
+    fn mend(&mut self, error: &ModelError) -> Result<(), Rest> {
+        match error {
             ModelError::KeyRefused { .. } => {
                 if !std::mem::replace(&mut self.is_renewed, true)
                     && self.models.renew(self.model)?
@@ -139,7 +139,7 @@ impl<W: World> Agent<'_, W> {
             }
             _ => {}
         }
-        Err(limits::rest_after(&error))
+        Err(limits::rest_after(error))
     }
 
     /// The conversation is told to the other model from its start.
