@@ -4,6 +4,7 @@
 //! ornamented, so that a script sees the same whatever the terminal.
 
 mod cell;
+mod widest;
 
 use jiff::Timestamp;
 
@@ -14,6 +15,8 @@ use super::text::{neutral, truncate};
 use super::view::SessionView;
 use super::{Look, Tone, units, width};
 use crate::event::Waiting;
+
+use widest::Widest;
 
 /// How a state is shown.
 #[derive(Clone, Copy, Debug)]
@@ -122,33 +125,6 @@ struct Layout {
     age: bool,
     progress: bool,
     size: bool,
-}
-
-/// The widest cell of each column, in each form that a layout may give it: measured once, since of a
-/// thousand sessions nothing else takes as long.
-struct Widest {
-    session: usize,
-    state: usize,
-    progress: [usize; BARS.len()],
-    changes: [usize; 2],
-    cost: usize,
-    age: usize,
-}
-
-impl Widest {
-    fn of(sessions: &[SessionView], now: Timestamp, look: &Look) -> Self {
-        let of = |cell: &dyn Fn(&SessionView) -> String| {
-            sessions.iter().map(|session| width(&cell(session))).max().unwrap_or(0)
-        };
-        Self {
-            session: of(&|session| neutral(&session.id).into_owned()),
-            state: of(&|session| neutral(&session.state).into_owned()),
-            progress: BARS.map(|bar| of(&|session| progress(session.progress, bar, look))),
-            changes: [false, true].map(|short| of(&|session| changes(session, short, look))),
-            cost: of(&cost),
-            age: of(&|session| units::ago(session.created, now)),
-        }
-    }
 }
 
 /// A cell and its colour.

@@ -4,7 +4,10 @@
 
 mod branch;
 mod breakage;
+mod fallback;
 mod kill;
+mod long;
+mod many;
 mod model;
 mod nonsense;
 mod queue;
