@@ -68,6 +68,14 @@ pub struct Config {
     pub min_free_disk: u64,
     /// `agent.keepDays`: how long a session that is over is kept out of the archive.
     pub keep_days: u32,
+    /// `agent.stallTimeout`: how long a model server may say nothing; none leaves it to what is
+    /// usual for the server.
+    pub stall_timeout: Option<Duration>,
+    /// `agent.fallbackModel`: goes on where the model is not to be had.
+    pub fallback_model: Option<String>,
+    /// `agent.contextWindow`: what a conversation may come to, in tokens; none leaves it to what is
+    /// known of the model.
+    pub context_window: Option<u64>,
     /// `agent.maxRunning`: sessions that run at once in the repository.
     pub max_running: u32,
     /// `agent.maxRunningTotal`: sessions that run at once in all of the user's repositories.
@@ -99,6 +107,8 @@ pub struct Provider {
     pub base_url: Option<String>,
     /// `agent.<provider>.keyCommand`: prints the key.
     pub key_command: Option<String>,
+    /// `agent.<provider>.contextWindow`, in tokens.
+    pub context_window: Option<u64>,
 }
 
 /// When the work of a session becomes commits on its branch.
@@ -163,6 +173,9 @@ impl Default for Config {
             patience: PATIENCE,
             min_free_disk: 512 << 20,
             keep_days: 30,
+            stall_timeout: None,
+            fallback_model: None,
+            context_window: None,
             max_running: 3,
             max_running_total: 8,
             min_free_memory: 512 << 20,
@@ -253,6 +266,11 @@ impl Config {
             "patience" => self.patience = Duration::from_secs(count(entry)?.into()),
             "minfreedisk" => self.min_free_disk = size(entry)?,
             "keepdays" => self.keep_days = count(entry)?,
+            "stalltimeout" => {
+                self.stall_timeout = Some(Duration::from_secs(count(entry)?.into()));
+            }
+            "fallbackmodel" => self.fallback_model = optional(entry),
+            "contextwindow" => self.context_window = Some(count(entry)?.into()),
             "maxrunning" => self.max_running = count(entry)?,
             "maxrunningtotal" => self.max_running_total = count(entry)?,
             "minfreememory" => self.min_free_memory = size(entry)?,
@@ -273,16 +291,14 @@ impl Config {
         provider: &str,
         name: &str,
     ) -> Result<bool, ConfigError> {
-        let value = match name {
-            "baseurl" => text(entry).map(Some)?,
-            "keycommand" => optional(entry),
-            _ => return Ok(false),
-        };
-        let provider = self.providers.entry(provider.to_owned()).or_default();
+        let mut set = self.providers.get(provider).cloned().unwrap_or_default();
         match name {
-            "baseurl" => provider.base_url = value,
-            _ => provider.key_command = value,
+            "baseurl" => set.base_url = Some(text(entry)?),
+            "keycommand" => set.key_command = optional(entry),
+            "contextwindow" => set.context_window = Some(count(entry)?.into()),
+            _ => return Ok(false),
         }
+        self.providers.insert(provider.to_owned(), set);
         Ok(true)
     }
 }
@@ -317,6 +333,11 @@ mod tests {
             ("agent.maxSteps", "7"),
             ("agent.timeout", "90m"),
             ("agent.patience", "8"),
+            ("agent.minFreeDisk", "2g"),
+            ("agent.keepDays", "7"),
+            ("agent.stallTimeout", "9"),
+            ("agent.fallbackModel", "openai/c"),
+            ("agent.contextWindow", "1000"),
             ("agent.maxRunning", "4"),
             ("agent.maxRunningTotal", "5"),
             ("agent.minFreeMemory", "1g"),
@@ -328,13 +349,10 @@ mod tests {
             ("agent.logLevel", "debug"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
             ("agent.openai.keyCommand", "pass show openai"),
+            ("agent.openai.contextWindow", "2000"),
             ("core.bare", "false"),
         ])
         .unwrap();
-        let provider = |base_url: Option<&str>, key_command: Option<&str>| Provider {
-            base_url: base_url.map(str::to_owned),
-            key_command: key_command.map(str::to_owned),
-        };
         let expected = Config {
             model: Some("anthropic/b".to_owned()),
             verify: vec!["cargo test".to_owned(), "cargo clippy".to_owned()],
@@ -351,6 +369,9 @@ mod tests {
             patience: Duration::from_secs(8),
             min_free_disk: 2 << 30,
             keep_days: 7,
+            stall_timeout: Some(Duration::from_secs(9)),
+            fallback_model: Some("openai/c".to_owned()),
+            context_window: Some(1000),
             max_running: 4,
             max_running_total: 5,
             min_free_memory: 1 << 30,
@@ -362,8 +383,21 @@ mod tests {
             log_level: LogLevel::Debug,
             notify: Notify::default(),
             providers: BTreeMap::from([
-                ("My.Server".to_owned(), provider(Some("http://localhost:1"), None)),
-                ("openai".to_owned(), provider(None, Some("pass show openai"))),
+                (
+                    "My.Server".to_owned(),
+                    Provider {
+                        base_url: Some("http://localhost:1".to_owned()),
+                        ..Provider::default()
+                    },
+                ),
+                (
+                    "openai".to_owned(),
+                    Provider {
+                        key_command: Some("pass show openai".to_owned()),
+                        context_window: Some(2000),
+                        ..Provider::default()
+                    },
+                ),
             ]),
         };
         assert_eq!((config, unknown), (expected, Vec::new()));

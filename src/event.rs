@@ -105,6 +105,10 @@ pub enum Update {
     State(StateChange),
     /// A request failed and will be tried again.
     Waiting(Waiting),
+    /// The model is told a shorter conversation from here on.
+    Compaction(Compaction),
+    /// Another model goes on.
+    Model(ModelChange),
     /// Code and conversation were set to another moment: what counts now is [`line::Line`].
     Rewind(Rewind),
     /// What comes before is the past of another session, which this one was forked from.
@@ -205,6 +209,13 @@ pub struct StateChange {
     pub usage: Usage,
 }
 
+impl StateChange {
+    /// Whether the session rests from here on until a person does something.
+    pub fn is_rest(&self) -> bool {
+        !matches!(self.to.as_str(), "queued" | "running" | "verifying" | "interrupted")
+    }
+}
+
 /// A request that failed and will be tried again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
@@ -214,6 +225,47 @@ pub struct Waiting {
     pub attempt: u32,
     /// When it goes out.
     pub until: Timestamp,
+}
+
+/// What the model is told from here on instead of the whole conversation, which the journal keeps.
+///
+/// It names steps and no bytes: what a reader makes of it is the same each time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compaction {
+    /// Why, in one line.
+    pub reason: String,
+    /// Of the steps up to this one each result is told in one line; 0 is none of them.
+    #[serde(default)]
+    pub results_to: u32,
+    /// The longest result of the steps behind, in bytes; none leaves them as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest: Option<u64>,
+    /// What stands for the first steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+    /// Tokens that the summary has cost.
+    #[serde(default)]
+    pub usage: Usage,
+}
+
+/// What stands for the first steps of a conversation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The last of these steps.
+    pub steps_to: u32,
+    /// What is said of them.
+    pub text: String,
+}
+
+/// Another model goes on with the conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelChange {
+    /// The model so far, `provider/model`.
+    pub from: String,
+    /// The one from here on.
+    pub to: String,
+    /// Why, in one line.
+    pub reason: String,
 }
 
 /// An answer of the model that did not come to its end: nothing of it is run.

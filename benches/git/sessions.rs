@@ -60,6 +60,7 @@ fn make_sessions(root: &Path) {
         worktree: root.join("..").join(id),
         folder: String::new(),
         model: "anthropic/claude-test".to_owned(),
+        fallback_model: None,
         verify: vec!["cargo test".to_owned()],
         commit_prefix: String::new(),
         commit_strategy: CommitStrategy::Incremental,

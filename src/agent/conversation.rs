@@ -7,9 +7,14 @@ use std::collections::HashSet;
 
 use super::limits::Account;
 use super::question::Questions;
+use crate::agent::compact::{self, Fill, Wish};
+use crate::agent::history::{End, Forgotten, History};
+use crate::agent::stuck::Circle;
 use crate::agent::{StepWords, prompt};
 use crate::event::line::Line;
-use crate::event::{Decision, Event, Origin, Question, QuestionKind, Update, UserMessage};
+use crate::event::{
+    Compaction, Decision, Event, Origin, Question, QuestionKind, Update, UserMessage,
+};
 use crate::message::{Answer, Message, PlanItem, StopReason, ToolCall, ToolResult, Usage};
 use crate::tool::{self, Toolbox};
 
@@ -19,10 +24,10 @@ pub struct Conversation {
     step: u32,
     usage: Usage,
     plan: Vec<PlanItem>,
-    /// What the model has not been told yet.
-    messages: Vec<Message>,
+    /// What the model is told.
+    history: History,
     /// Said while calls were open; told after their results, as every provider demands.
-    held: Vec<Message>,
+    held: Vec<(Origin, String)>,
     open: Vec<OpenCall>,
     /// How much was asked so far.
     asked: u32,
@@ -38,13 +43,21 @@ pub struct Conversation {
     heard: HashSet<String>,
     red_rounds: u32,
     strikes: u32,
+    circle: Circle,
+    /// Tokens of the last request and its answer; 0 where nobody has counted.
+    context: u64,
+    /// The step at which the conversation was made shorter, and at which a summary was made.
+    compacted: Option<u32>,
+    summarised: Option<u32>,
+    /// The model that goes on in place of the session's own.
+    stand_in: Option<String>,
 }
 
 #[derive(Debug)]
 struct OpenCall {
     call: ToolCall,
     begun: bool,
-    result: Option<ToolResult>,
+    result: Option<(ToolResult, End)>,
 }
 
 /// The last answer, as far as the next move depends on it.
@@ -96,11 +109,13 @@ impl Conversation {
         self.follow(update);
     }
 
-    /// What no rewind takes back: what was spent, what was heard, and what a person has allowed.
-    fn count(&mut self, update: &Update) {
+    /// Takes in of what has happened only what no rewind takes back: what was spent, what was heard,
+    /// and what a person has allowed.
+    pub fn count(&mut self, update: &Update) {
         match update {
             Update::AgentMessage(answer) => self.usage += answer.usage,
             Update::Unfinished(unfinished) => self.usage += unfinished.usage,
+            Update::Compaction(made) => self.usage += made.usage,
             Update::UserMessage(message) => self.heard.extend(message.inbox_id.clone()),
             Update::Question(_) => self.asked += 1,
             Update::Decision(decision) => self.heard.extend(decision.inbox_id.clone()),
@@ -124,21 +139,32 @@ impl Conversation {
             Update::UserMessage(message) => self.hear(message),
             Update::AgentMessage(answer) => self.answer(answer),
             Update::ToolCall(call) => {
-                if let Some(open) = self.open_call(&call.id) {
+                if let Some(open) = open_call(&mut self.open, &call.id) {
                     open.begun = true;
                 }
             }
-            Update::ToolCallUpdate(end) => self.result(end.result.clone()),
+            Update::ToolCallUpdate(end) => {
+                self.result(end.result.clone(), End { title: end.title.clone(), is_said: false });
+            }
             Update::Plan(items) => self.plan.clone_from(items),
             Update::Question(question) => self.questions.ask(question),
             Update::Decision(decision) => self.decide(decision),
-            Update::Limit(change) => self.say(prompt::limit_changed(change)),
+            Update::Limit(change) => self.say(Origin::Loop, prompt::limit_changed(change)),
             // What cannot be counted is none of the model's business.
-            Update::LimitMark(mark) if mark.percent > 0 => self.say(prompt::limit_mark(mark)),
+            Update::LimitMark(mark) if mark.percent > 0 => {
+                self.say(Origin::Loop, prompt::limit_mark(mark));
+            }
             Update::Unfinished(unfinished) => self.begun.clone_from(&unfinished.text),
             Update::Verify(record) if record.exit != 0 => self.red_rounds += 1,
+            Update::Compaction(compaction) => self.compact(compaction),
+            Update::Model(change) => self.stand_in = Some(change.to.clone()),
+            // Who goes on after a rest begins with the session's own model again, and as new.
+            Update::State(change) if change.is_rest() => {
+                self.stand_in = None;
+                self.circle.break_out();
+            }
+            Update::Checkpoint(_) => self.circle.break_out(),
             Update::Verify(_)
-            | Update::Checkpoint(_)
             | Update::State(_)
             | Update::Waiting(_)
             | Update::LimitMark(_)
@@ -159,7 +185,8 @@ impl Conversation {
             return Next::Call;
         }
         let Some(answer) = self.last.answer.as_ref().filter(|_| !self.last.answered) else {
-            return self.last.summary.clone().map_or(Next::Ask, Next::Verify);
+            let circle = || self.circle.notice().map_or(Next::Ask, Next::Nudge);
+            return self.last.summary.clone().map_or_else(circle, Next::Verify);
         };
         match answer.stop {
             StopReason::PauseTurn => Next::Ask,
@@ -204,12 +231,52 @@ impl Conversation {
 
     /// Whether nothing has happened yet: the task is still to be said.
     pub fn is_new(&self) -> bool {
-        self.step == 0 && self.messages.is_empty()
+        self.step == 0 && self.history.is_empty()
     }
 
-    /// What the model is to be told since the last look.
-    pub fn take_messages(&mut self) -> Vec<Message> {
-        std::mem::take(&mut self.messages)
+    /// What the model is to be told since the last look; where it is told from the start again,
+    /// with what it is to forget before.
+    pub fn take_messages(&mut self) -> (Option<Forgotten>, impl Iterator<Item = &Message>) {
+        self.history.take()
+    }
+
+    /// Lets the model be told everything from the start again.
+    pub fn tell_anew(&mut self) {
+        self.history.tell_anew();
+    }
+
+    /// How the conversation is to be made shorter for a window of so many tokens, if it is.
+    pub(super) fn due(&self, window: Option<u64>) -> Option<Wish> {
+        let rests = self.compacted.is_some_and(|step| self.step < step + compact::REST);
+        let fill = Fill { window: window?, used: self.context };
+        if !fill.hurts() {
+            return None;
+        }
+        // A paused answer is to go back as it is.
+        let waits = self.last.answer.as_ref().is_some_and(|it| it.stop == StopReason::PauseTurn);
+        if rests || waits { None } else { compact::due(&self.history.weights(), fill) }
+    }
+
+    /// What is left to be done where the server says that the conversation is too long.
+    pub(super) fn overflow(&self, why: &str) -> Option<Wish> {
+        let wish = compact::overflow(&self.history.weights(), why)?;
+        let tried = self.summarised.is_some_and(|step| self.step < step + compact::REST);
+        Some(wish).filter(|wish| !tried || wish.summarise_to.is_none())
+    }
+
+    /// Lets the model be told what a summary up to this step would stand for, alone.
+    pub(super) fn tell_only(&mut self, steps_to: u32) {
+        self.history.tell_only(steps_to);
+    }
+
+    /// What was done up to this step, where no model tells it.
+    pub(super) fn told_by_titles(&self, steps_to: u32) -> String {
+        self.history.told_by_titles(steps_to)
+    }
+
+    /// The model that goes on in place of the session's own, `provider/model`.
+    pub fn stand_in(&self) -> Option<&str> {
+        self.stand_in.as_deref()
     }
 
     /// The step the session is in, counted from 1; 0 before the first answer.
@@ -267,6 +334,16 @@ impl Conversation {
         self.strikes
     }
 
+    /// Whether this call has given the same so often that it is not to be run once more.
+    pub(super) fn refuses(&self, call: &ToolCall) -> bool {
+        self.circle.refuses(call)
+    }
+
+    /// Whether the same calls go on giving the same, though the model was told.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.circle.is_hopeless()
+    }
+
     /// Whether the last answer hit its length limit: then nothing of it is to be run.
     pub fn was_cut_off(&self) -> bool {
         self.last.answer.as_ref().is_some_and(|answer| answer.stop == StopReason::MaxTokens)
@@ -282,27 +359,34 @@ impl Conversation {
     fn hear(&mut self, message: &UserMessage) {
         if message.from == Origin::Person {
             (self.red_rounds, self.strikes) = (0, 0);
-            let asked = self.questions.hear().and_then(|question| question.call_id);
-            if let Some(call_id) = asked {
+            self.circle.break_out();
+            let asked = self.questions.hear();
+            if let Some(Question { text, call_id: Some(call_id), .. }) = asked {
                 // The answer to a question of the model is the result of the call that asked.
                 let output = message.text.clone();
-                return self.result(ToolResult { call_id, output, is_error: false });
+                let end = End { title: format!("You asked: {text}"), is_said: true };
+                return self.result(ToolResult { call_id, output, is_error: false }, end);
             }
+        }
+        if message.from == Origin::Loop {
+            self.circle.was_told();
         }
         self.last.answered = true;
         self.last.spoken = true;
         self.last.summary = None;
         if !self.begun.is_empty() {
             let begun = std::mem::take(&mut self.begun);
-            self.say(prompt::cut_short(&begun));
+            self.say(Origin::Loop, prompt::cut_short(&begun));
         }
-        self.say(message.text.clone());
+        self.say(message.from, message.text.clone());
     }
 
     /// Tells the model something; what calls gave comes first.
-    fn say(&mut self, text: String) {
-        let message = Message::User(text);
-        if self.open.is_empty() { self.messages.push(message) } else { self.held.push(message) }
+    fn say(&mut self, from: Origin, text: String) {
+        match self.open.is_empty() {
+            true => self.history.hear(self.step, from, text),
+            false => self.held.push((from, text)),
+        }
     }
 
     fn decide(&mut self, decision: &Decision) {
@@ -312,13 +396,14 @@ impl Conversation {
         };
         if decision.verdict.is_yes() {
             // It is to run as if it had not been asked about.
-            if let Some(open) = self.open_call(&call_id) {
+            if let Some(open) = open_call(&mut self.open, &call_id) {
                 open.begun = false;
             }
             self.approved.insert(call_id);
         } else {
             let output = prompt::denied(&decision.reason);
-            self.result(ToolResult { call_id, output, is_error: true });
+            let end = End { title: format!("You were denied: {}", question.text), is_said: true };
+            self.result(ToolResult { call_id, output, is_error: true }, end);
         }
     }
 
@@ -326,22 +411,24 @@ impl Conversation {
         self.end_open_calls();
         self.begun.clear();
         self.step += 1;
+        self.context = answer.usage.input + answer.usage.output;
         let of_use = answer.stop != StopReason::MaxTokens
             && !(answer.calls.is_empty() && answer.text.trim().is_empty());
         self.strikes = if of_use { self.strikes } else { self.strikes + 1 };
         let open = |call: &ToolCall| OpenCall { call: call.clone(), begun: false, result: None };
         self.open = answer.calls.iter().map(open).collect();
         self.last = Last { answer: Some(answer.clone()), ..Last::default() };
-        self.messages.push(Message::Assistant(answer.clone()));
+        self.history.answer(self.step, answer.clone());
     }
 
-    fn result(&mut self, result: ToolResult) {
+    fn result(&mut self, result: ToolResult, end: End) {
         let is_error = result.is_error;
-        let Some(open) = self.open_call(&result.call_id) else { return };
+        let Some(open) = open_call(&mut self.open, &result.call_id) else { return };
         open.begun = true;
         let understood = tool::understands(&open.call);
         let summary = tool::summary_of(&open.call).filter(|_| !is_error);
-        open.result = Some(result);
+        self.circle.take(&open.call, &result);
+        open.result = Some((result, end));
         self.strikes = match understood {
             true if self.was_cut_off() => self.strikes,
             true => 0,
@@ -349,27 +436,35 @@ impl Conversation {
         };
         self.last.summary = summary.or(self.last.summary.take());
         if self.open.iter().all(|open| open.result.is_some()) {
-            let results = self.open.drain(..).filter_map(|open| open.result).collect();
-            self.messages.push(Message::Results(results));
+            let ended = self.open.drain(..).filter_map(|open| open.result).collect();
+            self.history.results(self.step, ended);
             if self.last.spoken {
                 // One more reason to go on, though it says that it has finished.
                 self.last.summary = None;
             }
-            self.messages.append(&mut self.held);
+            for (from, text) in self.held.drain(..) {
+                self.history.hear(self.step, from, text);
+            }
             self.last.answered = true;
         }
+    }
+
+    fn compact(&mut self, compaction: &Compaction) {
+        self.context = 0;
+        self.compacted = Some(self.step);
+        if compaction.summary.is_some() {
+            self.summarised = Some(self.step);
+        }
+        self.history.shorten(compaction, &self.plan);
     }
 
     /// Where a damaged journal lacks the end of a call: no provider takes a call without a result.
     fn end_open_calls(&mut self) {
         while let Some(open) = self.open.iter().find(|open| open.result.is_none()) {
             let (call_id, output) = (open.call.id.clone(), prompt::INTERRUPTED.to_owned());
-            self.result(ToolResult { call_id, output, is_error: true });
+            let end = End { title: open.call.name.clone(), is_said: false };
+            self.result(ToolResult { call_id, output, is_error: true }, end);
         }
-    }
-
-    fn open_call(&mut self, id: &str) -> Option<&mut OpenCall> {
-        self.open.iter_mut().find(|open| open.call.id == id && open.result.is_none())
     }
 }
 
@@ -380,4 +475,9 @@ fn declined(answer: &Answer) -> Question {
         kind: QuestionKind::Declined,
         ..Question::default()
     }
+}
+
+/// The call with this id that has no result yet.
+fn open_call<'o>(open: &'o mut [OpenCall], id: &str) -> Option<&'o mut OpenCall> {
+    open.iter_mut().find(|open| open.call.id == id && open.result.is_none())
 }

@@ -211,6 +211,10 @@ impl<W: World> Agent<'_, W> {
             let reason = format!("{strikes} answers in a row were empty, cut off or unreadable");
             return Err(Rest::Paused { reason });
         }
+        if self.conversation.is_hopeless() {
+            let reason = "the same calls give the same results again and again".to_owned();
+            return Err(Rest::Paused { reason });
+        }
         self.tell_worked(LAP)?;
         let standings = self.standings()?;
         if let Some(over) = standings.iter().find(|standing| standing.is_over()) {

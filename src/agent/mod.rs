@@ -4,11 +4,15 @@
 //! so a session that was interrupted anywhere goes on as if it had not been. Git and the disk are
 //! reached only through [`World`].
 
+mod compact;
 mod conversation;
+mod history;
 mod limits;
+mod model;
 pub mod prompt;
 mod question;
 mod steer;
+mod stuck;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -18,14 +22,16 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 pub use conversation::{Conversation, Next};
+pub use history::Forgotten;
 pub use limits::{Allowance, Allowances, Limits, Money, Shared};
+pub use model::Models;
 pub use steer::Steer;
 pub use world::{Fault, Moment, StepWords, World};
 
-use crate::cancel::{Cancel, Signals};
-use crate::event::{Delta, Origin, Question, ToolEnd, Unfinished, Update, UserMessage};
+use crate::cancel::Signals;
+use crate::event::{Origin, Question, ToolEnd, Update, UserMessage};
 use crate::file::Changed;
-use crate::message::{ToolCall, ToolResult, Usage};
+use crate::message::{ToolCall, ToolResult};
 use crate::model::Model;
 use crate::tool::{Called, Effect, Toolbox};
 
@@ -33,6 +39,10 @@ use crate::tool::{Called, Effect, Toolbox};
 pub struct Agent<'a, W> {
     /// The model it asks.
     pub model: &'a mut Model,
+    /// Where another one comes from, or another key for this one.
+    pub models: &'a mut dyn Models,
+    /// Whether its key was asked for again since it last answered.
+    pub is_renewed: bool,
     /// The tools the model may call.
     pub tools: &'a Toolbox,
     /// Journal, checkpoints, verify and inbox.
@@ -108,41 +118,6 @@ impl<W: World> Agent<'_, W> {
         }
     }
 
-    /// One answer of the model; none, when somebody interrupts it or a limit is reached.
-    async fn ask(&mut self) -> Result<(), Rest> {
-        let Some(room) = self.look_at_limits()? else { return Ok(()) };
-        if self.conversation.was_cut_off() {
-            self.model.raise_output_limit();
-        }
-        let over = Cancel::default();
-        let world = &mut *self.world;
-        let mut heard = Heard::default();
-        let mut show = |delta: Delta<'_>| {
-            heard.take(delta);
-            if matches!(delta, Delta::Waiting(_)) && room.is_used_up(&heard.lost, world) {
-                over.raise();
-            }
-            world.show(delta);
-        };
-        let answer = tokio::select! {
-            biased;
-            answer = self.model.answer(&mut show) => Some(answer),
-            () = self.signals.hush.raised() => None,
-            () = over.raised() => None,
-        };
-        let failed = !matches!(answer, Some(Ok(_)));
-        let mut updates = heard.unfinished(failed, answer.is_none() && !over.is_raised());
-        match answer {
-            Some(Ok(answer)) => updates.push(Update::AgentMessage(answer)),
-            Some(Err(error)) => {
-                self.tell(updates)?;
-                return Err(limits::rest_after(&error));
-            }
-            None => {}
-        }
-        self.tell(updates)
-    }
-
     /// The calls of the last answer: side by side while they only read, else in their order; then
     /// the commit of what they changed.
     async fn call(&mut self) -> Result<(), Rest> {
@@ -171,6 +146,9 @@ impl<W: World> Agent<'_, W> {
             biased;
             () = std::future::ready(()), if self.conversation.was_cut_off() => {
                 self.tools.not_run(call, prompt::CUT_OFF)
+            }
+            () = std::future::ready(()), if self.conversation.refuses(call) => {
+                self.tools.not_run(call, prompt::NOT_RUN_AGAIN)
             }
             called = self.tools.call(call) => called,
             () = self.signals.stop.raised() => {
@@ -244,52 +222,18 @@ impl<W: World> Agent<'_, W> {
     }
 
     fn push_messages(&mut self) {
-        for message in self.conversation.take_messages() {
-            self.model.push(&message);
+        let (forgotten, messages) = self.conversation.take_messages();
+        if let Some(Forgotten { answers, calls }) = forgotten {
+            self.model.restart(answers, calls);
+        }
+        for message in messages {
+            self.model.push(message);
         }
     }
 
     fn commit(&mut self, changed: &Changed, at: Moment) -> Result<(), Rest> {
         let words = self.conversation.step_words(self.tools);
         Ok(self.world.checkpoint(&words, changed, at)?)
-    }
-}
-
-/// What has come of an answer so far.
-#[derive(Debug, Default)]
-struct Heard {
-    /// What the model has said in this try.
-    said: String,
-    /// What this try has cost.
-    usage: Usage,
-    /// What the tries that failed have cost.
-    lost: Vec<Usage>,
-}
-
-impl Heard {
-    fn take(&mut self, delta: Delta<'_>) {
-        match delta {
-            Delta::Text(text) => self.said.push_str(text),
-            Delta::Usage(usage) => self.usage = usage,
-            Delta::Waiting(_) => {
-                self.said.clear();
-                self.lost.push(std::mem::take(&mut self.usage));
-            }
-            Delta::Thought(_) | Delta::Call(_) => {}
-        }
-    }
-
-    /// What did not come to its end: the tries that failed, and the last one where it did too. A
-    /// person who cut it short may want to know what it was saying.
-    fn unfinished(mut self, failed: bool, cut_short: bool) -> Vec<Update> {
-        let text = if cut_short { self.said.trim().to_owned() } else { String::new() };
-        if failed {
-            self.lost.push(self.usage);
-        }
-        let last = Unfinished { text, usage: self.lost.pop().unwrap_or_default() };
-        let lost = self.lost.into_iter().map(|usage| Unfinished { text: String::new(), usage });
-        let unfinished = lost.chain([last]).filter(|it| *it != Unfinished::default());
-        unfinished.map(Update::Unfinished).collect()
     }
 }
 

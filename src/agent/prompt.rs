@@ -25,6 +25,21 @@ pub const INTERRUPTED: &str = "Interrupted: the session ended while this was run
 /// In place of the result of a call that a person ended.
 pub const STOPPED: &str = "Ended by the person who watches this session, before it was finished.";
 
+/// In place of the result of a call that has given the same again and again.
+pub const NOT_RUN_AGAIN: &str = "Not run again: it gave the same several times in a row. Change \
+    something first, or find out more in another way.";
+
+/// After calls that go round in a circle.
+pub const IN_A_CIRCLE: &str = "You have made these calls before, with the same results. Look for \
+    another cause, or go another way.";
+
+/// Where a summary is to stand for the conversation so far.
+pub const SUMMARISE: &str = "The conversation gets too long, and what was said so far is about to \
+    be left out. Write what you need to go on without it, in at most 1,000 words, and call no \
+    tool: the goal and what the person asked for; what is decided, and why; what is done, and what \
+    was checked with which result; what failed, and why; what comes next. Give files, names, \
+    commands and numbers exactly. What people said and the plan are kept for you.";
+
 /// How much of a limit is used when the model is told to come to an end.
 const NEARLY_ALL: u8 = 95;
 

@@ -77,11 +77,26 @@ impl World for Memory {
     fn busy(&mut self, _: &[String]) {}
 }
 
+/// One model, one key.
+struct NoOther;
+
+impl Models for NoOther {
+    fn renew(&mut self, _: &mut Model) -> Result<bool, Fault> {
+        Ok(false)
+    }
+
+    fn instead_of(&mut self, _: &Model) -> Result<Option<Model>, Fault> {
+        Ok(None)
+    }
+}
+
 /// A folder to work in, and a model that says these answers.
 struct Scene {
     folder: tempfile::TempDir,
     tools: Toolbox,
     signals: Signals,
+    /// The model's window, in tokens.
+    window: Option<u64>,
     allowed: Allowances,
 }
 
@@ -105,7 +120,7 @@ impl Scene {
             guard: None,
         });
         let (signals, allowed) = (Signals::default(), Allowances::default());
-        Self { folder, tools: tools.unwrap(), signals, allowed }
+        Self { folder, tools: tools.unwrap(), signals, window: None, allowed }
     }
 
     fn tree(&self) -> std::path::PathBuf {
@@ -126,6 +141,7 @@ impl Scene {
             cache_key: String::new(),
             max_output: None,
             effort: None,
+            window: self.window,
             patience: PATIENCE,
             pace: Pace::default(),
         })
@@ -139,6 +155,8 @@ impl Scene {
         }
         let mut agent = Agent {
             model: &mut model,
+            models: &mut NoOther,
+            is_renewed: false,
             tools: &self.tools,
             world,
             signals: &self.signals,
@@ -177,7 +195,7 @@ fn finish(summary: &str) -> Answer {
 
 /// All that a model is told, as it would be told it.
 fn told<'e>(events: impl IntoIterator<Item = &'e Event>) -> Vec<Message> {
-    Conversation::replay(events).take_messages()
+    Conversation::replay(events).take_messages().1.cloned().collect()
 }
 
 fn text(messages: &[Message]) -> String {
@@ -328,6 +346,40 @@ fn wherever_it_was_interrupted_it_ends_the_same_and_runs_nothing_twice() {
 }
 
 #[test]
+fn m07_a_conversation_that_was_shortened_is_told_the_same_wherever_it_was_interrupted() {
+    let full = Usage { input: 900, output: 1, ..Usage::default() };
+    let look = |step: usize| {
+        let read = ("read", serde_json::json!({ "file_path": "big", "offset": step }));
+        Answer { usage: full, ..answer(&"w".repeat(step), &[read]) }
+    };
+    let answers: Vec<_> = (1..=26).map(look).chain([finish("done")]).collect();
+    let scene = Scene { window: Some(1000), ..Scene::new(&answers) };
+    std::fs::write(scene.tree().join("big"), "0123456789\n".repeat(90)).unwrap();
+    let mut whole = Memory::default();
+    assert_eq!(scene.run(&mut whole), Rest::Done { summary: "done".to_owned() });
+    let made = whole.journal.iter().filter_map(|event| match &event.update {
+        Update::Compaction(made) => Some((made.results_to > 0, made.summary.is_some(), event.step)),
+        _ => None,
+    });
+    let made: Vec<_> = made.collect();
+    assert!(made.len() >= 2 && made.windows(2).all(|pair| pair[0].2 + 10 <= pair[1].2), "{made:?}");
+    let asked = whole.journal.iter().map(|event| match &event.update {
+        Update::AgentMessage(answer) => answer.usage.input,
+        Update::Compaction(made) => made.usage.input,
+        _ => 0,
+    });
+    let asked: u64 = asked.sum();
+    assert_eq!(Conversation::replay(&whole.journal).usage().input, asked);
+    let undisturbed = text(&told(&whole.journal));
+    for cut in 1..=whole.journal.len() {
+        let journal = whole.journal[..cut].to_vec();
+        let mut world = Memory { journal, ..Memory::default() };
+        assert_eq!(scene.run(&mut world), Rest::Done { summary: "done".to_owned() }, "cut {cut}");
+        assert_eq!(text(&told(&world.journal)), undisturbed, "cut {cut}");
+    }
+}
+
+#[test]
 fn what_is_said_while_calls_are_open_comes_after_their_results() {
     let calls = answer("", &[bash("true")]);
     let say = UserMessage { from: Origin::Person, text: "hold".to_owned(), inbox_id: None };
@@ -342,4 +394,24 @@ fn what_is_said_while_calls_are_open_comes_after_their_results() {
         matches!(&messages[..], [Message::Assistant(_), Message::Results(_), Message::User(said)] if said == "hold"),
         "{messages:?}"
     );
+}
+
+#[test]
+fn calls_that_go_round_in_a_circle_are_told_then_not_run_and_then_for_a_person() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let same = answer("", &[write(&log)]);
+    let mut answers = vec![same; 7];
+    answers.push(finish("done"));
+    let scene = Scene::new(&answers);
+    let mut world = Memory::default();
+    let reason = "the same calls give the same results again and again".to_owned();
+    assert_eq!(scene.run(&mut world), Rest::Paused { reason });
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "once\n".repeat(4), "the fifth is not run");
+    let heard = text(&told(&world.journal));
+    assert_eq!(heard.matches(prompt::IN_A_CIRCLE).count(), 1, "{heard}");
+    assert_eq!(heard.matches("Not run again").count(), 3, "{heard}");
+    // A person's word lets it go on.
+    world.inbox = vec![Steer::Say { id: "m1".to_owned(), text: "Leave it.".to_owned() }];
+    assert_eq!(scene.run(&mut world), Rest::Done { summary: "done".to_owned() });
 }

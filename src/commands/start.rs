@@ -2,7 +2,7 @@
 //!
 //! Invariant: it ends with a whole session or with nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 
@@ -45,6 +45,9 @@ pub struct Args {
     /// The model, as provider/name (default: agent.model)
     #[arg(long, value_name = "PROVIDER/NAME", value_parser = filled())]
     model: Option<String>,
+    /// The model that goes on when the other is not to be had (default: agent.fallbackModel)
+    #[arg(long, value_name = "PROVIDER/NAME", value_parser = filled())]
+    fallback_model: Option<String>,
     /// Command that must exit 0 on the committed tree before the session is done (may be repeated)
     #[arg(long, value_name = "CMD", value_parser = filled())]
     verify: Vec<String>,
@@ -95,6 +98,7 @@ struct Plan {
     task: String,
     choice: Choice,
     endpoint: Endpoint,
+    fallback: Option<Choice>,
     base: ObjectId,
     base_name: String,
     config: Config,
@@ -143,9 +147,18 @@ fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
     };
     let choice = named.parse::<Choice>()?.anchored(&cwd);
     let endpoint = Endpoint::resolve(&choice, &around)?;
+    let fallback = args.fallback_model.as_ref().or(config.fallback_model.as_ref());
+    let fallback = fallback.map(|named| fallback_of(named, &cwd, &around)).transpose()?;
     let limits =
         limits::of_new(&context.store, &args.limits, args.share_budget.as_deref(), &config)?;
-    Ok(Plan { task, choice, endpoint, base, base_name, config, limits })
+    Ok(Plan { task, choice, endpoint, fallback, base, base_name, config, limits })
+}
+
+/// The model that is to go on where the other is not to be had: it must be usable from the start.
+fn fallback_of(named: &str, cwd: &Path, around: &Surroundings<'_>) -> Result<Choice> {
+    let choice = named.parse::<Choice>()?.anchored(cwd);
+    Endpoint::resolve(&choice, around)?;
+    Ok(choice)
 }
 
 /// The commit to start from, and what to call it: the branch, where `HEAD` is on one.
@@ -227,6 +240,7 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         worktree: place.path.clone(),
         folder: folder(&context.repo),
         model: plan.choice.to_string(),
+        fallback_model: plan.fallback.as_ref().map(ToString::to_string),
         verify: if args.verify.is_empty() { config.verify.clone() } else { args.verify.clone() },
         commit_prefix: args.commit_prefix.clone().unwrap_or_default(),
         commit_strategy: args.commit_strategy.unwrap_or(config.commit_strategy),

@@ -87,6 +87,21 @@ pub const KEYS: &[Key] = &[
         about: "Days after its last activity that git agent gc keeps a session that has landed or was removed out of the archive. Default: 30.",
     },
     Key {
+        name: "agent.stallTimeout",
+        value: "<seconds>",
+        about: "A model server that says nothing for so long, not even a ping, is asked again. Default: 60, and longer before the first word where servers think in silence.",
+    },
+    Key {
+        name: "agent.fallbackModel",
+        value: "<provider>/<model>",
+        about: "The model that goes on when the patience with the session's own is spent. It goes on until the session rests.",
+    },
+    Key {
+        name: "agent.contextWindow",
+        value: "<number>",
+        about: "The tokens a conversation may have before it is made shorter. Default: what is known of the model.",
+    },
+    Key {
         name: "agent.maxRunning",
         value: "<number>",
         about: "How many sessions run at once in a repository; the others wait in the queue. Default: 3.",
@@ -165,5 +180,10 @@ pub const KEYS: &[Key] = &[
         name: "agent.<provider>.keyCommand",
         value: "<command>",
         about: "A command that prints the provider's key. Used where the provider's own variable is not set.",
+    },
+    Key {
+        name: "agent.<provider>.contextWindow",
+        value: "<number>",
+        about: "As agent.contextWindow, for the models of one provider.",
     },
 ];

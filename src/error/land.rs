@@ -61,8 +61,8 @@ impl From<LandError> for CommandError {
             LandError::CannotKeep { .. } => {
                 said.hint("Move them away, or give them up with --force")
             }
-            LandError::Create(error) => error.into(),
-            LandError::Rewind(error) => error.into(),
+            LandError::Create(error) => (*error).into(),
+            LandError::Rewind(error) => (*error).into(),
             LandError::Session(error) => error.into(),
             LandError::Format(error) => error.into(),
             LandError::Ref(error) => error.into(),

@@ -7,7 +7,10 @@
 //! Invariant: the line is a pure fold over the events, so that everybody who reads a journal sees
 //! the same one; along it, steps only grow.
 
+use std::collections::HashSet;
+
 use super::{Event, Origin, Place, Rewind, Update, UserMessage, Way};
+use crate::message::Answer;
 
 /// The line of a journal, and what one can return to.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +90,34 @@ pub fn own(events: &[Event]) -> &[Event] {
     &events[fork.map_or(0, |at| at + 1)..]
 }
 
+/// An event without its words: all that it takes to say which events count.
+pub fn bare(event: &Event) -> Event {
+    let update = match &event.update {
+        Update::UserMessage(UserMessage { from, .. }) => {
+            Update::UserMessage(UserMessage { from: *from, text: String::new(), inbox_id: None })
+        }
+        Update::AgentMessage(answer) => Update::AgentMessage(Answer {
+            text: String::new(),
+            thought: String::new(),
+            calls: Vec::new(),
+            stop: answer.stop,
+            usage: answer.usage,
+            raw: None,
+        }),
+        Update::Rewind(rewind) => Update::Rewind(rewind.clone()),
+        update if is_of_step(update) => Update::Plan(Vec::new()),
+        _ => Update::Unknown,
+    };
+    Event { update, ..*event }
+}
+
+/// For each of these events, which are all of a journal, whether it counts.
+pub fn mask(events: &[Event]) -> Vec<bool> {
+    let line = Line::of(events);
+    let on_line: HashSet<_> = line.events.iter().map(|event| std::ptr::from_ref(*event)).collect();
+    events.iter().map(|event| on_line.contains(&std::ptr::from_ref(event))).collect()
+}
+
 type Left<'e> = Vec<(Vec<&'e Event>, &'e Place)>;
 
 /// Returns to the line on top of `from`; the one that is left goes on top of `onto`.
@@ -121,7 +152,7 @@ fn is_of_step(update: &Update) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Answer, StopReason, Usage};
+    use crate::message::{StopReason, Usage};
 
     fn said(from: Origin, step: u32, text: &str) -> Event {
         let message = UserMessage { from, text: text.to_owned(), inbox_id: None };
@@ -219,6 +250,19 @@ mod tests {
         assert_eq!(is, three("task hurry a1", "G", "-"));
         let is = after(moved(Way::Back, 0, "H"));
         assert_eq!(is, three("task", "H", "-"));
+    }
+
+    #[test]
+    fn the_mask_needs_no_words() {
+        let mut events = three_steps();
+        events.extend([moved(Way::Back, 2, "A"), answer(3, "b3"), moved(Way::Undo, 3, "C")]);
+        events.push(answer(4, "c4"));
+        let bare: Vec<Event> = events.iter().map(bare).collect();
+        let counts = mask(&bare);
+        let counted = events.iter().zip(&counts).filter(|(_, counts)| **counts);
+        let counted: Vec<&Event> = counted.map(|(event, _)| event).collect();
+        assert_eq!(texts(&counted), texts(Line::of(&events).events()));
+        assert!(counts.contains(&false));
     }
 
     #[test]

@@ -188,10 +188,10 @@ pub enum LandError {
     },
     /// What a creation has left cannot be undone.
     #[error(transparent)]
-    Create(#[from] CreateError),
+    Create(Box<CreateError>),
     /// A rewind that was cut off cannot be finished.
     #[error(transparent)]
-    Rewind(#[from] RewindError),
+    Rewind(Box<RewindError>),
     /// The phase does not allow it.
     #[error(transparent)]
     Move(#[from] IllegalMove),
@@ -240,6 +240,18 @@ pub enum LandError {
     /// The file system said no.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+impl From<CreateError> for LandError {
+    fn from(error: CreateError) -> Self {
+        Self::Create(Box::new(error))
+    }
+}
+
+impl From<RewindError> for LandError {
+    fn from(error: RewindError) -> Self {
+        Self::Rewind(Box::new(error))
+    }
 }
 
 /// Why the verify record does not speak for what is to be landed.

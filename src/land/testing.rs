@@ -58,6 +58,7 @@ impl Bench {
             worktree,
             folder: String::new(),
             model: "replay/x".to_owned(),
+            fallback_model: None,
             verify: Vec::new(),
             commit_prefix: String::new(),
             commit_strategy: CommitStrategy::Incremental,

@@ -3,14 +3,13 @@
 //! Invariant: what the model sent goes back as it came (signatures, redacted thinking, blocks that
 //! this program does not know), less only what the API itself would refuse.
 
-use std::time::Duration;
-
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::anthropic_stream::Stream;
 use super::dialect::{
-    Brief, Decoder, Dialect, History, KeyHeader, Side, Silence, inside, own_content, sendable,
+    Brief, Decoder, Dialect, History, KeyHeader, STALLED, Side, Silence, inside, own_content,
+    sendable,
 };
 use crate::message::{Answer, Message};
 
@@ -127,7 +126,7 @@ impl Dialect for Anthropic {
 
     fn silence(&self) -> Silence {
         // It answers at once, and pings while it thinks.
-        Silence { first: Duration::from_secs(60), within: Duration::from_secs(60) }
+        Silence { first: STALLED, within: STALLED }
     }
 
     fn decoder(&self, model: &str, _calls: usize) -> Box<dyn Decoder> {
@@ -368,7 +367,7 @@ mod tests {
         let mut model = server.model("anthropic/claude-sonnet-4-6");
         model.push(&Message::User("task".to_owned()));
         for step in 0..5 {
-            let answer = model.answer(&mut |_| {}).await.unwrap();
+            let answer = model.answer(None, &mut |_| {}).await.unwrap();
             let results = answer.calls.iter().map(|call| result(&call.id, "ok", false)).collect();
             model.push(&Message::Assistant(answer));
             model.push(&Message::Results(results));
@@ -392,6 +391,7 @@ mod tests {
         assert!(model.raise_output_limit());
         assert!(!model.raise_output_limit());
         assert_eq!(model.context_window(), Some(1_000_000));
-        assert!(model.cost(&Usage { input: 1, ..Usage::default() }).unwrap() > 0.0);
+        let price = super::super::Pricing::of(&model.name());
+        assert!(price.cost(&Usage { input: 1, ..Usage::default() }).unwrap() > 0.0);
     }
 }

@@ -60,11 +60,14 @@ pub(super) trait Dialect {
 /// How long a server may say nothing, not even a ping, before it is held for lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Silence {
-    /// Until it begins to answer.
+    /// Until it says the first of its answer.
     pub(super) first: Duration,
-    /// Within an answer.
+    /// From then on.
     pub(super) within: Duration,
 }
+
+/// No server is silent so long in the middle of what it says.
+pub(super) const STALLED: Duration = Duration::from_secs(60);
 
 /// Where an API key goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +87,7 @@ pub(super) trait Decoder {
 }
 
 /// The conversation as it goes over the wire.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct History {
     text: String,
     /// Where a cache mark fits, one place a user-side message.

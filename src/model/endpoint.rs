@@ -130,6 +130,20 @@ impl Endpoint {
     }
 }
 
+impl Place {
+    /// Whether it is reached and opened just as another.
+    pub(super) fn opens_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Server { base, key, wire }, Self::Server { base: b, key: k, wire: w }) => {
+                let secret = |key: &Option<Key>| key.as_ref().map(|key| key.secret().to_owned());
+                (base, wire) == (b, w) && secret(key) == secret(k)
+            }
+            (Self::Transcript(path), Self::Transcript(other)) => path == other,
+            _ => false,
+        }
+    }
+}
+
 impl Key {
     pub(super) fn secret(&self) -> &str {
         match self {

@@ -18,6 +18,7 @@ mod replay;
 mod retry;
 #[cfg(test)]
 mod testing;
+mod window;
 mod wire_error;
 
 use std::path::PathBuf;
@@ -57,6 +58,8 @@ pub struct Setup {
     pub max_output: Option<u64>,
     /// How hard to think, in the vendor's words (`low`, `medium`, `high` …); none leaves it open.
     pub effort: Option<String>,
+    /// The window in tokens; none takes what is known of the model.
+    pub window: Option<u64>,
     /// How long to go on trying, all in all.
     pub patience: Duration,
     /// How to go on trying.
@@ -159,6 +162,27 @@ fn dialect(format: Format) -> &'static dyn Dialect {
     }
 }
 
+/// What a model's tokens cost, where that is known.
+#[derive(Clone, Debug)]
+pub struct Pricing(Option<Known>);
+
+impl Pricing {
+    /// Of a model, `provider/model`; nothing is known of what is no model's name.
+    pub fn of(name: &str) -> Self {
+        Self(name.parse().ok().and_then(|choice| known(&choice)))
+    }
+
+    /// Dollars for the tokens of one answer. Add up costs, not tokens: some models charge more for
+    /// long prompts.
+    pub fn cost(&self, usage: &Usage) -> Option<f64> {
+        self.0.as_ref().map(|known| known.cost(usage))
+    }
+}
+
+fn known(choice: &Choice) -> Option<Known> {
+    Known::find(choice.provider.prices?, choice.model())
+}
+
 /// One conversation with one model.
 pub struct Model {
     setup: Setup,
@@ -187,8 +211,7 @@ impl Model {
     /// The transcript cannot be opened, or the key cannot be sent.
     pub fn open(mut setup: Setup) -> Result<Self, ModelError> {
         let label = setup.choice.label();
-        let vendor = setup.choice.provider.prices;
-        let known = vendor.and_then(|vendor| Known::find(vendor, setup.choice.model()));
+        let known = known(&setup.choice);
         let way = match &setup.endpoint.place {
             Place::Transcript(path) => Way::Replay(Box::new(Transcript::open(path)?)),
             Place::Server { base, key, wire } => {
@@ -211,21 +234,24 @@ impl Model {
         &self.label
     }
 
-    /// The model's window in tokens, where it is known.
+    /// The choice as it is typed, for [`Choice`] to read.
+    pub fn name(&self) -> String {
+        self.setup.choice.to_string()
+    }
+
+    /// Where its address and key are from, by name.
+    pub fn sources(&self) -> &[String] {
+        self.setup.endpoint.sources()
+    }
+
+    /// The window that is counted with, in tokens; a transcript has none that could be full.
     pub fn context_window(&self) -> Option<u64> {
-        self.known.as_ref().map(|known| known.context)
-    }
-
-    /// Dollars for the tokens of one answer, where the price is known. Add up costs, not tokens:
-    /// some models charge more for long prompts.
-    pub fn cost(&self, usage: &Usage) -> Option<f64> {
-        self.known.as_ref().map(|known| known.cost(usage))
-    }
-
-    /// As [`Model::cost`], for who does not hold the model.
-    pub fn pricing(&self) -> impl Fn(&Usage) -> Option<f64> + use<> {
-        let known = self.known.clone();
-        move |usage| known.as_ref().map(|known| known.cost(usage))
+        let known = self.known.as_ref().map(|known| known.context);
+        let usual = match &self.way {
+            Way::Replay(_) => None,
+            Way::Server(_) => Some(window::window(&self.setup.choice, known)),
+        };
+        self.setup.window.or(usual)
     }
 
     /// Lets answers be as long as the model can, after one was cut. False where they already may.
@@ -244,10 +270,14 @@ impl Model {
     }
 
     /// Goes on with another key or address of the same provider, e.g. after a key has run out.
+    /// False where it is the same as before.
     ///
     /// # Errors
     /// The key cannot be sent.
-    pub fn reconnect(&mut self, endpoint: Endpoint) -> Result<(), ModelError> {
+    pub fn reconnect(&mut self, endpoint: Endpoint) -> Result<bool, ModelError> {
+        if endpoint.place.opens_as(&self.setup.endpoint.place) {
+            return Ok(false);
+        }
         if let (Way::Server(server), Place::Server { base, key, .. }) =
             (&mut self.way, &endpoint.place)
         {
@@ -256,7 +286,19 @@ impl Model {
             server.wire = Wire::new(base, key, server.dialect, pace, patience)?;
         }
         self.setup.endpoint = endpoint;
-        Ok(())
+        Ok(true)
+    }
+
+    /// Forgets the conversation, so that another is told. Of what was in it, so many answers and
+    /// calls are not told again.
+    pub fn restart(&mut self, answers: usize, calls: usize) {
+        match &mut self.way {
+            Way::Server(server) => {
+                server.history = History::default();
+                server.history.count_calls(calls);
+            }
+            Way::Replay(transcript) => transcript.restart(answers),
+        }
     }
 
     /// Adds a message to the conversation.
@@ -274,17 +316,30 @@ impl Model {
         }
     }
 
-    /// Asks for the next answer and tells what comes in as it comes. May be dropped at any time:
-    /// the conversation is as it was.
+    /// Asks for the next answer, with something said aside that is no part of the conversation,
+    /// and tells what comes in as it comes. May be dropped at any time: the conversation is as it
+    /// was.
     ///
     /// # Errors
     /// There is no answer, and no further try makes sense.
-    pub async fn answer(&mut self, on: &mut dyn FnMut(Delta<'_>)) -> Result<Answer, ModelError> {
+    pub async fn answer(
+        &mut self,
+        aside: Option<&Message>,
+        on: &mut dyn FnMut(Delta<'_>),
+    ) -> Result<Answer, ModelError> {
+        let model = self.setup.choice.model();
         match &mut self.way {
             Way::Server(server) => {
                 let Server { dialect, wire, head, history } = &mut **server;
-                let body = history.body(head, dialect.cache_mark());
-                let decoder = || dialect.decoder(self.setup.choice.model(), history.calls());
+                let body = match aside {
+                    None => history.body(head, dialect.cache_mark()),
+                    Some(aside) => {
+                        let mut history = history.clone();
+                        dialect.push(&mut history, model, aside);
+                        history.body(head, dialect.cache_mark())
+                    }
+                };
+                let decoder = || dialect.decoder(model, history.calls());
                 wire.answer(body, &decoder, on).await
             }
             Way::Replay(transcript) => transcript.answer(on),

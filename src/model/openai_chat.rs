@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::dialect::{
-    Brief, Decoder, Dialect, History, Side, Silence, is_object, keep, own_content, sendable, settle,
+    Brief, Decoder, Dialect, History, STALLED, Side, Silence, is_object, keep, own_content,
+    sendable, settle,
 };
 use super::retry::Failure;
 use super::wire_error::WireError;
@@ -102,7 +103,7 @@ impl Dialect for Chat {
     fn silence(&self) -> Silence {
         // A local server reads the whole prompt before its first word, and a router may wait for
         // a model that reasons in silence.
-        Silence { first: Duration::from_secs(600), within: Duration::from_secs(300) }
+        Silence { first: Duration::from_secs(600), within: STALLED }
     }
 
     fn decoder(&self, model: &str, calls: usize) -> Box<dyn Decoder> {
@@ -568,7 +569,7 @@ mod tests {
         model.push(&Message::User("task".to_owned()));
         model.push(&Message::User("\"more\"".to_owned()));
         for step in 1..=3 {
-            let answer = model.answer(&mut |_| {}).await.unwrap();
+            let answer = model.answer(None, &mut |_| {}).await.unwrap();
             assert_eq!(answer.calls, [call(&format!("call_{step}"), "bash", "{}")]);
             let results = vec![result(&answer.calls[0].id, "ok", false)];
             model.push(&Message::Assistant(answer));
@@ -598,7 +599,8 @@ mod tests {
             ],
         });
         assert_eq!(serde_json::from_str::<Value>(&requests[1].body).unwrap(), expected);
-        assert_eq!(model.cost(&Usage::default()), None);
+        let price = super::super::Pricing::of(&model.name());
+        assert_eq!(price.cost(&Usage::default()), None);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::dialect::{
-    Brief, Decoder, Dialect, History, Silence, inside, is_object, keep, own_content, settle,
+    Brief, Decoder, Dialect, History, STALLED, Silence, inside, is_object, keep, own_content,
+    settle,
 };
 use super::retry::Failure;
 use super::wire_error::WireError;
@@ -116,7 +117,7 @@ impl Dialect for Responses {
 
     fn silence(&self) -> Silence {
         // It says nothing while it reasons; OpenAI's own client waits as long.
-        Silence { first: Duration::from_secs(300), within: Duration::from_secs(300) }
+        Silence { first: Duration::from_secs(300), within: STALLED }
     }
 
     fn decoder(&self, model: &str, _calls: usize) -> Box<dyn Decoder> {
@@ -484,7 +485,7 @@ mod tests {
         let mut model = server.model("openai/gpt-5.5");
         model.push(&Message::User("task".to_owned()));
         for _ in 0..3 {
-            let answer = model.answer(&mut |_| {}).await.unwrap();
+            let answer = model.answer(None, &mut |_| {}).await.unwrap();
             model.push(&Message::Assistant(answer));
             model.push(&Message::Results(vec![result("call_a", "ok", false)]));
         }

@@ -39,6 +39,11 @@ impl Transcript {
         self.pushed += 1;
     }
 
+    /// Goes back to a history that begins behind so many answers.
+    pub(super) fn restart(&mut self, answers: usize) {
+        self.pushed = answers;
+    }
+
     /// The next answer.
     pub(super) fn answer(&mut self, on: &mut dyn FnMut(Delta<'_>)) -> Result<Answer, ModelError> {
         while self.read <= self.pushed {
@@ -124,6 +129,7 @@ mod tests {
             cache_key: String::new(),
             max_output: None,
             effort: None,
+            window: None,
             patience: super::super::PATIENCE,
             pace: Pace::default(),
         });
@@ -142,20 +148,20 @@ mod tests {
         let (_dir, model) = open(&transcript.concat());
         let mut model = model.unwrap();
         let mut told = super::super::testing::Told::default();
-        let one = model.answer(&mut |delta| told.hear(delta)).await.unwrap();
+        let one = model.answer(None, &mut |delta| told.hear(delta)).await.unwrap();
         assert_eq!(told.0, ["thought hm", "text one", "call bash"]);
         let json = |answer: &Answer| serde_json::to_string(answer).unwrap();
         assert_eq!(json(&one), json(&answer("one")));
         // Asked again without a push: the same one.
-        assert_eq!(model.answer(&mut |_| {}).await.unwrap().text, "one");
+        assert_eq!(model.answer(None, &mut |_| {}).await.unwrap().text, "one");
         model.push(&Message::Assistant(one));
         model.push(&Message::Results(Vec::new()));
-        let two = model.answer(&mut |_| {}).await.unwrap();
+        let two = model.answer(None, &mut |_| {}).await.unwrap();
         assert_eq!(two.text, "two");
         model.push(&Message::Assistant(two));
-        let error = model.answer(&mut |_| {}).await.unwrap_err();
+        let error = model.answer(None, &mut |_| {}).await.unwrap_err();
         assert!(matches!(error, ModelError::TranscriptEnded { answers: 2, .. }), "{error}");
-        assert_eq!(model.cost(&Usage::default()), None);
+        assert_eq!(super::super::Pricing::of(&model.name()).cost(&Usage::default()), None);
     }
 
     #[tokio::test]
@@ -166,13 +172,13 @@ mod tests {
         let mut model = model.unwrap();
         model.push(&Message::Assistant(answer("0")));
         model.push(&Message::Assistant(answer("1")));
-        assert_eq!(model.answer(&mut |_| {}).await.unwrap().text, "2");
+        assert_eq!(model.answer(None, &mut |_| {}).await.unwrap().text, "2");
     }
 
     #[tokio::test]
     async fn a_bad_line_is_named_and_a_missing_file_too() {
         let (_dir, model) = open("{}\n");
-        let error = model.unwrap().answer(&mut |_| {}).await.unwrap_err();
+        let error = model.unwrap().answer(None, &mut |_| {}).await.unwrap_err();
         assert!(matches!(error, ModelError::TranscriptLine { line: 1, .. }), "{error}");
         let error = Transcript::open(Path::new("/nowhere/t.jsonl")).unwrap_err();
         assert!(matches!(error, ModelError::Transcript(_)));

@@ -1,35 +1,24 @@
 //! Which failures are tried again, when, and for how long.
 //!
-//! Invariant: a request that is doomed is sent once; every other one is given up only when the
-//! patience is spent.
+//! Invariant: a request that is doomed is sent once; every other one is given up when its kind has had
+//! its tries, or when the patience is spent.
 
-use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderMap;
 
-/// How long a model's server is waited for. Tests pass milliseconds.
+/// How a model's server is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// First delay between two tries; it doubles each time.
-    pub base: Duration,
-    /// The longest delay that we choose ourselves.
-    pub cap: Duration,
-    /// How long an address is tried at which nobody has answered yet.
-    pub absent: Duration,
-    /// How long a server may be silent; none leaves it to the dialect.
+    /// All delays of the table are divided by this: 1, but for tests.
+    pub hurry: u32,
+    /// How long a server may be silent, even in mid-answer; none leaves it to the dialect.
     pub silence: Option<Duration>,
 }
 
 impl Default for Pace {
-    /// 0.5 s doubling as the vendors' own SDKs do, but up to 30 s: nobody sits and waits.
     fn default() -> Self {
-        Self {
-            base: Duration::from_millis(500),
-            cap: Duration::from_secs(30),
-            absent: Duration::from_secs(25),
-            silence: None,
-        }
+        Self { hurry: 1, silence: None }
     }
 }
 
@@ -90,34 +79,89 @@ impl Failure {
     }
 }
 
-/// How patient to be with a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Patience {
-    /// Another try cannot help.
-    None,
-    /// As long as [`Pace::absent`], where nobody has answered yet.
-    Short,
-    /// As long as the whole patience.
-    Long,
+/// How a kind of failure is tried again.
+#[derive(Debug, PartialEq, Eq)]
+struct Rule {
+    kind: Kind,
+    /// Tries of one request, the first among them.
+    tries: u32,
+    /// The delay before the second.
+    first: Duration,
+    /// How much longer each delay is than the one before.
+    factor: u32,
+    /// The longest delay.
+    cap: Duration,
+    /// How long all in all, where that is less than the patience that is set.
+    at_most: Duration,
 }
 
-/// By status; what is not listed is not tried again. 529 is Anthropic's "overloaded".
-const STATUSES: [(RangeInclusive<u16>, Patience); 3] =
-    [(408..=409, Patience::Long), (429..=429, Patience::Long), (500..=599, Patience::Long)];
+/// The kinds of failure, by what another try is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Too many requests: the server counts, and says when it counts anew.
+    Limited,
+    /// It has too much to do.
+    Busy,
+    /// It failed, or says nothing of why.
+    Failing,
+    /// The answer broke off or made no sense; what there was of it has cost tokens.
+    Broken,
+    /// Nobody answers where somebody has answered before.
+    Away,
+    /// Nobody has ever answered there.
+    Missing,
+    /// Another try cannot help.
+    Doomed,
+}
 
-fn patience_with(failure: &Failure) -> Patience {
+/// The first delay is the one of the vendors' own SDKs, but the longest is longer and tries are
+/// more: nobody sits and waits. Where the server names a delay, that one holds.
+const RULES: [Rule; 7] = [
+    rule(Kind::Limited, 100, ms(500), s(60), LONG),
+    rule(Kind::Busy, 100, ms(500), s(60), LONG),
+    rule(Kind::Failing, 20, ms(500), s(30), LONG),
+    rule(Kind::Broken, 8, ms(500), s(30), LONG),
+    rule(Kind::Away, 100, ms(500), s(30), LONG),
+    rule(Kind::Missing, 100, ms(500), s(30), s(25)),
+    rule(Kind::Doomed, 1, ms(0), s(0), s(0)),
+];
+/// As long as the patience lasts.
+const LONG: Duration = Duration::MAX;
+
+const fn rule(kind: Kind, tries: u32, first: Duration, cap: Duration, at_most: Duration) -> Rule {
+    Rule { kind, tries, first, factor: 2, cap, at_most }
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// `met` says whether the server has ever answered.
+fn kind_of(failure: &Failure, met: bool) -> Kind {
     match (failure.cause, failure.again) {
-        (Cause::TooLong | Cause::Quota, _) => Patience::None,
+        (Cause::TooLong | Cause::Quota, _) => Kind::Doomed,
         // A refused key stays refused, whatever a proxy's header says.
-        (Cause::Status(401 | 403), _) => Patience::None,
-        (Cause::Absent, _) => Patience::Short,
-        (Cause::Broken, _) | (Cause::Status(_), Some(true)) => Patience::Long,
-        (Cause::Status(_), Some(false)) => Patience::None,
-        (Cause::Status(status), None) => STATUSES
-            .iter()
-            .find(|(statuses, _)| statuses.contains(&status))
-            .map_or(Patience::None, |(_, patience)| *patience),
+        (Cause::Status(401 | 403), _) => Kind::Doomed,
+        (Cause::Absent, _) if met => Kind::Away,
+        (Cause::Absent, _) => Kind::Missing,
+        (Cause::Broken, _) => Kind::Broken,
+        (Cause::Status(_), Some(false)) => Kind::Doomed,
+        (Cause::Status(429), _) => Kind::Limited,
+        // 529 is Anthropic's "overloaded".
+        (Cause::Status(503 | 529), _) => Kind::Busy,
+        (Cause::Status(408 | 409 | 500..=599), _) | (Cause::Status(_), Some(true)) => Kind::Failing,
+        (Cause::Status(_), None) => Kind::Doomed,
     }
+}
+
+fn rule_for(failure: &Failure, met: bool) -> &'static Rule {
+    let kind = kind_of(failure, met);
+    let [.., doomed] = &RULES;
+    RULES.iter().find(|rule| rule.kind == kind).unwrap_or(doomed)
 }
 
 /// The tries of one answer.
@@ -153,16 +197,16 @@ impl Tries {
         jitter: f64,
     ) -> Option<Duration> {
         let first = *self.first_failure.get_or_insert(now);
-        let doublings = self.failed.min(16);
+        let rule = rule_for(failure, self.met);
+        let longer = rule.factor.saturating_pow(self.failed.min(16));
         self.failed += 1;
-        let patience = match patience_with(failure) {
-            Patience::None => return None,
-            Patience::Short if !self.met => self.patience.min(self.pace.absent),
-            Patience::Short | Patience::Long => self.patience,
-        };
-        let own = (self.pace.base * 2_u32.pow(doublings)).min(self.pace.cap);
+        if self.failed >= rule.tries {
+            return None;
+        }
+        let own = rule.first.saturating_mul(longer).min(rule.cap) / self.pace.hurry;
         let delay =
             failure.after.unwrap_or_else(|| own.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 4.0));
+        let patience = self.patience.min(rule.at_most / self.pace.hurry);
         (now.duration_since(first) + delay <= patience).then_some(delay)
     }
 }
@@ -200,38 +244,61 @@ mod tests {
 
     #[test]
     fn the_table_of_failures() {
-        let long = [408, 409, 429, 500, 502, 503, 529];
-        let none = [400, 401, 402, 403, 404, 413, 422, 301];
-        for code in long {
-            assert_eq!(patience_with(&status(code)), Patience::Long, "{code}");
+        let all = [
+            Kind::Limited,
+            Kind::Busy,
+            Kind::Failing,
+            Kind::Broken,
+            Kind::Away,
+            Kind::Missing,
+            Kind::Doomed,
+        ];
+        assert_eq!(RULES.each_ref().map(|rule| rule.kind), all, "a rule for each kind");
+        for (codes, kind) in [
+            (&[429][..], Kind::Limited),
+            (&[503, 529], Kind::Busy),
+            (&[408, 409, 500, 502, 504], Kind::Failing),
+            (&[400, 401, 402, 403, 404, 413, 422, 301], Kind::Doomed),
+        ] {
+            for code in codes {
+                assert_eq!(kind_of(&status(*code), true), kind, "{code}");
+            }
         }
-        for code in none {
-            assert_eq!(patience_with(&status(code)), Patience::None, "{code}");
-        }
-        let told = |code, again| patience_with(&Failure { again: Some(again), ..status(code) });
-        assert_eq!(told(500, false), Patience::None);
-        assert_eq!(told(404, true), Patience::Long);
-        assert_eq!(told(401, true), Patience::None);
-        assert_eq!(patience_with(&Failure::new(Cause::Quota, "")), Patience::None);
-        assert_eq!(patience_with(&Failure::new(Cause::Absent, "")), Patience::Short);
-        assert_eq!(patience_with(&Failure::broken("")), Patience::Long);
+        let told = |code, again| kind_of(&Failure { again: Some(again), ..status(code) }, true);
+        assert_eq!(told(500, false), Kind::Doomed);
+        assert_eq!(told(404, true), Kind::Failing);
+        assert_eq!(told(401, true), Kind::Doomed);
+        assert_eq!(kind_of(&Failure::new(Cause::Quota, ""), true), Kind::Doomed);
+        assert_eq!(kind_of(&Failure::new(Cause::TooLong, ""), true), Kind::Doomed);
+        assert_eq!(kind_of(&Failure::new(Cause::Absent, ""), false), Kind::Missing);
+        assert_eq!(kind_of(&Failure::new(Cause::Absent, ""), true), Kind::Away);
+        assert_eq!(kind_of(&Failure::broken(""), true), Kind::Broken);
     }
 
-    #[test]
-    fn delays_double_up_to_the_cap_and_end_with_the_patience() {
-        let pace = Pace { cap: Duration::from_secs(2), ..Pace::default() };
-        let mut tries = Tries::new(pace, Duration::from_secs(5), false);
-        let start = Instant::now();
-        let mut at = start;
+    /// The delays in ms after one failure after the other, all of one kind.
+    fn delays(failure: &Failure, patience: Duration) -> Vec<u128> {
+        let mut tries = Tries::new(Pace::default(), patience, false);
+        let mut at = Instant::now();
         let mut delays = Vec::new();
-        while let Some(delay) = tries.next(&status(529), at, 0.0) {
+        while let Some(delay) = tries.next(failure, at, 0.0) {
             at += delay;
             delays.push(delay.as_millis());
         }
-        assert_eq!(delays, [500, 1000, 2000]);
-        assert_eq!(tries.failed(), 4);
-        let mut tries = Tries::new(pace, Duration::from_secs(5), false);
-        assert_eq!(tries.next(&status(529), start, 1.0), Some(Duration::from_millis(375)));
+        assert_eq!(tries.failed() as usize, delays.len() + 1);
+        delays
+    }
+
+    #[test]
+    fn delays_double_up_to_the_cap_and_end_with_the_patience_or_the_tries() {
+        assert_eq!(delays(&status(529), s(8)), [500, 1000, 2000, 4000]);
+        let hour = delays(&status(429), s(3600));
+        assert_eq!(hour[..8], [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000]);
+        assert_eq!(delays(&status(500), s(100_000)).len(), 19);
+        let broken = [500, 1000, 2000, 4000, 8000, 16_000, 30_000];
+        assert_eq!(delays(&Failure::broken(""), s(3600)), broken);
+        assert_eq!(delays(&status(400), s(3600)), [0; 0]);
+        let mut tries = Tries::new(Pace::default(), s(5), false);
+        assert_eq!(tries.next(&status(500), Instant::now(), 1.0), Some(ms(375)));
     }
 
     #[test]

@@ -134,6 +134,7 @@ impl Server {
             cache_key: "session-1".to_owned(),
             max_output: None,
             effort: None,
+            window: None,
             patience: Duration::from_secs(2),
             pace: pace(),
         };
@@ -144,12 +145,7 @@ impl Server {
 
 /// Milliseconds where the real one has seconds.
 pub(super) fn pace() -> Pace {
-    Pace {
-        base: Duration::from_millis(2),
-        cap: Duration::from_millis(10),
-        absent: Duration::from_millis(40),
-        silence: Some(Duration::from_secs(5)),
-    }
+    Pace { hurry: 500, silence: Some(Duration::from_secs(5)) }
 }
 
 /// What was told while an answer came in, one word a delta.

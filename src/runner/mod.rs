@@ -3,7 +3,9 @@
 //! Invariant: there is one runner for a session, the holder of its lock; whatever happens, it
 //! leaves a state that says where the session is and why.
 
+mod bill;
 mod facts;
+mod models;
 mod notes;
 mod past;
 pub mod settle;
@@ -16,12 +18,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::agent::{Agent, Allowances, Conversation, Fault, Limits, Rest, prompt};
+use crate::agent::{Agent, Allowances, Fault, Limits, Rest, prompt};
 use crate::cancel::Signals;
 use crate::config::Config;
 use crate::event::{Event, Limit, Origin, Update, UserMessage};
 use crate::git::{OpenError, Repo};
-use crate::model::{self, Choice, Endpoint, Model, Pace, Surroundings};
 use crate::process::Cmd;
 use crate::sandbox::{self, Bounds, Sandbox};
 use crate::session::checkpoint::{self, Checkpoints};
@@ -36,8 +37,8 @@ use crate::session::store::{Broken, Session, SessionError, Store};
 use crate::session::worktree;
 use crate::tool::{self, Toolbox};
 
-use notes::Notes;
-use past::Past;
+use models::Models;
+use past::{Past, Told};
 use world::SessionWorld;
 
 /// A session that cannot be run: nothing of it has changed.
@@ -71,12 +72,12 @@ pub enum RunError {
 /// Somebody else runs it, or its state cannot be written.
 pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<(), RunError> {
     let (mut lock, mut state) = session.lock()?;
+    session.leave_queue().map_err(SessionError::from)?;
     // A stop that came before its supervisor stays.
     if state.phase != Phase::Queued {
         tracing::info!(phase = %state.phase, "nobody asks for it any more");
         return Ok(());
     }
-    session.leave_queue().map_err(SessionError::from)?;
     loop {
         if let Err(Fault(reason)) = work(repo, session, state, signals).await {
             tracing::error!(reason, "the session rests");
@@ -139,12 +140,10 @@ async fn work(
         ),
     });
     let tools = tools.map_err(fault)?;
-    let mut model = open_model(&worktree, session, &tools, config.patience)?;
-    let price = model.pricing();
     let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
     rewind::finish(&worktree, session, &mut state).map_err(fault)?;
-    let Past { journal, events, mut unsaid } = Past::open(&worktree, session)?;
-    if past::has_died(&events) {
+    let Past { journal, told, mut unsaid } = Past::open(&worktree, session)?;
+    if told.has_died() {
         break_dead_locks(&worktree, session)?;
     }
     if let Err(error) = worktree.keep_written(&session.kept_dir()) {
@@ -157,29 +156,31 @@ async fn work(
     let checkpoints = Checkpoints::open(worktree.clone(), spec.clone(), config.max_file_size);
     let checkpoints = checkpoints.map_err(fault)?;
 
-    let mut conversation = Conversation::replay(&events);
-    let mut state = past::caught_up(state, &conversation, &events, &price);
-    past::follow_limits(&mut state, spec.limits, &events);
+    let mut state = past::caught_up(state, &told);
     checkpoints.catch_up(&mut state);
     let is_settled = std::mem::take(&mut state.settled);
-    let is_unsaid = |line: &String| !state.notices.contains(line);
-    let unmet: Vec<_> = unmet.into_iter().filter(is_unsaid).collect();
-    state.notices.extend(unmet);
+    let Told { mut conversation, bill, notes, .. } = told;
+    let mut models = Models { repo: &worktree, spec, tools: tools.specs(), config: &config };
+    let mut model = models.open(conversation.stand_in().unwrap_or(&spec.model))?;
+    for line in unmet {
+        if !state.notices.contains(&line) {
+            state.notice(line);
+        }
+    }
+    let budget =
+        spec.share_budget.as_deref().map(|name| Store::open(repo.common_dir()).budget(name));
     let mut world = SessionWorld {
         session,
         tools: &tools,
         journal,
         state,
         checkpoints,
-        notes: Notes::left(&events, &price),
-        price: Box::new(price),
+        notes,
+        bill,
         untold: Vec::new(),
         untaken: false,
         min_free_disk: config.min_free_disk,
-        budget: spec
-            .share_budget
-            .as_deref()
-            .map(|name| Store::open(repo.common_dir()).budget(name)),
+        budget,
     };
     world.book()?;
     world.enter(Phase::Running, "")?;
@@ -199,6 +200,8 @@ async fn work(
     let limits = Limits { allowed, ..Limits::default() };
     let mut agent = Agent {
         model: &mut model,
+        models: &mut models,
+        is_renewed: false,
         tools: &tools,
         world: &mut world,
         signals,
@@ -258,33 +261,6 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
 fn bounds(config: &Config) -> sandbox::Limits {
     let Config { nice, memory_limit: memory, cpu_limit: cpu, .. } = *config;
     sandbox::Limits { nice, memory, cpu }
-}
-
-fn open_model(
-    repo: &Repo,
-    session: &Session,
-    tools: &Toolbox,
-    patience: Duration,
-) -> Result<Model, Fault> {
-    let choice: Choice = session.spec.model.parse().map_err(fault)?;
-    let around = Surroundings {
-        env: &|key| std::env::var(key).ok(),
-        config: &|key| repo.config_value(key),
-        cwd: repo.common_dir(),
-    };
-    let endpoint = Endpoint::resolve(&choice, &around).map_err(fault)?;
-    let model = Model::open(model::Setup {
-        choice,
-        endpoint,
-        system: prompt::SYSTEM.to_owned(),
-        tools: tools.specs(),
-        cache_key: session.id.clone(),
-        max_output: None,
-        effort: None,
-        patience,
-        pace: Pace::default(),
-    });
-    model.map_err(fault)
 }
 
 /// Writes down why a session does not run.

@@ -3,7 +3,8 @@
 //! Invariant: a note is written after its commit is on the branch; one that a crash has kept back
 //! is written by the next run, from the journal.
 
-use crate::event::{Event, Update, line};
+use super::bill::Bill;
+use crate::event::{Event, Update};
 use crate::git::{NotesError, ObjectId};
 use crate::message::Usage;
 use crate::session::checkpoint::Checkpoints;
@@ -24,50 +25,43 @@ pub(super) struct Notes {
 struct Pending {
     commit: ObjectId,
     step: u32,
+    model: String,
     usage: Usage,
     cost_usd: Option<f64>,
 }
 
 impl Notes {
-    /// What an earlier run of the session left unwritten: the commits since it last rested.
-    pub(super) fn left(events: &[Event], price: &dyn Fn(&Usage) -> Option<f64>) -> Self {
-        let mut notes = Self::default();
-        let (mut usage, mut cost) = (Usage::default(), Some(0.0));
-        for event in line::own(events) {
-            match &event.update {
-                Update::AgentMessage(answer) => {
-                    usage += answer.usage;
-                    cost = cost.zip(price(&answer.usage)).map(|(sum, more)| sum + more);
+    /// Takes in what an earlier run of the session has done: unwritten are the commits since it
+    /// last rested.
+    pub(super) fn replay(&mut self, event: &Event, bill: &Bill) {
+        match &event.update {
+            Update::Checkpoint(checkpoint) => {
+                let commit = checkpoint.commit.as_deref();
+                let commit = commit.and_then(|hex| ObjectId::from_hex(hex.as_bytes()).ok());
+                if let Some(commit) = commit {
+                    self.add(commit, event.step, bill);
                 }
-                Update::Unfinished(unfinished) => {
-                    usage += unfinished.usage;
-                    cost = cost.zip(price(&unfinished.usage)).map(|(sum, more)| sum + more);
-                }
-                Update::Checkpoint(checkpoint) => {
-                    let commit = checkpoint.commit.as_deref();
-                    let commit = commit.and_then(|hex| ObjectId::from_hex(hex.as_bytes()).ok());
-                    if let Some(commit) = commit {
-                        notes.add(commit, event.step, usage, cost);
-                    }
-                }
-                Update::State(change)
-                    if !["queued", "running", "verifying"].contains(&change.to.as_str()) =>
-                {
-                    notes.pending.clear();
-                }
-                _ => {}
             }
+            Update::State(change)
+                if !["queued", "running", "verifying"].contains(&change.to.as_str()) =>
+            {
+                self.pending.clear();
+            }
+            // What comes before is the past of another session, and noted there.
+            Update::Fork(_) => *self = Self::default(),
+            _ => {}
         }
-        notes
     }
 
     /// Remembers a commit that was made, with all that the session has cost by then.
-    pub(super) fn add(&mut self, commit: ObjectId, step: u32, usage: Usage, cost: Option<f64>) {
+    pub(super) fn add(&mut self, commit: ObjectId, step: u32, bill: &Bill) {
+        let (usage, cost) = (bill.usage(), bill.cost_usd());
         let cost_usd = match (cost, self.paid) {
             (Some(cost), paid) => Some(cost - paid.unwrap_or(0.0)),
             (None, _) => None,
         };
-        self.pending.push(Pending { commit, step, usage: usage - self.counted, cost_usd });
+        let (model, usage_here) = (bill.model().to_owned(), usage - self.counted);
+        self.pending.push(Pending { commit, step, model, usage: usage_here, cost_usd });
         (self.counted, self.paid) = (usage, cost.or(self.paid));
     }
 
@@ -79,6 +73,7 @@ impl Notes {
         &mut self,
         spec: &Spec,
         state: &State,
+        bill: &Bill,
         checkpoints: &Checkpoints,
     ) -> Result<(), NotesError> {
         let tip = checkpoints.head();
@@ -87,7 +82,7 @@ impl Notes {
             state.verify.as_ref().filter(|verify| Some(&verify.tree) == state.tree.as_ref());
         let is_pending = self.pending.iter().any(|pending| pending.commit == tip);
         if verify.is_some() && !is_pending && spec.base.commit != tip.to_string().as_str() {
-            self.add(tip, state.step, state.usage, state.cost_usd);
+            self.add(tip, state.step, bill);
         }
         if self.pending.is_empty() {
             return Ok(());
@@ -96,7 +91,7 @@ impl Notes {
             let note = Note {
                 session: &spec.id,
                 agent: "builtin",
-                model: &spec.model_label(),
+                model: &pending.model,
                 step: Some(pending.step),
                 usage: pending.usage,
                 cost_usd: pending.cost_usd,

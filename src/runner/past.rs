@@ -6,15 +6,16 @@
 
 use std::path::Path;
 
+use super::bill::Bill;
 use super::fault;
+use super::notes::Notes;
 use crate::agent::{Conversation, Fault};
 use crate::event::{self, Event, Update, line};
 use crate::git::{self, ObjectId, Repo};
-use crate::message::Usage;
 use crate::session::journal::{Entry, Journal, Reader};
 use crate::session::record::Record;
 use crate::session::salvage;
-use crate::session::spec::Limits;
+use crate::session::spec::{Limits, Spec};
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
 
@@ -22,10 +23,70 @@ use crate::session::store::Session;
 pub(super) struct Past {
     /// The journal, open behind its last event.
     pub(super) journal: Journal,
-    /// All its events.
-    pub(super) events: Vec<Event>,
+    /// What came of its events.
+    pub(super) told: Told,
     /// What a person should know of the journal, and the journal does not say yet.
     pub(super) unsaid: Vec<Update>,
+}
+
+/// What the events of a journal come to, one after the other: none of them is kept.
+pub(super) struct Told {
+    pub(super) conversation: Conversation,
+    pub(super) bill: Bill,
+    pub(super) notes: Notes,
+    /// The branch's last commit on record, and whether the journal tells of it.
+    head: Option<String>,
+    head_is_told: bool,
+    /// What may be used up, where a person has changed that; and what was given at the start.
+    limits: Option<Limits>,
+    given: Limits,
+    /// The phase that it was last said to have come to.
+    phase: Option<String>,
+}
+
+impl Told {
+    fn new(spec: &Spec, head: Option<String>) -> Self {
+        Self {
+            conversation: Conversation::default(),
+            bill: Bill::new(&spec.model),
+            notes: Notes::default(),
+            head,
+            head_is_told: false,
+            limits: None,
+            given: spec.limits,
+            phase: None,
+        }
+    }
+
+    /// An event that a rewind has left aside still counts, but leads nowhere.
+    fn apply(&mut self, event: &Event, is_on_line: bool) {
+        match is_on_line {
+            true => self.conversation.apply(&event.update),
+            false => self.conversation.count(&event.update),
+        }
+        self.bill.apply(&event.update);
+        self.notes.replay(event, &self.bill);
+        match &event.update {
+            Update::Checkpoint(checkpoint) => {
+                self.head_is_told |= checkpoint.commit.is_some() && checkpoint.commit == self.head;
+            }
+            Update::Limit(change) => {
+                self.limits.get_or_insert(self.given).set(change.limit, change.to);
+            }
+            Update::Fork(_) => self.limits = None,
+            // Who goes on is queued up first.
+            Update::State(change) if change.to != Phase::Queued.as_str() => {
+                self.phase = Some(change.to.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the last run came to no rest of its own.
+    pub(super) fn has_died(&self) -> bool {
+        let open = [Phase::Running, Phase::Verifying, Phase::Interrupted].map(Phase::as_str);
+        self.phase.as_deref().is_some_and(|last| open.contains(&last))
+    }
 }
 
 impl Past {
@@ -42,7 +103,9 @@ impl Past {
         if let Some(torn) = torn {
             tracing::warn!(bytes = torn.bytes, kept_in = %torn.kept_in.display(), "a torn line");
         }
-        let (mut events, mut damaged) = read(&path)?;
+        let head = record.as_ref().and_then(|record| record.state.head.clone());
+        let begin = || Told::new(&session.spec, head.clone());
+        let (mut told, mut damaged) = read(&path, begin)?;
         if let Some(record) = &record
             && (damaged > 0 || journal.len() < record.state.recorded)
             && let Some(kept_in) = salvage::restore(repo, record, &path).map_err(fault)?
@@ -54,32 +117,52 @@ impl Past {
             );
             unsaid.push(Update::Notice(text));
             journal = Journal::open(&path).map_err(fault)?.0;
-            (events, damaged) = read(&path)?;
+            (told, damaged) = read(&path, begin)?;
         }
         if damaged > 0 {
             let text = format!("{damaged} lines of the journal are damaged and were left out");
             unsaid.push(Update::Notice(text));
         }
         if let Some(record) = &record {
-            unsaid.extend(unsaid_commit(repo, record, &events)?.map(Update::Checkpoint));
+            unsaid.extend(unsaid_commit(repo, record, &told)?.map(Update::Checkpoint));
         }
-        Ok(Self { journal, events, unsaid })
+        Ok(Self { journal, told, unsaid })
     }
 }
 
-/// The events of a journal, and how many of its lines are none.
-fn read(path: &Path) -> Result<(Vec<Event>, usize), Fault> {
-    let (mut events, mut damaged) = (Vec::new(), 0);
+/// What the events of a journal come to, and how many of its lines are none.
+///
+/// Read as a stream, once; where there was a rewind, twice more: for which events count, and for
+/// what these come to.
+fn read(path: &Path, begin: impl Fn() -> Told) -> Result<(Told, usize), Fault> {
+    let (mut told, mut was_rewound) = (begin(), false);
+    let damaged = each(path, |event| {
+        was_rewound |= matches!(event.update, Update::Rewind(_));
+        told.apply(event, true);
+    })?;
+    if was_rewound {
+        let mut bare = Vec::new();
+        each(path, |event| bare.push(line::bare(event)))?;
+        let mut is_on_line = line::mask(&bare).into_iter();
+        told = begin();
+        each(path, |event| told.apply(event, is_on_line.next().unwrap_or(true)))?;
+    }
+    Ok((told, damaged))
+}
+
+/// Looks at each event; how many lines are none.
+fn each(path: &Path, mut look: impl FnMut(&Event)) -> Result<usize, Fault> {
+    let mut damaged = 0;
     for entry in Reader::open(path, 0).map_err(fault)? {
         match entry.map_err(fault)? {
-            Entry::Event(event) => events.push(event),
+            Entry::Event(event) => look(&event),
             Entry::Damaged { line, why } => {
                 tracing::warn!(line, why, "a damaged line of the journal");
                 damaged += 1;
             }
         }
     }
-    Ok((events, damaged))
+    Ok(damaged)
 }
 
 /// The step's commit that branch and record have and the journal has not: its run died behind the
@@ -87,14 +170,10 @@ fn read(path: &Path) -> Result<(Vec<Event>, usize), Fault> {
 fn unsaid_commit(
     repo: &Repo,
     record: &Record,
-    events: &[Event],
+    told: &Told,
 ) -> Result<Option<event::Checkpoint>, Fault> {
     let Some(head) = record.state.head.as_deref() else { return Ok(None) };
-    let is_said = |event: &Event| match &event.update {
-        Update::Checkpoint(checkpoint) => checkpoint.commit.as_deref() == Some(head),
-        _ => false,
-    };
-    if head == record.spec.base.commit || events.iter().rev().any(is_said) {
+    if head == record.spec.base.commit || told.head_is_told {
         return Ok(None);
     }
     let id = ObjectId::from_hex(head.as_bytes()).map_err(fault)?;
@@ -118,43 +197,13 @@ fn unsaid_commit(
     }))
 }
 
-/// Whether the last run came to no rest of its own.
-pub(super) fn has_died(events: &[Event]) -> bool {
-    let last = events.iter().rev().find_map(|event| match &event.update {
-        // Who goes on is queued up first.
-        Update::State(change) if change.to != Phase::Queued.as_str() => Some(change.to.as_str()),
-        _ => None,
-    });
-    let open = [Phase::Running, Phase::Verifying, Phase::Interrupted].map(Phase::as_str);
-    last.is_some_and(|last| open.contains(&last))
-}
-
-/// The limits as the journal tells them.
-pub(super) fn follow_limits(state: &mut State, given: Limits, events: &[Event]) {
-    for event in line::own(events) {
-        if let Update::Limit(change) = &event.update {
-            state.limits.get_or_insert(given).set(change.limit, change.to);
-        }
-    }
-}
-
 /// The state as the journal tells it: a run that was killed may have left it behind.
-pub(super) fn caught_up(
-    mut state: State,
-    conversation: &Conversation,
-    events: &[Event],
-    price: &dyn Fn(&Usage) -> Option<f64>,
-) -> State {
-    state.step = conversation.step();
-    state.usage = conversation.usage();
-    state.worked = conversation.worked();
-    state.plan = conversation.plan().to_vec();
-    let costs = line::own(events).iter().filter_map(|event| match &event.update {
-        Update::AgentMessage(answer) => Some(price(&answer.usage)),
-        Update::Unfinished(unfinished) => Some(price(&unfinished.usage)),
-        _ => None,
-    });
-    let costs: Vec<_> = costs.collect();
-    state.cost_usd = if costs.is_empty() { None } else { costs.into_iter().sum() };
+pub(super) fn caught_up(mut state: State, told: &Told) -> State {
+    state.step = told.conversation.step();
+    state.worked = told.conversation.worked();
+    state.plan = told.conversation.plan().to_vec();
+    state.usage = told.bill.usage();
+    state.cost_usd = told.bill.cost_usd();
+    state.limits = told.limits.or(state.limits);
     state
 }

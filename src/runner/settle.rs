@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::past::{self, Past};
 use super::{break_dead_locks, fault, open_worktree};
-use crate::agent::{Conversation, Fault};
+use crate::agent::Fault;
 use crate::event::{Event, Update};
 use crate::file::Changed;
 use crate::git::Repo;
@@ -61,7 +61,7 @@ pub fn settle(
         match keep(repo, session, &mut state) {
             Ok(kept) => checkpoints = Some(kept),
             Err(Fault(reason)) => {
-                state.notices.push(format!("what was in the worktree is not committed: {reason}"));
+                state.notice(format!("what was in the worktree is not committed: {reason}"));
             }
         }
     }
@@ -72,7 +72,7 @@ pub fn settle(
     if let Some(mut checkpoints) = checkpoints
         && let Err(error) = checkpoints.record(&mut state, &path)
     {
-        state.notices.push(fault(error).0);
+        state.notice(fault(error).0);
     }
     state.write(&session.state_path())?;
     session.leave_queue()?;
@@ -84,17 +84,13 @@ fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
     let (config, _unknown) = worktree.agent_config().map_err(fault)?;
-    let Past { mut journal, events, unsaid } = Past::open(&worktree, session)?;
-    if past::has_died(&events) {
+    let Past { mut journal, told, unsaid } = Past::open(&worktree, session)?;
+    if told.has_died() {
         break_dead_locks(&worktree, session)?;
     }
     let mut checkpoints =
         Checkpoints::open(worktree, spec.clone(), config.max_file_size).map_err(fault)?;
-    let conversation = Conversation::replay(&events);
-    let cost_usd = state.cost_usd;
-    *state = past::caught_up(state.clone(), &conversation, &events, &|_| None);
-    // The prices are the runner's to know.
-    state.cost_usd = cost_usd;
+    *state = past::caught_up(state.clone(), &told);
     checkpoints.catch_up(state);
     let mut tell = |updates: Vec<Update>, step| {
         let events: Vec<_> = updates.into_iter().map(|update| Event::now(step, update)).collect();
@@ -104,7 +100,7 @@ fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints
         tell(unsaid, state.step)?;
     }
     // Nothing was done before the first answer.
-    if conversation.step() > 0 {
+    if told.conversation.step() > 0 {
         let words = Words { text: LEFT, titles: &[] };
         let step =
             Step { number: state.step, ends: Ends::Step, words, changed: &Changed::Anything };

@@ -25,15 +25,13 @@ use crate::session::subject::Words;
 use crate::tool::Toolbox;
 use crate::tool::output::Cap;
 
+use super::bill::Bill;
 use super::notes::Notes;
 
 /// How long one verify command may take: a whole test suite, but not for ever.
 const VERIFY_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// How much of what it prints goes back to the model.
 const VERIFY_CAP: Cap = Cap { bytes: 8 << 10, lines: 200 };
-
-/// Dollars for the tokens of one answer, where the model's price is known.
-pub(super) type Price = dyn Fn(&Usage) -> Option<f64>;
 
 /// The world of one session.
 pub(super) struct SessionWorld<'a> {
@@ -43,8 +41,7 @@ pub(super) struct SessionWorld<'a> {
     pub(super) state: State,
     pub(super) checkpoints: Checkpoints,
     pub(super) notes: Notes,
-    /// Dollars for the tokens of one answer, where the model's price is known.
-    pub(super) price: Box<Price>,
+    pub(super) bill: Bill,
     /// What somebody else did, which the model does not know yet.
     pub(super) untold: Vec<Foreign>,
     /// A call or a check has run since the worktree was last taken.
@@ -191,7 +188,7 @@ impl World for SessionWorld<'_> {
     }
 
     fn price(&self, usage: &Usage) -> Option<f64> {
-        (self.price)(usage)
+        self.bill.price(usage)
     }
 
     fn show(&mut self, delta: Delta<'_>) {
@@ -251,7 +248,7 @@ impl SessionWorld<'_> {
             _ => None,
         });
         for commit in commits {
-            self.notes.add(commit, self.state.step, self.state.usage, self.state.cost_usd);
+            self.notes.add(commit, self.state.step, &self.bill);
         }
         self.record(self.state.step, unsaid)
     }
@@ -300,12 +297,13 @@ impl SessionWorld<'_> {
     /// The state's file comes last: who sees the session at rest finds all else as it says.
     fn rest(&mut self, phase: Phase, reason: &str, rest: &Rest) -> Result<(), Fault> {
         // Notes and index make a person's look pleasant; the session is safe without.
-        let mut notes = self.notes.write(&self.session.spec, &self.state, &self.checkpoints);
+        let Self { session, state, bill, checkpoints, notes, .. } = &mut *self;
+        let mut written = notes.write(&session.spec, state, bill, checkpoints);
         // Once more, if it was a gc that took away what was written for them.
-        if notes.is_err() && self.checkpoints.repo().restore_kept().is_ok_and(|it| it > 0) {
-            notes = self.notes.write(&self.session.spec, &self.state, &self.checkpoints);
+        if written.is_err() && checkpoints.repo().restore_kept().is_ok_and(|it| it > 0) {
+            written = notes.write(&session.spec, state, bill, checkpoints);
         }
-        self.complain(notes.map_err(fault("the notes on its commits are not written")));
+        self.complain(written.map_err(fault("the notes on its commits are not written")));
         let index = self.checkpoints.rest();
         self.complain(index.map_err(fault("the worktree's index is not up to date")));
         self.drop_wishes(phase)?;
@@ -343,7 +341,7 @@ impl SessionWorld<'_> {
     fn complain(&mut self, result: Result<(), Fault>) {
         if let Err(Fault(reason)) = result {
             tracing::warn!(reason, "the session rests all the same");
-            self.state.notices.push(reason);
+            self.state.notice(reason);
         }
     }
 
@@ -384,7 +382,7 @@ impl SessionWorld<'_> {
             .map_err(fault("the step is not committed"))?;
         self.untold.extend(made.foreign);
         if let Some(commit) = made.commit {
-            self.notes.add(commit, words.step, self.state.usage, self.state.cost_usd);
+            self.notes.add(commit, words.step, &self.bill);
         }
         match made.event {
             Some(event) => self.record(words.step, vec![Update::Checkpoint(event)]),
@@ -395,35 +393,30 @@ impl SessionWorld<'_> {
     /// What the state shows of what has happened.
     fn follow(&mut self, update: &Update) {
         self.state.updated = Timestamp::now();
+        self.bill.apply(update);
+        (self.state.usage, self.state.cost_usd) = (self.bill.usage(), self.bill.cost_usd());
         match update {
-            Update::AgentMessage(answer) => {
+            Update::AgentMessage(_) => {
                 self.state.step += 1;
                 self.state.waiting = None;
-                self.spend(answer.usage);
             }
-            Update::Unfinished(unfinished) => self.spend(unfinished.usage),
             Update::Worked(millis) => self.state.worked += millis,
             Update::Limit(change) => {
                 let limits = self.state.limits.get_or_insert(self.session.spec.limits);
                 limits.set(change.limit, change.to);
             }
             Update::LimitMark(mark) if mark.percent == event::NOTICED => {
-                self.state.notices.push(mark.text.clone());
+                self.state.notice(mark.text.clone());
             }
             Update::Plan(items) => self.state.plan.clone_from(items),
             Update::Verify(record) => self.state.verify = Some(record.clone()),
-            Update::Notice(text) => self.state.notices.push(text.clone()),
+            Update::Notice(text) => self.state.notice(text.clone()),
+            Update::Model(change) => {
+                let text = format!("{} goes on: {}", self.bill.model(), change.reason);
+                self.state.notice(text);
+            }
             _ => {}
         }
-    }
-
-    fn spend(&mut self, usage: Usage) {
-        let cost = (self.price)(&usage);
-        self.state.cost_usd = match self.state.cost_usd {
-            None if self.state.usage == Usage::default() => cost,
-            sum => sum.zip(cost).map(|(sum, cost)| sum + cost),
-        };
-        self.state.usage += usage;
     }
 
     /// Books what the session has spent, where others share its budget.

@@ -49,7 +49,18 @@ pub fn list(repo: &Repo, store: &Store) -> Result<Vec<Removed>, RecordError> {
 pub fn find(repo: &Repo, store: &Store, given: &str) -> Result<Removed, FindRecordError> {
     let removed = list(repo, store)?;
     let named = removed.iter().map(|it| (it.id.as_str(), record::name_in(&it.id)));
-    let id = store::pick(given, named)?.to_owned();
+    let id = match store::pick(given, named) {
+        // Of two with one task, the second has a name that its id does not tell.
+        Err(FindError::NotFound { .. }) => {
+            let mut names = Vec::new();
+            for it in &removed {
+                names.push((it.id.as_str(), Record::read(repo, it.record)?.spec.name));
+            }
+            let named = names.iter().map(|(id, name)| (*id, name.as_str()));
+            store::pick(given, named)?.to_owned()
+        }
+        id => id?.to_owned(),
+    };
     let found = removed.into_iter().find(|it| it.id == id);
     let near = Vec::new();
     Ok(found.ok_or(FindError::NotFound { given: given.to_owned(), near })?)

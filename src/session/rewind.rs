@@ -387,7 +387,7 @@ fn unsaid(
 ) -> Result<Option<Place>, RewindError> {
     let is_said =
         |event: &&Event| event.step == step && matches!(event.update, Update::Checkpoint(_));
-    if step == 0 || step != line.steps() || line.events().iter().any(|event| is_said(event)) {
+    if step == 0 || step != line.steps() || line.events().iter().any(is_said) {
         return Ok(None);
     }
     let Some(Record { state, .. }) = Record::last(repo, &session.id)? else { return Ok(None) };

@@ -35,6 +35,9 @@ pub struct Spec {
     pub folder: String,
     /// The model, `anthropic/claude-…`.
     pub model: String,
+    /// The model that goes on where it is not to be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_model: Option<String>,
     /// Commands that must succeed before the session is done.
     #[serde(default)]
     pub verify: Vec<String>,
@@ -185,6 +188,7 @@ pub(super) mod tests {
             worktree: "/tmp/shop.worktrees/ä".into(),
             folder: "crates/api".to_owned(),
             model: "replay/x.jsonl".to_owned(),
+            fallback_model: Some("ollama/small".to_owned()),
             verify: vec!["cargo test".to_owned()],
             commit_prefix: "feat(cart):".to_owned(),
             commit_strategy: CommitStrategy::Turn,

@@ -343,6 +343,14 @@ impl State {
         Ok(StateChange { from, to, reason: self.reason.clone(), usage: self.usage })
     }
 
+    /// Notes what a person should know. The journal has all of it, the state the last: it is written
+    /// at each step.
+    pub fn notice(&mut self, text: String) {
+        const KEPT: usize = 20;
+        self.notices.push(text);
+        self.notices.drain(..self.notices.len().saturating_sub(KEPT));
+    }
+
     /// Plan items done, and items that count at all; none where there is no plan.
     pub fn progress(&self) -> Option<(usize, usize)> {
         let counted = |item: &&PlanItem| item.status != PlanStatus::Dropped;
@@ -454,6 +462,13 @@ mod tests {
                 toml::Value::String(phase.to_string()).try_into().expect("the word in files");
             assert_eq!(spelled, phase);
         }
+    }
+
+    #[test]
+    fn a_state_stays_small_however_much_there_is_to_notice() {
+        let mut state = State::new(at(0));
+        (1..=50).for_each(|number| state.notice(number.to_string()));
+        assert_eq!(state.notices, (31..=50).map(|it| it.to_string()).collect::<Vec<_>>());
     }
 
     #[test]

@@ -127,6 +127,16 @@ impl Arguments {
         self.values.contains_key(key)
     }
 
+    /// Whether each value is of its key's type, as far as it can be meant.
+    pub(super) fn are_typed(&self) -> bool {
+        self.shape.keys.iter().all(|key| match key.kind {
+            Kind::Text | Kind::OneOf(_) => self.text(key.name).is_ok(),
+            Kind::Whole => self.whole(key.name).is_ok(),
+            Kind::Flag => self.flag(key.name).is_ok(),
+            Kind::Texts | Kind::Items(_) => self.list(key.name).is_ok(),
+        })
+    }
+
     pub(super) fn is_list(&self, key: &str) -> bool {
         self.values.get(key).is_some_and(Value::is_array)
     }
@@ -320,6 +330,20 @@ mod tests {
         let cut = read(r#"{"file_path":"src/a.r"#).unwrap_err();
         assert!(cut.starts_with("arguments of sample: not JSON, EOF while parsing"), "{cut}");
         assert!(cut.ends_with(takes), "{cut}");
+    }
+
+    #[test]
+    fn m09_a_value_of_another_type_is_noticed() {
+        let typed = |raw: &str| Arguments::parse(&STATIC, raw).unwrap().are_typed();
+        assert!(typed(r#"{"path":7,"limit":"12","all":"yes","options":"x"}"#));
+        for wrong in [
+            r#"{"path":{}}"#,
+            r#"{"path":"a","limit":"many"}"#,
+            r#"{"path":"a","all":[]}"#,
+            r#"{"path":"a","options":{}}"#,
+        ] {
+            assert!(!typed(wrong), "{wrong}");
+        }
     }
 
     #[test]

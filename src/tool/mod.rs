@@ -176,10 +176,15 @@ impl Tool {
     }
 }
 
-/// Whether a call names a tool and says what that needs; one that does not is answered in words.
+/// Whether a call names a tool and says what that needs, each value of its type; one that does not
+/// is answered in words.
 pub fn understands(call: &ToolCall) -> bool {
-    Tool::named(&call.name)
-        .is_some_and(|tool| Arguments::parse(tool.shape(), &call.arguments).is_ok())
+    Tool::named(&call.name).is_some_and(|tool| {
+        Arguments::parse(tool.shape(), &call.arguments).is_ok_and(|arguments| match tool {
+            Tool::Plan => plan::call(&arguments).is_ok(),
+            _ => arguments.are_typed(),
+        })
+    })
 }
 
 /// What a call of `finish` says was done; none for any other call.

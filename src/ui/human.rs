@@ -10,8 +10,8 @@ use jiff::tz::TimeZone;
 use super::text::{neutral, truncate, wrap};
 use super::{Look, Tone, card, table, units};
 use crate::event::{
-    Checkpoint, Decision, Event, LimitChange, Origin, Question, Rewind, StateChange, ToolEnd,
-    Unfinished, Update, Verdict, VerifyRecord, Waiting, Way,
+    self, Checkpoint, Compaction, Decision, Event, LimitChange, Origin, Question, Rewind,
+    StateChange, ToolEnd, Unfinished, Update, Verdict, VerifyRecord, Waiting, Way,
 };
 use crate::message::{Answer, PlanItem, PlanStatus, ToolCall};
 
@@ -83,11 +83,20 @@ impl Narrator {
             Update::Question(question) => vec![asked(question)],
             Update::Decision(decision) => decided(decision).into_iter().collect(),
             Update::Limit(change) => vec![limited(change)],
-            Update::LimitMark(mark) => vec![Said::new("note", Tone::Ask, mark.text.clone())],
+            Update::LimitMark(mark) => vec![match mark.percent {
+                0 | event::NOTICED => Said::new("note", Tone::Ask, mark.text.clone()),
+                // Said to the model alone.
+                _ => Said::new("loop", Tone::Faint, mark.text.clone()),
+            }],
             Update::Unfinished(unfinished) => self.unfinished(unfinished).into_iter().collect(),
             Update::Worked(_) => Vec::new(),
             Update::State(change) => self.state(change).into_iter().collect(),
             Update::Waiting(waiting) => vec![self.waiting(waiting)],
+            Update::Compaction(compaction) => vec![shortened(compaction)],
+            Update::Model(change) => {
+                let text = format!("{} {} {}", change.from, self.look.glyph("→", "->"), change.to);
+                vec![Said::new("model", Tone::Ask, format!("{text}: {}", change.reason))]
+            }
             Update::Rewind(rewind) => vec![rewound(rewind, &self.look)],
             Update::Fork(fork) => {
                 let text = format!("of {} after step {}", fork.session, fork.step);
@@ -273,6 +282,16 @@ fn checkpoint_said(checkpoint: &Checkpoint, look: &Look) -> Vec<Said> {
         said.push(Said::new("note", Tone::Ask, text));
     }
     said
+}
+
+/// What the model is no longer told; the log still has it.
+fn shortened(compaction: &Compaction) -> Said {
+    let text = match (&compaction.summary, compaction.results_to) {
+        (Some(summary), _) => format!("steps 1 to {} are a summary now", summary.steps_to),
+        (None, 0) => "long results are cut".to_owned(),
+        (None, to) => format!("results of steps 1 to {to} are left out"),
+    };
+    Said::new("context", Tone::Faint, format!("{text}: {}", compaction.reason))
 }
 
 fn rewound(rewind: &Rewind, look: &Look) -> Said {

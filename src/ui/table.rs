@@ -3,12 +3,20 @@
 //! Invariant: columns are aligned by display width; piped, nothing is shortened, left out or
 //! ornamented, so that a script sees the same whatever the terminal.
 
+mod cell;
+mod widest;
+
 use jiff::Timestamp;
 
-use super::text::{neutral, pad, truncate};
-use super::view::{Progress, SessionView, VerifyStatus};
+use cell::{changes, size, verify};
+pub(crate) use cell::{cost, lines, progress};
+
+use super::text::{neutral, truncate};
+use super::view::SessionView;
 use super::{Look, Tone, units, width};
 use crate::event::Waiting;
+
+use widest::Widest;
 
 /// How a state is shown.
 #[derive(Clone, Copy, Debug)]
@@ -117,33 +125,6 @@ struct Layout {
     age: bool,
     progress: bool,
     size: bool,
-}
-
-/// The widest cell of each column, in each form that a layout may give it: measured once, since of a
-/// thousand sessions nothing else takes as long.
-struct Widest {
-    session: usize,
-    state: usize,
-    progress: [usize; BARS.len()],
-    changes: [usize; 2],
-    cost: usize,
-    age: usize,
-}
-
-impl Widest {
-    fn of(sessions: &[SessionView], now: Timestamp, look: &Look) -> Self {
-        let of = |cell: &dyn Fn(&SessionView) -> String| {
-            sessions.iter().map(|session| width(&cell(session))).max().unwrap_or(0)
-        };
-        Self {
-            session: of(&|session| neutral(&session.id).into_owned()),
-            state: of(&|session| neutral(&session.state).into_owned()),
-            progress: BARS.map(|bar| of(&|session| progress(session.progress, bar, look))),
-            changes: [false, true].map(|short| of(&|session| changes(session, short, look))),
-            cost: of(&cost),
-            age: of(&|session| units::ago(session.created, now)),
-        }
-    }
 }
 
 /// A cell and its colour.
@@ -334,73 +315,12 @@ fn line(cells: &[Cell], widths: &[usize], note: Option<&str>, look: &Look) -> St
     out
 }
 
-/// `███████░ 5/6` where there is room for a bar, else `5/6`; empty without a plan.
-pub(crate) fn progress(Progress { done, total }: Progress, bar: usize, look: &Look) -> String {
-    if total == 0 {
-        return String::new();
-    }
-    let share = format!("{done}/{total}");
-    if bar == 0 || !look.terminal {
-        return share;
-    }
-    // Full only when all is done, and never empty once something is.
-    let full = match (done * bar / total, done) {
-        (0, 1..) => 1,
-        (full, _) => full.min(bar),
-    };
-    let (filled, rest) = (look.glyph("█", "#"), look.glyph("░", "-"));
-    format!("{}{} {share}", filled.repeat(full), rest.repeat(bar - full))
-}
-
-/// `4 files +182 −12`, or `4f +182 −12` where room is short; empty when nothing has changed.
-fn changes(session: &SessionView, is_short: bool, look: &Look) -> String {
-    let SessionView { files, insertions, deletions, .. } = *session;
-    if files == 0 {
-        return String::new();
-    }
-    let files = if is_short {
-        format!("{files}f")
-    } else {
-        // One file is padded to the width of many, so that the counts of lines stand in line.
-        pad(&units::counted(files, "file"), "0 files".len())
-    };
-    format!("{files}{}", lines(insertions, deletions, look)).trim_end().to_owned()
-}
-
-/// ` +182 −12`, without what is nought.
-pub(crate) fn lines(insertions: u64, deletions: u64, look: &Look) -> String {
-    let minus = if look.terminal { look.glyph("−", "-") } else { "-" };
-    let added = if insertions > 0 { format!(" +{insertions}") } else { String::new() };
-    let removed = if deletions > 0 { format!(" {minus}{deletions}") } else { String::new() };
-    added + &removed
-}
-
-fn verify(session: &SessionView, begun: bool, look: &Look) -> Cell {
-    let (glyph, ascii, word, tone) = match session.verify.status {
-        VerifyStatus::Passed => ("✓", "+", "passed", Tone::Good),
-        VerifyStatus::Failed => ("✗", "!", "failed", Tone::Bad),
-        VerifyStatus::None if begun => ("–", "-", "-", Tone::Faint),
-        VerifyStatus::None => ("", "", "-", Tone::Plain),
-    };
-    let text = if look.terminal { look.glyph(glyph, ascii) } else { word };
-    (text.to_owned(), tone)
-}
-
-/// What it takes on the disk, where that was asked for.
-fn size(session: &SessionView) -> String {
-    session.size.map_or_else(String::new, |size| units::bytes(size.total))
-}
-
-/// The price; nothing before the first answer, when there is nothing to pay.
-pub(crate) fn cost(session: &SessionView) -> String {
-    let usage = session.usage;
-    if usage.input == 0 && usage.output == 0 { String::new() } else { units::cost(usage.cost_usd) }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::ui::view::{LimitsView, UsageView, VerifyView, sort_by_attention};
+    use crate::ui::view::{
+        LimitsView, Progress, UsageView, VerifyStatus, VerifyView, sort_by_attention,
+    };
 
     const TERMINAL: Look = Look { terminal: true, colour: false, unicode: true, width: 120 };
 

@@ -199,7 +199,8 @@ fn amounts_that_make_no_sense() {
         &repo,
         &["start", "x", "--model", &model, "--share-budget", "a b"],
         2,
-        "error: \"a b\" is not a valid name: it contains ' '\n\
+        "error: \"a b\" is not a valid name: it contains a space, a control character or one of \
+         ~^:?*[\\\n\
          hint: Letters, digits, - and . are always fine\n",
     );
     refused(

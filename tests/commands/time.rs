@@ -83,9 +83,9 @@ fn what_has_landed_is_not_rewound_but_can_be_forked() {
         &repo,
         &["fork", "say-hi", "--at", "1"],
         0,
-        "Forked say-hi-[id] at step 1 as say-hi-2-[id]  (branch agent/say-hi-2, worktree \
+        "Forked say-hi-[id] at step 1 as say-hi-[id]  (branch agent/say-hi-2, worktree \
          ../shop.worktrees/say-hi-2)\n",
-        "hint: git agent say say-hi-2-[id] \"…\"    git agent resume say-hi-2-[id]\n",
+        "hint: git agent say say-hi-[id] \"…\"    git agent resume say-hi-[id]\n",
     );
 }
 

@@ -37,8 +37,8 @@ fn a_call_that_makes_no_sense_is_answered_in_words() {
             write("a.txt"),
             Turn::empty().and_raw_call("write", "{\"file_path\": \"b.txt\", \"content\": "),
             Turn::call("write", json!({"file_path": {"no": 1}, "content": "x\n"})),
-            Turn::call("bash", json!({})),
             write("c.txt"),
+            Turn::call("bash", json!({})),
             done(),
         ]);
         let play = Play::start(dialect, script, &[]);
@@ -49,7 +49,7 @@ fn a_call_that_makes_no_sense_is_answered_in_words() {
             "{told:#?}"
         );
         let errors: Vec<bool> = told.iter().map(|(_, is_error)| *is_error).collect();
-        assert_eq!(errors, [true, false, true, true, true, false, false], "{told:#?}");
+        assert_eq!(errors, [true, false, true, true, false, true, false], "{told:#?}");
         assert_eq!(play.subjects(), ["write a.txt", "write c.txt"]);
         play.close();
     });
@@ -58,8 +58,12 @@ fn a_call_that_makes_no_sense_is_answered_in_words() {
 #[test]
 fn too_many_of_them_in_a_row_are_for_a_person_to_see() {
     in_each_dialect(|dialect| {
-        let senseless = || Turn::call("launch", json!({"rocket": 1}));
-        let script = Script::new([senseless(), senseless(), senseless(), write("a.txt"), done()]);
+        let senseless = [
+            Turn::call("launch", json!({"rocket": 1})),
+            Turn::call("write", json!({"file_path": "b.txt", "content": {"of": "a wrong type"}})),
+            Turn::call("read", json!({"file_path": "a.txt", "limit": "many"})),
+        ];
+        let script = Script::new(senseless.into_iter().chain([write("a.txt"), done()]));
         let play = Play::start(dialect, script, &[]);
         play.rests("paused");
         assert!(play.line().contains("3 answers in a row"), "{}", play.line());

@@ -172,7 +172,8 @@ fn looks_right(play: &Play, status: &Value) {
         "verify": {"status": "passed", "command": VERIFY, "exit": 0, "tree": tree},
         "usage": {"input": 30_000, "cached": 27_000, "output": 600, "cost_usd": null},
         "sandbox": "none", "created": status["created"], "updated": status["updated"],
-        "question": null, "queue": null, "question_kind": null, "worked_s": status["worked_s"],
+        "reason": null, "question": null, "waiting": null, "queue": null,
+        "question_kind": null, "worked_s": status["worked_s"],
         "limits": {
             "budget_usd": 5.0, "shared_budget": null, "tokens": null, "steps": 200,
             "timeout_s": 7200

@@ -396,6 +396,9 @@ fn what_has_landed_or_changed_nothing_is_removed_without_force() {
     assert_eq!(play.repo.git(&["branch", "--format=%(refname:short)"]), "main");
     let listed = play.repo.agent(&["list", "--removed"]).success();
     assert!(listed.contains("landed") && listed.contains("paused"), "{listed}");
+    // By its name, which its id does not tell.
+    play.repo.agent(&["restore", "mend-the-shop-2"]).success();
+    assert_eq!(status_of(&play, "mend-the-shop-2")["state"], "paused");
     play.server.finish();
 }
 

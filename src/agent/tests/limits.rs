@@ -3,10 +3,11 @@
 //! Invariant: an answer of [`answer`] uses 11 tokens, of a dollar each where that is known.
 
 use super::*;
-use crate::event::{Decision, Limit, LimitChange, LimitMark, QuestionKind, Verdict};
+use crate::event::{Decision, Limit, LimitChange, LimitMark, QuestionKind, Unfinished, Verdict};
 
 fn steps(count: usize) -> Vec<Answer> {
-    let answers = (0..count).map(|at| answer(&format!("step {at}"), &[bash("true")]));
+    let step = |at| answer(&format!("step {at}"), &[bash(&format!("true {at}"))]);
+    let answers = (0..count).map(step);
     answers.chain([finish("done")]).collect()
 }
 
@@ -269,7 +270,7 @@ fn a_permission_lets_its_call_run_or_gives_it_a_reason() {
         title: String::new(),
         millis: 0,
     }));
-    let messages = conversation.take_messages();
+    let messages: Vec<_> = conversation.take_messages().1.collect();
     let Some(Message::Results(results)) = messages.last() else { panic!("{messages:?}") };
     let denied = "Not run: the person who watches this session denied it: no network";
     assert_eq!([&*results[0].output, &*results[1].output], ["ok", denied]);
@@ -286,7 +287,10 @@ fn what_was_begun_is_told_with_the_words_that_cut_it_short_and_never_run() {
     let told = |updates: &[Update]| {
         let mut conversation = Conversation::default();
         updates.iter().for_each(|update| conversation.apply(update));
-        (conversation.usage().input, text(&conversation.take_messages()))
+        (conversation.usage().input, {
+            let messages: Vec<_> = conversation.take_messages().1.cloned().collect();
+            text(&messages)
+        })
     };
     let (input, heard) = told(&[cut.clone(), say("tabs"), say("and more")]);
     let begun = "Your last answer was cut short by what follows. You had begun to say:\\n\\n\

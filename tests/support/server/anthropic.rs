@@ -11,6 +11,8 @@ use super::http::Request;
 use super::script::{Block, Script, Stop, Turn};
 use super::stream::{Event, Events, pieces};
 
+/// What the ids of its calls begin with.
+const OWN: &str = "toolu_";
 const KNOWN: [&str; 18] = [
     "system",
     "tools",
@@ -208,7 +210,7 @@ fn assistant<'a>(
 ) -> Checked<Vec<&'a str>> {
     if let Value::String(content) = &message["content"] {
         demand(!content.trim().is_empty(), || empty(at))?;
-        said_in_place(scripts, &[Said::Text(content)], in_loop, at)?;
+        said_in_place(scripts, &[Said::Text(content)], OWN, in_loop, at)?;
         return Ok(Vec::new());
     }
     let blocks = list(message, "content", at)?;
@@ -247,7 +249,7 @@ fn assistant<'a>(
             kind => return Err(Refusal(format!("{at}.type: unexpected `{kind}`"))),
         }
     }
-    said_in_place(scripts, &said, in_loop, at)?;
+    said_in_place(scripts, &said, OWN, in_loop, at)?;
     Ok(calls)
 }
 

@@ -171,13 +171,17 @@ pub(super) enum Said<'a> {
 /// Checks that what comes back of an answer is what was said, in the same places.
 ///
 /// Text may be left out or put otherwise and calls may be left out, but reasoning has to be
-/// unchanged; and with `all_thinking` complete, as far as the answer can be told from its ids.
+/// unchanged; and with `all_thinking` complete, as far as the answer can be told from its ids. An
+/// answer of another vendor, told by ids that do not begin with `own`, has no reasoning to bring.
 pub(super) fn said_in_place(
     scripts: &[Script],
     said: &[Said],
+    own: &str,
     all_thinking: bool,
     at: &str,
 ) -> Checked {
+    let is_foreign = |said: &Said| matches!(said, Said::Call(id) if !id.starts_with(own));
+    let all_thinking = all_thinking && !said.iter().any(is_foreign);
     let mut last: Option<Place> = None;
     let mut thoughts = 0;
     for (index, block) in said.iter().enumerate() {

@@ -72,12 +72,15 @@ impl Dialect {
         }
     }
 
+    /// How many answers there are up to the last that the request holds: it may have left out the
+    /// first, which the ids of the calls behind them tell.
     pub(super) fn answers(self, body: &Value) -> usize {
-        match self {
+        let held = match self {
             Self::Anthropic => anthropic::answers(body),
             Self::Responses => responses::answers(body),
             Self::Chat => chat::answers(body),
-        }
+        };
+        held.max(last_place(body).map_or(0, |place| place.turn + 1))
     }
 
     /// The last message of the conversation.
@@ -156,5 +159,21 @@ impl Dialect {
             Self::Anthropic => format!("request-id: req_{number}\r\n"),
             Self::Responses | Self::Chat => format!("x-request-id: req_{number}\r\n"),
         }
+    }
+}
+
+/// The last place in the scripts that the id of a call tells of.
+fn last_place(value: &Value) -> Option<Place> {
+    const IDS: [&str; 4] = ["id", "call_id", "tool_use_id", "tool_call_id"];
+    let later = |places: &mut dyn Iterator<Item = Place>| places.max_by_key(|place| place.turn);
+    match value {
+        Value::Object(map) => later(&mut map.iter().filter_map(|(key, value)| match value {
+            // The arguments of a call are the model's own.
+            _ if key == "input" && value.is_object() => None,
+            Value::String(id) => IDS.contains(&key.as_str()).then(|| Place::of_id(id)).flatten(),
+            value => last_place(value),
+        })),
+        Value::Array(items) => later(&mut items.iter().filter_map(last_place)),
+        _ => None,
     }
 }

@@ -11,6 +11,8 @@ use super::check::{Checked, Place, Refusal, Said, demand, fields, list, said_in_
 use super::script::{Block, Script, Stop, Turn};
 use super::stream::{Event, Events, pieces};
 
+/// What the ids of its calls begin with.
+const OWN: &str = "call_";
 const KNOWN: [&str; 24] = [
     "background",
     "context_management",
@@ -90,7 +92,7 @@ pub(super) fn check(body: &Value, scripts: &[Script]) -> Checked {
         } else if input.get(index + 1).is_none_or(|next| !is_ours(next)) {
             let in_loop = last_word.is_none_or(|last_word| from > last_word);
             let said: Vec<Said> = input[from..=index].iter().filter_map(said).collect();
-            said_in_place(scripts, &said, in_loop, &format!("input[{from}]"))?;
+            said_in_place(scripts, &said, OWN, in_loop, &format!("input[{from}]"))?;
         }
     }
     demand(!is_ours(&input[input.len() - 1]), || {

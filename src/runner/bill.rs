@@ -1,0 +1,136 @@
+//! What a session has cost so far.
+//!
+//! Invariant: a fold over the journal, live and on resume: each answer counts once, at the price of
+//! the model that gave it; an unknown price is unknown, never 0.
+
+use crate::event::Update;
+use crate::message::Usage;
+use crate::model::{Choice, Pricing};
+
+/// The fold.
+#[derive(Clone, Debug)]
+pub(super) struct Bill {
+    own: Seat,
+    now: Seat,
+    usage: Usage,
+    /// None while nothing was asked, or once a price was not known.
+    cost_usd: Option<f64>,
+    answers: u32,
+}
+
+/// A model and its price.
+#[derive(Clone, Debug)]
+struct Seat {
+    label: String,
+    pricing: Pricing,
+}
+
+impl Seat {
+    fn of(model: &str) -> Self {
+        let label = model.parse::<Choice>().map_or_else(|_| model.to_owned(), |it| it.label());
+        Self { label, pricing: Pricing::of(model) }
+    }
+}
+
+impl Bill {
+    /// Nothing yet, for a session with this model.
+    pub(super) fn new(model: &str) -> Self {
+        let own = Seat::of(model);
+        Self { now: own.clone(), own, usage: Usage::default(), cost_usd: None, answers: 0 }
+    }
+
+    /// Takes in what has happened.
+    pub(super) fn apply(&mut self, update: &Update) {
+        match update {
+            Update::AgentMessage(answer) => self.add(&answer.usage),
+            Update::Unfinished(unfinished) => self.add(&unfinished.usage),
+            Update::Compaction(made) if made.usage != Usage::default() => self.add(&made.usage),
+            Update::Model(change) => self.now = Seat::of(&change.to),
+            // The session that this one was forked from has paid for what came before.
+            Update::Fork(_) => {
+                (self.usage, self.cost_usd, self.answers) = (Usage::default(), None, 0)
+            }
+            Update::State(change) if change.is_rest() => self.now = self.own.clone(),
+            _ => {}
+        }
+    }
+
+    /// Tokens so far.
+    pub(super) fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// US dollars so far; none while a price is unknown.
+    pub(super) fn cost_usd(&self) -> Option<f64> {
+        self.cost_usd
+    }
+
+    /// Dollars for these tokens, at the price of the model that goes on.
+    pub(super) fn price(&self, usage: &Usage) -> Option<f64> {
+        self.now.pricing.cost(usage)
+    }
+
+    /// The model that goes on, for people.
+    pub(super) fn model(&self) -> &str {
+        &self.now.label
+    }
+
+    fn add(&mut self, usage: &Usage) {
+        let so_far = if self.answers == 0 { Some(0.0) } else { self.cost_usd };
+        self.cost_usd = so_far.zip(self.price(usage)).map(|(sum, more)| sum + more);
+        self.usage += *usage;
+        self.answers += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Compaction, ModelChange, StateChange};
+    use crate::message::{Answer, StopReason};
+
+    fn answer(usage: Usage) -> Update {
+        let (text, thought) = (String::new(), String::new());
+        let stop = StopReason::EndTurn;
+        Update::AgentMessage(Answer { text, thought, calls: Vec::new(), stop, usage, raw: None })
+    }
+
+    fn change(to: &str) -> Update {
+        let (from, to) = ("anthropic/claude-opus-5".to_owned(), to.to_owned());
+        Update::Model(ModelChange { from, to, reason: String::new() })
+    }
+
+    #[test]
+    fn k02_each_answer_counts_once_at_the_price_of_its_model() {
+        let million = Usage { input: 1_000_000, ..Usage::default() };
+        let price = |model: &str| Pricing::of(model).cost(&million).unwrap();
+        let (opus, gpt) = (price("anthropic/claude-opus-5"), price("openai/gpt-5"));
+        let mut bill = Bill::new("anthropic/claude-opus-5");
+        assert_eq!(bill.cost_usd(), None);
+        let mut costs = Vec::new();
+        let rest = StateChange {
+            from: "running".into(),
+            to: "paused".into(),
+            reason: String::new(),
+            usage: Usage::default(),
+        };
+        for update in [
+            answer(million),
+            change("openai/gpt-5"),
+            answer(million),
+            Update::Compaction(Compaction { usage: million, ..Compaction::default() }),
+            Update::Compaction(Compaction::default()),
+            Update::State(rest),
+            answer(million),
+            change("ollama/some"),
+            answer(million),
+        ] {
+            bill.apply(&update);
+            costs.push(bill.cost_usd());
+        }
+        let two = Some(opus + gpt + gpt);
+        let (one, three) = (Some(opus), Some(opus + gpt + gpt + opus));
+        assert_eq!(costs, [one, one, Some(opus + gpt), two, two, two, three, three, None]);
+        assert_eq!(bill.usage().input, 5_000_000);
+    }
+}
