@@ -405,8 +405,11 @@ impl Session {
             // and lets go of the lock then.
             let again = self.read_state()?;
             if again == state {
-                if !self.is_starting(&state) {
-                    interrupt(&mut state, death::why(&lock::left_in(&self.lock_path())));
+                // Who has died with the lock has left its number there; so has who just took it.
+                let left = lock::left_in(&self.lock_path());
+                let has_died = !left.is_empty() && self.holder()?.is_none();
+                if has_died || !self.is_starting(&state) {
+                    interrupt(&mut state, death::why(&left));
                 }
                 break;
             }

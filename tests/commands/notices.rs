@@ -86,7 +86,7 @@ fn k03_what_a_killed_run_had_told_is_not_told_again() {
     until("the milestone is told", || told(&file).len() == 1);
     let id = repo.session_ids().pop().unwrap();
     let pid = fs::read_to_string(file_of(&repo, &id, "lock")).unwrap();
-    let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid.lines().next().unwrap().parse().unwrap()).unwrap();
     kill_process(pid, Signal::KILL).unwrap();
     repo.wait_state("wait-here", "interrupted", PATIENCE);
     at_rest(&repo);

@@ -49,7 +49,7 @@ fn becomes(repo: &Repo, id: &str, wanted: &str) {
 /// The process that runs a session.
 fn supervisor(repo: &Repo, id: &str) -> Pid {
     let pid = fs::read_to_string(file_of(repo, id, "lock")).unwrap();
-    Pid::from_raw(pid.trim().parse().unwrap()).unwrap()
+    Pid::from_raw(pid.lines().next().unwrap().parse().unwrap()).unwrap()
 }
 
 fn listed(repo: &Repo) -> Vec<Value> {
