@@ -64,6 +64,10 @@ pub struct Config {
     pub timeout: Bound,
     /// `agent.patience`: how long a model server that gives no answer is tried.
     pub patience: Duration,
+    /// `agent.minFreeDisk`, in bytes: below it nothing is begun and what runs pauses.
+    pub min_free_disk: u64,
+    /// `agent.keepDays`: how long a session that is over is kept out of the archive.
+    pub keep_days: u32,
     /// `agent.stallTimeout`: how long a model server may say nothing; none leaves it to what is
     /// usual for the server.
     pub stall_timeout: Option<Duration>,
@@ -72,10 +76,6 @@ pub struct Config {
     /// `agent.contextWindow`: what a conversation may come to, in tokens; none leaves it to what is
     /// known of the model.
     pub context_window: Option<u64>,
-    /// `agent.minFreeDisk`, in bytes: below it nothing is begun and what runs pauses.
-    pub min_free_disk: u64,
-    /// `agent.keepDays`: how long a session that is over is kept out of the archive.
-    pub keep_days: u32,
     /// `agent.maxRunning`: sessions that run at once in the repository.
     pub max_running: u32,
     /// `agent.maxRunningTotal`: sessions that run at once in all of the user's repositories.
@@ -171,11 +171,11 @@ impl Default for Config {
             max_steps: Bound(Some(200.0)),
             timeout: Bound(Some(7_200.0)),
             patience: PATIENCE,
+            min_free_disk: 512 << 20,
+            keep_days: 30,
             stall_timeout: None,
             fallback_model: None,
             context_window: None,
-            min_free_disk: 512 << 20,
-            keep_days: 30,
             max_running: 3,
             max_running_total: 8,
             min_free_memory: 512 << 20,
@@ -264,13 +264,13 @@ impl Config {
             "maxsteps" => self.max_steps = amount::setting(entry, amount::steps)?,
             "timeout" => self.timeout = amount::setting(entry, amount::time)?,
             "patience" => self.patience = Duration::from_secs(count(entry)?.into()),
+            "minfreedisk" => self.min_free_disk = size(entry)?,
+            "keepdays" => self.keep_days = count(entry)?,
             "stalltimeout" => {
                 self.stall_timeout = Some(Duration::from_secs(count(entry)?.into()));
             }
             "fallbackmodel" => self.fallback_model = optional(entry),
             "contextwindow" => self.context_window = Some(count(entry)?.into()),
-            "minfreedisk" => self.min_free_disk = size(entry)?,
-            "keepdays" => self.keep_days = count(entry)?,
             "maxrunning" => self.max_running = count(entry)?,
             "maxrunningtotal" => self.max_running_total = count(entry)?,
             "minfreememory" => self.min_free_memory = size(entry)?,
@@ -333,6 +333,8 @@ mod tests {
             ("agent.maxSteps", "7"),
             ("agent.timeout", "90m"),
             ("agent.patience", "8"),
+            ("agent.minFreeDisk", "2g"),
+            ("agent.keepDays", "7"),
             ("agent.stallTimeout", "9"),
             ("agent.fallbackModel", "openai/c"),
             ("agent.contextWindow", "1000"),
@@ -365,11 +367,11 @@ mod tests {
             max_steps: Bound(Some(7.0)),
             timeout: Bound(Some(5_400.0)),
             patience: Duration::from_secs(8),
+            min_free_disk: 2 << 30,
+            keep_days: 7,
             stall_timeout: Some(Duration::from_secs(9)),
             fallback_model: Some("openai/c".to_owned()),
             context_window: Some(1000),
-            min_free_disk: 2 << 30,
-            keep_days: 7,
             max_running: 4,
             max_running_total: 5,
             min_free_memory: 1 << 30,

@@ -508,9 +508,11 @@ mod tests {
         let plan = [PlanItem { text: "paint".to_owned(), status: PlanStatus::Doing }];
         let summary = Some(Summary { steps_to: 2, text: "It is painted. \n".to_owned() });
         history.shorten(&Compaction { summary, ..Compaction::default() }, &plan);
-        let (forgotten, messages) = history.take();
+        let (forgotten, mut messages) = history.take();
         assert_eq!(forgotten, Some(Forgotten { answers: 2, calls: 2 }));
-        let Some(Message::User(digest)) = messages.skip(1).next() else { panic!("no digest") };
+        let Some(Message::User(digest)) = messages.nth(1) else { panic!("no digest") };
+        let digest = digest.clone();
+        drop(messages);
         assert_eq!(
             digest,
             "The conversation up to step 2 is left out to save room. What was done in it is in the \

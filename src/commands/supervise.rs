@@ -1,6 +1,6 @@
 //! `git agent supervise`: hidden; what `start` and `resume` run in the background.
 //!
-//! Invariant: it is started by [`crate::supervise::spawn`] alone.
+//! Invariant: it is started by [`crate::queue`] alone, in slots of its own.
 
 use std::path::PathBuf;
 

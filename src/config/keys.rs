@@ -77,6 +77,16 @@ pub const KEYS: &[Key] = &[
         about: "How long a model server that gives no answer is tried again before the session pauses. Default: 600.",
     },
     Key {
+        name: "agent.minFreeDisk",
+        value: "<size>",
+        about: "Below this much free space no session is begun, and those that run pause after their step. Takes the suffixes k, m and g. Default: 512m.",
+    },
+    Key {
+        name: "agent.keepDays",
+        value: "<number>",
+        about: "Days after its last activity that git agent gc keeps a session that has landed or was removed out of the archive. Default: 30.",
+    },
+    Key {
         name: "agent.stallTimeout",
         value: "<seconds>",
         about: "A model server that says nothing for so long, not even a ping, is asked again. Default: 60, and longer before the first word where servers think in silence.",
@@ -90,16 +100,6 @@ pub const KEYS: &[Key] = &[
         name: "agent.contextWindow",
         value: "<number>",
         about: "The tokens a conversation may have before it is made shorter. Default: what is known of the model.",
-    },
-    Key {
-        name: "agent.minFreeDisk",
-        value: "<size>",
-        about: "Below this much free space no session is begun, and those that run pause after their step. Takes the suffixes k, m and g. Default: 512m.",
-    },
-    Key {
-        name: "agent.keepDays",
-        value: "<number>",
-        about: "Days after its last activity that git agent gc keeps a session that has landed or was removed out of the archive. Default: 30.",
     },
     Key {
         name: "agent.maxRunning",

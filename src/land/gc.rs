@@ -131,7 +131,7 @@ pub fn take(repo: &Repo, store: &Store, item: &Item, wishes: &Wishes) -> Result<
 
 /// Puts a removed session into the archive, and what was set aside of it away.
 fn fold(repo: &Repo, store: &Store, id: &str, record: Option<ObjectId>) -> Result<(), LandError> {
-    let name = format!("{}{id}", PREFIX);
+    let name = format!("{PREFIX}{id}");
     if let Some(tip) = repo.ref_id(&name)? {
         archive::fold(repo, &[(id.to_owned(), record.unwrap_or(tip))])?;
     }

@@ -19,7 +19,7 @@ const VARIABLE: usize = 8 << 10;
 pub(super) async fn tell(line: &str, letter: &Letter) -> Result<(), NotTold> {
     let Notice { occasion, title, text, commands, .. } = &letter.notice;
     let command = commands.first().map_or("", String::as_str);
-    let mut shell = Cmd::new("sh").args(["-c", line]).stdin(letter.json());
+    let mut shell = Cmd::new("sh").args(["-c", line]).stdin(letter.json() + "\n");
     for (name, value) in [
         ("GIT_AGENT_EVENT", occasion.name()),
         ("GIT_AGENT_SESSION", &letter.subject.session),
@@ -82,7 +82,7 @@ mod tests {
         let letter = letter(folder.path());
         let out = folder.path().join("out");
         let line = format!(
-            "{{ cat; echo; printf '%s\\n' \"$GIT_AGENT_EVENT\" \"$GIT_AGENT_SESSION\" \"$GIT_AGENT_TITLE\" \
+            "{{ cat; printf '%s\\n' \"$GIT_AGENT_EVENT\" \"$GIT_AGENT_SESSION\" \"$GIT_AGENT_TITLE\" \
              \"$GIT_AGENT_TEXT\" \"$GIT_AGENT_COMMAND\"; }} >'{}'",
             out.display()
         );

@@ -48,7 +48,7 @@ impl Bill {
             Update::Model(change) => self.now = Seat::of(&change.to),
             // The session that this one was forked from has paid for what came before.
             Update::Fork(_) => {
-                (self.usage, self.cost_usd, self.answers) = (Usage::default(), None, 0)
+                (self.usage, self.cost_usd, self.answers) = (Usage::default(), None, 0);
             }
             Update::State(change) if change.is_rest() => self.now = self.own.clone(),
             _ => {}

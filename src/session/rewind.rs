@@ -107,7 +107,7 @@ pub enum RewindError {
         id: String,
         /// What stood in the way.
         #[source]
-        source: CheckpointError,
+        source: Box<CheckpointError>,
     },
     /// The code cannot be read or moved.
     #[error(transparent)]
@@ -191,7 +191,7 @@ pub fn rewind(
             Ok(()) => source.into(),
             Err(error) => {
                 tracing::error!(%error, "a rewind is left half way");
-                RewindError::HalfWay { id: session.id.clone(), source }
+                RewindError::HalfWay { id: session.id.clone(), source: source.into() }
             }
         });
     }
@@ -387,7 +387,7 @@ fn unsaid(
 ) -> Result<Option<Place>, RewindError> {
     let is_said =
         |event: &&Event| event.step == step && matches!(event.update, Update::Checkpoint(_));
-    if step == 0 || step != line.steps() || line.events().iter().any(|event| is_said(&event)) {
+    if step == 0 || step != line.steps() || line.events().iter().any(is_said) {
         return Ok(None);
     }
     let Some(Record { state, .. }) = Record::last(repo, &session.id)? else { return Ok(None) };

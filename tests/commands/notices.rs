@@ -17,7 +17,7 @@ use crate::support::repo::Repo;
 /// Has each notice written to a file, one a line, as the command got it.
 fn listen(repo: &Repo, on: &str) -> PathBuf {
     let told = repo.home().root().join("told");
-    let line = format!("cat >>'{0}' && echo >>'{0}'", told.display());
+    let line = format!("cat >>'{}'", told.display());
     repo.git(&["config", "agent.notify", "command"]);
     repo.git(&["config", "agent.notifyCommand", &line]);
     repo.git(&["config", "agent.notifyOn", on]);

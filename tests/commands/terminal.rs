@@ -1,7 +1,11 @@
 //! Views on a terminal: colour, width, and Ctrl-C. By `script` and `timeout`, as Linux has them.
 #![cfg(target_os = "linux")]
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use super::{PATIENCE, curious, go, patient, quick, ran};
+use crate::flow::play::until;
 use crate::support::repo::Repo;
 
 /// What a command shows on a terminal with these variables.
@@ -92,6 +96,33 @@ fn a_terminal_that_follows_calls_its_person() {
     // In words that a terminal could take for its own there is nothing to take.
     repo.git(&["config", "agent.notifyOn", "done"]);
     assert!(!shown(&repo, &[], &follow).contains(bell));
+}
+
+#[test]
+fn p08_ctrl_c_during_a_landing_changes_nothing() {
+    let repo = Repo::new();
+    ran(&repo, "say hi", &quick(&repo), &[]);
+    let root = repo.home().root();
+    let hook = repo.common_dir().join("hooks/reference-transaction");
+    let script = format!(
+        "#!/bin/sh\ngrep -q refs/heads/main && until test -e '{0}/go'; do sleep 0.02; done\nexit 0\n",
+        root.display()
+    );
+    fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    fs::write(&hook, script).unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    let standing = || [repo.git(&["for-each-ref"]), repo.git(&["status", "--porcelain"])];
+    let before = standing();
+    let program = repo.home().program().to_str().unwrap();
+    let merge = ["--preserve-status", "-s", "INT", "1", program, "worktree", "merge", "say-hi"];
+    let out = repo.home().cmd("timeout").dir(repo.dir()).args(&merge).run();
+    assert_eq!((out.code, out.stdout.as_str()), (130, ""), "{out:#?}");
+    go(&repo);
+    until("the hook has ended", || repo.home().processes().is_empty());
+    assert_eq!(standing(), before);
+    fs::remove_file(hook).unwrap();
+    repo.agent(&["worktree", "merge", "say-hi"]).success();
+    repo.git(&["fsck", "--strict", "--no-dangling"]);
 }
 
 #[test]
