@@ -511,6 +511,8 @@ mod tests {
         let (forgotten, mut messages) = history.take();
         assert_eq!(forgotten, Some(Forgotten { answers: 2, calls: 2 }));
         let Some(Message::User(digest)) = messages.nth(1) else { panic!("no digest") };
+        let digest = digest.clone();
+        drop(messages);
         assert_eq!(
             digest,
             "The conversation up to step 2 is left out to save room. What was done in it is in the \
