@@ -585,7 +585,7 @@ mod tests {
         let two = fixture.commit(&[]);
         fs::write(repo.common_dir().join("refs/agent/b.lock"), "").unwrap();
         let locked = repo.update_refs(&names.map(|name| update(name, Expected::Is(id), Some(two))));
-        assert!(matches!(locked, Err(RefError::Store { .. })), "{locked:?}");
+        assert!(matches!(locked, Err(RefError::Locked { .. })), "{locked:?}");
         assert_eq!(repo.ref_id("refs/agent/a").unwrap(), Some(id));
     }
 }
