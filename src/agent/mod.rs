@@ -233,7 +233,10 @@ impl<W: World> Agent<'_, W> {
 
     fn commit(&mut self, changed: &Changed, at: Moment) -> Result<(), Rest> {
         let words = self.conversation.step_words(self.tools);
-        Ok(self.world.checkpoint(&words, changed, at)?)
+        if let Some(checkpoint) = self.world.checkpoint(&words, changed, at)? {
+            self.conversation.apply(&Update::Checkpoint(checkpoint));
+        }
+        Ok(())
     }
 }
 

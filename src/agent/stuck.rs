@@ -1,7 +1,8 @@
 //! When a model goes round in circles: the same calls with the same results, again and again.
 //!
 //! Invariant: a pure fold over calls and results; different files or ranges, a call after the tree
-//! has changed, and a job whose output has grown are never a circle.
+//! has changed, a call that was not run to its end, and a job whose output has grown are never a
+//! circle.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -54,6 +55,12 @@ impl Circle {
     pub(super) fn take(&mut self, call: &ToolCall, result: &ToolResult) {
         // What is asked of a person, said of the plan or finished with may be the same.
         if matches!(call.name.as_str(), "ask" | "finish" | "plan") {
+            return;
+        }
+        // What somebody else ended says nothing of the call: to run it again is sensible.
+        if [prompt::INTERRUPTED, prompt::STOPPED, prompt::CUT_OFF]
+            .contains(&result.output.trim_end())
+        {
             return;
         }
         let same_call = self.recent.back().copied().filter(|last| last.call == key(call));
@@ -191,6 +198,8 @@ mod tests {
         let commands = ["a", "b", "c", "d"].into_iter().cycle().take(20);
         let many = commands.map(|command| (command, "exit 0\n".to_owned(), false));
         assert_eq!(played(many), ".".repeat(20), "four different ones");
+        let cut_short = [("make", format!("{}\n", prompt::INTERRUPTED), true)];
+        assert_eq!(played(std::iter::repeat_n(cut_short, 20).flatten()), ".".repeat(20));
         let mut circle = Circle::default();
         for _ in 0..20 {
             circle.take(&call("make"), &result("no", true));

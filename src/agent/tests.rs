@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::*;
-use crate::event::{Delta, Event, VerifyRecord};
+use crate::event::{Checkpoint, Delta, Event, VerifyRecord};
 use crate::message::{Answer, Message, StopReason, Usage};
 use crate::model::{Choice, Endpoint, PATIENCE, Pace, Setup, Surroundings};
 use crate::sandbox::Sandbox;
@@ -25,6 +25,8 @@ struct Memory {
     /// Whether a token has a price.
     dollar_a_token: bool,
     shared: Option<Shared>,
+    /// Whether each step leaves the tree changed.
+    is_changed: bool,
 }
 
 impl World for Memory {
@@ -33,9 +35,27 @@ impl World for Memory {
         Ok(())
     }
 
-    fn checkpoint(&mut self, words: &StepWords, changed: &Changed, _: Moment) -> Result<(), Fault> {
+    fn checkpoint(
+        &mut self,
+        words: &StepWords,
+        changed: &Changed,
+        _: Moment,
+    ) -> Result<Option<Checkpoint>, Fault> {
         self.commits.push((words.step, changed.clone()));
-        Ok(())
+        let made = Checkpoint {
+            commit: None,
+            tree: format!("after {}", words.step),
+            subject: String::new(),
+            paths: Vec::new(),
+            insertions: 1,
+            deletions: 0,
+            left_out: Vec::new(),
+        };
+        let made = self.is_changed.then_some(made);
+        if let Some(made) = made.clone() {
+            self.record(words.step, vec![Update::Checkpoint(made)])?;
+        }
+        Ok(made)
     }
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
@@ -414,4 +434,17 @@ fn calls_that_go_round_in_a_circle_are_told_then_not_run_and_then_for_a_person()
     // A person's word lets it go on.
     world.inbox = vec![Steer::Say { id: "m1".to_owned(), text: "Leave it.".to_owned() }];
     assert_eq!(scene.run(&mut world), Rest::Done { summary: "done".to_owned() });
+}
+
+#[test]
+fn the_same_call_is_no_circle_while_the_tree_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut answers = vec![answer("", &[write(&log)]); 9];
+    answers.push(finish("done"));
+    let scene = Scene::new(&answers);
+    let mut world = Memory { is_changed: true, ..Memory::default() };
+    assert_eq!(scene.run(&mut world), Rest::Done { summary: "done".to_owned() });
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "once\n".repeat(9));
+    assert!(!text(&told(&world.journal)).contains(prompt::IN_A_CIRCLE));
 }

@@ -4,7 +4,7 @@
 //! and can be resumed.
 
 use crate::agent::{Money, Rest, Steer};
-use crate::event::{Delta, Update, VerifyRecord};
+use crate::event::{Checkpoint, Delta, Update, VerifyRecord};
 use crate::file::Changed;
 use crate::message::Usage;
 
@@ -16,12 +16,17 @@ pub trait World {
     /// The journal cannot be written.
     fn record(&mut self, step: u32, updates: Vec<Update>) -> Result<(), Fault>;
 
-    /// Keeps what a step has changed: snapshot, commit, session ref, state.
+    /// Keeps what a step has changed: snapshot, commit, session ref, state. Gives what the journal
+    /// says of it; none where nothing has changed.
     ///
     /// # Errors
     /// Nothing was kept: the branch was moved by somebody, a filter is missing, the disk is full.
-    fn checkpoint(&mut self, words: &StepWords, changed: &Changed, at: Moment)
-    -> Result<(), Fault>;
+    fn checkpoint(
+        &mut self,
+        words: &StepWords,
+        changed: &Changed,
+        at: Moment,
+    ) -> Result<Option<Checkpoint>, Fault>;
 
     /// Runs the verify commands on the committed tree, up to the first that fails.
     ///

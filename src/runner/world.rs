@@ -87,12 +87,12 @@ impl World for SessionWorld<'_> {
         words: &StepWords,
         changed: &Changed,
         at: Moment,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<event::Checkpoint>, Fault> {
         let ends = match at {
             Moment::Step => Ends::Step,
             Moment::Turn => Ends::Turn,
         };
-        self.take(words, changed, ends)?;
+        let made = self.take(words, changed, ends)?;
         self.untaken = false;
         self.state.activity.clear();
         // No sync: the journal and the record, which have one, tell all of it but the phase.
@@ -100,11 +100,11 @@ impl World for SessionWorld<'_> {
             .write_unsynced(&self.session.state_path())
             .map_err(fault("cannot write the state"))?;
         failpoint::reach("state");
-        match at {
-            Moment::Step => self.check_disk(),
-            // What is done but for its checks is not kept from its end.
-            Moment::Turn => Ok(()),
+        // What is done but for its checks is not kept from its end.
+        if at == Moment::Step {
+            self.check_disk()?;
         }
+        Ok(made)
     }
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
@@ -369,7 +369,12 @@ impl SessionWorld<'_> {
         Ok(())
     }
 
-    fn take(&mut self, words: &StepWords, changed: &Changed, ends: Ends) -> Result<(), Fault> {
+    fn take(
+        &mut self,
+        words: &StepWords,
+        changed: &Changed,
+        ends: Ends,
+    ) -> Result<Option<event::Checkpoint>, Fault> {
         let step = Step {
             number: words.step,
             ends,
@@ -384,10 +389,10 @@ impl SessionWorld<'_> {
         if let Some(commit) = made.commit {
             self.notes.add(commit, words.step, &self.bill);
         }
-        match made.event {
-            Some(event) => self.record(words.step, vec![Update::Checkpoint(event)]),
-            None => Ok(()),
+        if let Some(event) = made.event.clone() {
+            self.record(words.step, vec![Update::Checkpoint(event)])?;
         }
+        Ok(made.event)
     }
 
     /// What the state shows of what has happened.

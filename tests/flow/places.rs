@@ -404,7 +404,7 @@ fn s12_settings_of_the_command_line() {
     let out = run(&repo, &launch, script(), &["Open a shop"]);
     assert_eq!(out.code, 3, "{out:#?}");
     let told = told(&repo, "open");
-    assert_eq!((&told["state"], &told["steps"]), (&"paused".into(), &1.into()), "{told}");
+    assert_eq!((&told["state"], &told["steps"]), (&"needs-input".into(), &1.into()), "{told}");
     let author = repo.git(&["log", "-1", "--format=%an", "agent/open-a-shop"]);
     assert_eq!(author, "Eve");
     repo.assert_whole();
