@@ -193,6 +193,7 @@ impl Layout {
             (self.changes, widest.changes[usize::from(self.short_changes)]),
             (self.verify, 1),
             (self.cost, widest.cost),
+            (self.size, widest.size),
             (self.age, widest.age),
         ];
         let cells = cells.into_iter().filter_map(|(is_shown, cell)| is_shown.then_some(cell));
@@ -448,6 +449,23 @@ pub(crate) mod tests {
 ○ upgrade-axum-x0sn       queued                                             1m
 ",
         );
+    }
+
+    #[test]
+    fn sizes_find_room_too() {
+        let mut board = board();
+        for session in &mut board {
+            session.size = Some(crate::ui::view::SizeView {
+                worktree: 1 << 30,
+                state: 0,
+                logs: 0,
+                total: 1 << 30,
+            });
+        }
+        let look = Look { width: 80, ..TERMINAL };
+        let text = sessions(&board, now(), &look);
+        assert!(text.contains("  SIZE   "), "{text}");
+        assert!(text.lines().all(|line| width(line) <= 80), "{text}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::{BARS, changes, cost, progress};
+use super::{BARS, changes, cost, progress, size};
 use crate::ui::text::neutral;
 use crate::ui::view::SessionView;
 use crate::ui::{Look, units, width};
@@ -17,6 +17,7 @@ pub(super) struct Widest {
     pub(super) progress: [usize; BARS.len()],
     pub(super) changes: [usize; 2],
     pub(super) cost: usize,
+    pub(super) size: usize,
     pub(super) age: usize,
 }
 
@@ -31,6 +32,7 @@ impl Widest {
             progress: BARS.map(|bar| of(&|session| progress(session.progress, bar, look))),
             changes: [false, true].map(|short| of(&|session| changes(session, short, look))),
             cost: of(&cost),
+            size: of(&size),
             age: of(&|session| units::ago(session.created, now)),
         }
     }
