@@ -17,12 +17,12 @@ use crate::support::repo::Repo;
 use crate::support::server::{Dialect, Script, Turn};
 
 /// So many turns; each leaves a mark that it ran, and makes all files up to its own that are not
-/// there, so that what a crash has kept from being made is made by the next.
+/// there or are empty still, so that what a crash has kept from being made is made by the next.
 fn script(turns: usize) -> Script {
     let turn = |number: usize| {
         let all = (1..=number).map(|it| it.to_string()).collect::<Vec<_>>().join(" ");
         let command = format!(
-            "echo {number} >> ../marks; for n in {all}; do test -e $n.txt || echo $n > $n.txt; done"
+            "echo {number} >> ../marks; for n in {all}; do test -s $n.txt || echo $n > $n.txt; done"
         );
         Turn::call("bash", json!({"command": command}))
     };
@@ -44,7 +44,8 @@ fn undisturbed(turns: usize) -> String {
 
 /// Everything that a crash must not change.
 fn assert_as_undisturbed(play: &Play, turns: usize, wanted: &str, what: &str) {
-    assert_eq!(tree(play), wanted, "{what}");
+    let files = || play.repo.git(&["ls-tree", "-l", "agent/mend-the-shop"]);
+    assert_eq!(tree(play), wanted, "{what}:\n{}", files());
     assert_eq!(play.git(&["status", "--porcelain"]), "", "{what}");
     let mut events = HashSet::new();
     let mut interrupted = HashSet::new();

@@ -11,8 +11,9 @@ use crate::commands::disk::on_a_small_disk;
 use crate::commands::transcript;
 use crate::support::repo::Repo;
 
-/// One session for each number of free pages; what the script says of them all.
-fn fill_but_for(pages: impl Iterator<Item = u32>, limit: Duration) {
+/// One session for each number of free pages, on a disk with room for all that they leave behind;
+/// what the script says of them all.
+fn fill_but_for(pages: impl Iterator<Item = u32>, size: &str, limit: Duration) {
     let pages: Vec<_> = pages.map(|it| it.to_string()).collect();
     let repo = Repo::new();
     let model = transcript(
@@ -51,7 +52,7 @@ fn fill_but_for(pages: impl Iterator<Item = u32>, limit: Duration) {
         echo $met >../../met",
         pages.join(" ")
     );
-    let Some(said) = on_a_small_disk(&repo, "8m", &script, limit) else { return };
+    let Some(said) = on_a_small_disk(&repo, size, &script, limit) else { return };
     assert_eq!(said, "");
     let met = std::fs::read_to_string(repo.home().root().join("met")).unwrap_or_default();
     println!("sessions {}, of which {} met the full disk", pages.len(), met.trim());
@@ -59,11 +60,11 @@ fn fill_but_for(pages: impl Iterator<Item = u32>, limit: Duration) {
 
 #[test]
 fn k06_full_at_one_write_after_the_other() {
-    fill_but_for([0, 3, 9, 20].into_iter(), Duration::from_secs(240));
+    fill_but_for([0, 3, 9, 20].into_iter(), "8m", Duration::from_secs(240));
 }
 
 #[test]
 #[ignore = "long"]
 fn long_full_at_every_write() {
-    fill_but_for(0..50, Duration::from_secs(1200));
+    fill_but_for(0..50, "64m", Duration::from_secs(1200));
 }
