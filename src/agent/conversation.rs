@@ -13,7 +13,7 @@ use crate::agent::stuck::Circle;
 use crate::agent::{StepWords, prompt};
 use crate::event::line::Line;
 use crate::event::{
-    Compaction, Decision, Event, Origin, Question, QuestionKind, Update, UserMessage,
+    Compaction, Decision, Event, Origin, Question, QuestionKind, Update, UserMessage, Verdict,
 };
 use crate::message::{Answer, Message, PlanItem, StopReason, ToolCall, ToolResult, Usage};
 use crate::tool::{self, Toolbox};
@@ -391,6 +391,11 @@ impl Conversation {
 
     fn decide(&mut self, decision: &Decision) {
         let Some(question) = self.questions.decide(decision) else { return };
+        if let Some(limit) = question.limit
+            && (decision.verdict.is_yes() || decision.verdict == Verdict::Withdrawn)
+        {
+            self.account.is_raised(limit);
+        }
         let (Some(call_id), QuestionKind::Permission) = (question.call_id, question.kind) else {
             return;
         };

@@ -90,9 +90,15 @@ impl Account {
     pub(super) fn change(&mut self, change: &LimitChange) {
         let LimitChange { limit, to, more, spent, .. } = *change;
         self.changed[limit as usize] = Some(to.map(|to| Allowance { to, more }));
-        self.said.retain(|(said, percent)| *said != limit || *percent == 0);
+        self.is_raised(limit);
         let is_used = |mark: &u8| to.is_some_and(|to| spent / to * 100.0 >= f64::from(*mark));
         self.said.extend(MARKS.into_iter().filter(is_used).map(|mark| (limit, mark)));
+    }
+
+    /// There is more of this by now, by a person's word here or in a session that shares it: what
+    /// was said of the old limit is said anew of the new one.
+    pub(super) fn is_raised(&mut self, limit: Limit) {
+        self.said.retain(|(said, percent)| *said != limit || *percent == 0);
     }
 
     pub(super) fn mark(&mut self, mark: &LimitMark) {
@@ -107,8 +113,8 @@ impl Account {
 /// What the session has cost, as far as prices are known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Money {
-    /// US dollars; none where a price is unknown.
-    pub dollars: Option<f64>,
+    /// US dollars, as far as prices are known.
+    pub dollars: f64,
     /// The budget that it shares with other sessions.
     pub shared: Option<Shared>,
 }
@@ -295,7 +301,7 @@ impl<W: World> Agent<'_, W> {
                 f64::from(self.conversation.step().saturating_sub(before))
             }
             Limit::Tokens => tokens(self.conversation.usage()),
-            Limit::Budget => money.dollars.unwrap_or_default(),
+            Limit::Budget => money.dollars,
             Limit::Timeout => {
                 let worked = Duration::from_millis(self.conversation.account().worked);
                 (worked + self.lap.elapsed()).as_secs_f64()

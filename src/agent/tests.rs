@@ -84,7 +84,7 @@ impl World for Memory {
             Update::Unfinished(unfinished) => Some(unfinished.usage),
             _ => None,
         });
-        let dollars = usages.map(|usage| self.price(&usage)).sum();
+        let dollars = usages.filter_map(|usage| self.price(&usage)).sum();
         Ok(Money { dollars, shared: self.shared.clone() })
     }
 

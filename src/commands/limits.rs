@@ -96,7 +96,8 @@ pub fn spent(spec: &Spec, state: &State, limit: Limit) -> Option<f64> {
             Some(f64::from(state.step.saturating_sub(before)))
         }
         Limit::Tokens => Some((state.usage.input + state.usage.output) as f64),
-        Limit::Budget => state.cost_usd,
+        // What has no price gives nothing back of what had one.
+        Limit::Budget => state.cost_usd.or((state.counted_usd > 0.0).then_some(state.counted_usd)),
         Limit::Timeout => Some(state.worked as f64 / 1_000.0),
     }
 }

@@ -124,6 +124,8 @@ pub fn take(repo: &Repo, store: &Store, item: &Item, wishes: &Wishes) -> Result<
             retire(repo, store, session, &removal)?;
             fold(repo, store, &session.id, None)
         }
+        // Somebody has brought it back since.
+        (What::Archived { .. }, Some(id)) if store.session(id).is_ok() => Ok(()),
         (What::Archived { record }, Some(id)) => fold(repo, store, id, Some(*record)),
         (What::Archived { .. } | What::Leftover, _) => Ok(create::tidy(repo, store)?),
     }

@@ -15,6 +15,8 @@ pub(super) struct Bill {
     usage: Usage,
     /// None while nothing was asked, or once a price was not known.
     cost_usd: Option<f64>,
+    /// The same, as far as prices are known: what a budget holds.
+    counted_usd: f64,
     answers: u32,
 }
 
@@ -36,7 +38,14 @@ impl Bill {
     /// Nothing yet, for a session with this model.
     pub(super) fn new(model: &str) -> Self {
         let own = Seat::of(model);
-        Self { now: own.clone(), own, usage: Usage::default(), cost_usd: None, answers: 0 }
+        Self {
+            now: own.clone(),
+            own,
+            usage: Usage::default(),
+            cost_usd: None,
+            counted_usd: 0.0,
+            answers: 0,
+        }
     }
 
     /// Takes in what has happened.
@@ -49,6 +58,7 @@ impl Bill {
             // The session that this one was forked from has paid for what came before.
             Update::Fork(_) => {
                 (self.usage, self.cost_usd, self.answers) = (Usage::default(), None, 0);
+                self.counted_usd = 0.0;
             }
             Update::State(change) if change.is_rest() => self.now = self.own.clone(),
             _ => {}
@@ -65,6 +75,11 @@ impl Bill {
         self.cost_usd
     }
 
+    /// US dollars so far, as far as prices are known.
+    pub(super) fn counted_usd(&self) -> f64 {
+        self.counted_usd
+    }
+
     /// Dollars for these tokens, at the price of the model that goes on.
     pub(super) fn price(&self, usage: &Usage) -> Option<f64> {
         self.now.pricing.cost(usage)
@@ -77,7 +92,9 @@ impl Bill {
 
     fn add(&mut self, usage: &Usage) {
         let so_far = if self.answers == 0 { Some(0.0) } else { self.cost_usd };
-        self.cost_usd = so_far.zip(self.price(usage)).map(|(sum, more)| sum + more);
+        let price = self.price(usage);
+        self.cost_usd = so_far.zip(price).map(|(sum, more)| sum + more);
+        self.counted_usd += price.unwrap_or_default();
         self.usage += *usage;
         self.answers += 1;
     }
@@ -124,13 +141,20 @@ mod tests {
             answer(million),
             change("ollama/some"),
             answer(million),
+            change("openai/gpt-5"),
+            answer(million),
         ] {
             bill.apply(&update);
             costs.push(bill.cost_usd());
         }
         let two = Some(opus + gpt + gpt);
         let (one, three) = (Some(opus), Some(opus + gpt + gpt + opus));
-        assert_eq!(costs, [one, one, Some(opus + gpt), two, two, two, three, three, None]);
-        assert_eq!(bill.usage().input, 5_000_000);
+        assert_eq!(
+            costs,
+            [one, one, Some(opus + gpt), two, two, two, three, three, None, None, None]
+        );
+        // What has no price gives nothing back of what had one.
+        assert_eq!(bill.counted_usd(), opus + gpt + gpt + opus + gpt);
+        assert_eq!(bill.usage().input, 6_000_000);
     }
 }

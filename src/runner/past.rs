@@ -204,6 +204,7 @@ pub(super) fn caught_up(mut state: State, told: &Told) -> State {
     state.plan = told.conversation.plan().to_vec();
     state.usage = told.bill.usage();
     state.cost_usd = told.bill.cost_usd();
+    state.counted_usd = told.bill.counted_usd();
     state.limits = told.limits.or(state.limits);
     state
 }

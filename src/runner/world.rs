@@ -184,7 +184,7 @@ impl World for SessionWorld<'_> {
             let allowed = Allowance { to: balance.to, more: balance.first };
             Ok(Shared { name: budget.name().to_owned(), spent: balance.spent, allowed })
         });
-        Ok(Money { dollars: self.state.cost_usd, shared: shared.transpose()? })
+        Ok(Money { dollars: self.bill.counted_usd(), shared: shared.transpose()? })
     }
 
     fn price(&self, usage: &Usage) -> Option<f64> {
@@ -400,6 +400,7 @@ impl SessionWorld<'_> {
         self.state.updated = Timestamp::now();
         self.bill.apply(update);
         (self.state.usage, self.state.cost_usd) = (self.bill.usage(), self.bill.cost_usd());
+        self.state.counted_usd = self.bill.counted_usd();
         match update {
             Update::AgentMessage(_) => {
                 self.state.step += 1;
@@ -427,7 +428,7 @@ impl SessionWorld<'_> {
     /// Books what the session has spent, where others share its budget.
     pub(super) fn book(&self) -> Result<(), Fault> {
         let Some(budget) = &self.budget else { return Ok(()) };
-        let dollars = self.state.cost_usd.unwrap_or_default();
+        let dollars = self.bill.counted_usd();
         budget.book(&self.session.id, dollars).map_err(fault("cannot book what is spent"))
     }
 
@@ -473,7 +474,7 @@ fn can_wait(update: &Update) -> bool {
 }
 
 fn has_cost(update: &Update) -> bool {
-    matches!(update, Update::AgentMessage(_) | Update::Unfinished(_))
+    matches!(update, Update::AgentMessage(_) | Update::Unfinished(_) | Update::Compaction(_))
 }
 
 /// What was attempted, and why it did not work, in one line.

@@ -92,9 +92,9 @@ impl Budget {
     /// It cannot be written.
     pub fn book(&self, session: &str, dollars: f64) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
-        // The session's journal tells it too, and its next run writes it again.
+        // A power cut must leave no empty file: all who share the budget read it.
         let path = self.folder.join(format!("{session}{SPENT}"));
-        file::replace_unsynced(&path, text(dollars).as_bytes())
+        file::replace(&path, text(dollars).as_bytes())
     }
 
     /// Adds as much as it was at first, for this question of a session; again for the same question

@@ -212,6 +212,9 @@ pub struct State {
     /// US dollars; none while a price is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
+    /// The same, as far as prices are known: what a budget holds.
+    #[serde(default, skip_serializing_if = "is_nought")]
+    pub counted_usd: f64,
     /// When the session was made.
     pub created: Timestamp,
     /// When it first ran.
@@ -298,6 +301,7 @@ impl State {
             delivered: 0,
             priority: Priority::default(),
             cost_usd: None,
+            counted_usd: 0.0,
             created,
             started: None,
             updated: created,
@@ -418,8 +422,8 @@ fn is_usual(priority: &Priority) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_nought(millis: &u64) -> bool {
-    *millis == 0
+fn is_nought<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 #[cfg(test)]
