@@ -22,13 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// End sessions; their branches, worktrees and records stay
 ///
-/// What they have done is committed, and the next in the queue takes their place. With --all:
-/// every session that has not ended.
+/// What runs is ended too (pause lets it finish). What they have done is committed, and the next in
+/// the queue takes their place. With --all: every session that has not ended.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     sessions: SessionArgs,
-    /// End it at once, what runs included
+    /// Do not wait for the supervisor to tidy up: kill it where it takes longer than 5 s
     #[arg(long)]
     kill: bool,
 }
@@ -63,7 +63,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
                 ui.narrate(&format!("Nothing to stop: {id} {}", control::standing(phase)));
                 return Ok(false);
             }
-            ui.narrate(&format!("Stopping {id} after its step; its branch and worktree stay"));
+            ui.narrate(&format!("Stopping {id} with what it runs; its branch and worktree stay"));
             ui.hint(&format!("git agent stop --kill {id}"));
         }
         Ok(true)

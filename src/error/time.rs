@@ -61,6 +61,7 @@ impl From<CheckpointError> for CommandError {
             CheckpointError::Object(error) => error.into(),
             CheckpointError::Base(error) => error.into(),
             CheckpointError::Ref(error) => error.into(),
+            CheckpointError::Busy { .. } => said.hint("git status, in the worktree"),
             CheckpointError::Snapshot(_)
             | CheckpointError::Foreign(_)
             | CheckpointError::Diff(_)

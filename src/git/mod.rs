@@ -21,6 +21,7 @@ mod keep;
 mod merge;
 mod notes;
 mod object;
+pub mod operation;
 mod refs;
 mod repo;
 mod revision;

@@ -22,7 +22,7 @@ impl Repo {
         loop {
             let written = match fs::metadata(&path) {
                 Ok(lock) => lock.modified()?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(error) if is_not_there(&error) => return Ok(false),
                 Err(error) => return Err(error),
             };
             // A clock that was set back makes it wait the whole time once more, no longer.
@@ -34,6 +34,11 @@ impl Repo {
             std::thread::sleep(age - lived);
         }
     }
+}
+
+/// Where refs are a table, `refs/heads` is a file.
+fn is_not_there(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 #[cfg(test)]
@@ -51,5 +56,9 @@ mod tests {
         let age = Duration::from_millis(50);
         assert!(repo.break_dead_lock("refs/heads/main", age).unwrap());
         assert!(!lock.exists());
+        // As in a repository with a reftable.
+        fs::create_dir_all(repo.common_dir().join("refs/agent")).unwrap();
+        fs::write(repo.common_dir().join("refs/agent/table"), "").unwrap();
+        assert!(!repo.break_dead_lock("refs/agent/table/x", Duration::ZERO).unwrap());
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::occupied::Occupant;
-use super::operation::Operation;
+use crate::git::operation::Operation;
 use crate::git::{
     DiffError, GitError, MergeError, NotesError, ObjectError, ObjectId, OpenError, RefError,
     RevisionError, SnapshotError, WorktreeError,

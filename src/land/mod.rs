@@ -17,7 +17,6 @@ pub mod ignored;
 pub mod intent;
 pub mod message;
 pub mod occupied;
-pub mod operation;
 pub mod plan;
 pub mod remove;
 pub mod restore;

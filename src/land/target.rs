@@ -5,7 +5,7 @@
 
 use super::LandError;
 use super::checkout::Checkout;
-use super::operation::{self, Operation};
+use crate::git::operation::{self, Operation};
 use crate::git::{Head, ObjectId, RefError, Repo};
 use crate::session::spec::Spec;
 

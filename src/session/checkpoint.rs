@@ -33,6 +33,7 @@ use crate::config::CommitStrategy;
 use crate::event;
 use crate::failpoint;
 use crate::file::Changed;
+use crate::git::operation::Operation;
 use crate::git::{
     self, Counted, DiffError, Draft, Expected, GitError, Head, Identity, LeftOut, ObjectError,
     ObjectId, RefError, RefUpdate, Repo, RevisionError, Snapshot, SnapshotError, WorktreeError,
@@ -135,6 +136,12 @@ pub enum CheckpointError {
         branch: String,
         /// What the worktree is on.
         found: String,
+    },
+    /// A person has begun something in the worktree that is not at its end.
+    #[error("the worktree is in the middle of {operation}: finish or abort it, then resume")]
+    Busy {
+        /// What git is about there.
+        operation: Operation,
     },
     /// The worktree cannot be taken.
     #[error(transparent)]

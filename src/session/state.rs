@@ -421,7 +421,6 @@ fn is_usual(priority: &Priority) -> bool {
     *priority == Priority::default()
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_nought<T: Default + PartialEq>(number: &T) -> bool {
     *number == T::default()
 }

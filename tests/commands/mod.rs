@@ -19,6 +19,7 @@
 
 mod bad_session;
 mod decide;
+mod diagnose;
 pub(crate) mod disk;
 mod look;
 mod machine;

@@ -83,7 +83,7 @@ fn a_stop_outranks_a_pause_that_was_asked_for_before() {
         &["stop", "wait-here"],
         0,
         "",
-        "Stopping wait-here-[id] after its step; its branch and worktree stay\n\
+        "Stopping wait-here-[id] with what it runs; its branch and worktree stay\n\
          hint: git agent stop --kill wait-here-[id]\n",
     );
     repo.wait_state("wait-here", "stopped", PATIENCE);

@@ -1,7 +1,7 @@
 //! A session of very many steps: its disk grows by what each step does, and its memory, its requests
 //! and the time of a step do not grow at all.
 //!
-//! `cargo test --test main -- --ignored --nocapture two_thousand_steps` does 2,000 of them and
+//! `cargo test --test main -- --ignored --nocapture long_e14` does 2,000 of them and
 //! measures the time too.
 //!
 //! Invariant: what is compared are two stretches of one run, so the machine does not matter.
@@ -106,7 +106,7 @@ fn e14_disk_is_linear_and_requests_are_bounded() {
 
 #[test]
 #[ignore = "takes minutes: see above for how it is run"]
-fn e14_two_thousand_steps() {
+fn long_e14_two_thousand_steps() {
     let marks = [100, 200, 1900, 2000];
     let (play, seen) = run(&marks, "20000", Duration::from_secs(1800));
     let records = play.server.records();

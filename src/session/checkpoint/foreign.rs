@@ -20,6 +20,7 @@ use std::path::Path;
 use super::{CheckpointError, Checkpoints, note_left_out};
 use crate::config::CommitStrategy;
 use crate::file::Changed;
+use crate::git::operation;
 use crate::git::{
     self, Draft, Expected, Merge, MergeError, ObjectId, RefUpdate, Repo, RevisionError,
     WorktreeError,
@@ -128,6 +129,10 @@ impl Checkpoints {
         journal: &Path,
     ) -> Result<Vec<Foreign>, CheckpointError> {
         self.check_worktree()?;
+        // What is half merged is no edit, and has conflict marks in it.
+        if let Some(operation) = operation::in_git_dir(self.repo.git_dir()) {
+            return Err(CheckpointError::Busy { operation });
+        }
         let before = self.snapshot.tree();
         let is_held = self.code != self.head || self.spec.commit_strategy == CommitStrategy::None;
         let taken = self.snapshot.take(&Changed::Anything)?;
