@@ -12,7 +12,7 @@ use clap_complete::ArgValueCompleter;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::complete;
-use super::context::Context;
+use super::context::{Context, config_of};
 use crate::error::{self, CommandError, Result, exit};
 use crate::queue::{self, Place, QueueError};
 use crate::session::inbox::Kind;
@@ -107,6 +107,8 @@ pub fn queue_up(
         let QueueError::Session(SessionError::Lock { source, .. }) = error else { return false };
         matches!(source, LockError::Held { .. })
     };
+    // With settings that make no sense nobody could be started: said before anything is queued.
+    config_of(&context.repo)?;
     match queue::enter(&context.repo, session, priority) {
         // Somebody else was quicker to let it go on, or does something else with it.
         Err(error) if is_held(&error) && is_run(session)? => return Ok(Woken::Ran),

@@ -236,6 +236,35 @@ fn n08_what_a_user_edits_while_it_rests_is_a_commit_of_theirs() {
 }
 
 #[test]
+fn a_merge_that_a_user_has_not_finished_is_no_edit() {
+    let play = held();
+    play.run("pause", &[]).success();
+    let_go(&play);
+    play.rests("paused");
+    play.repo.git(&["branch", "side", "main"]);
+    let worktree = play.worktree();
+    play.git(&["checkout", "-q", "side"]);
+    fs::write(worktree.join("one.txt"), "from the side\n").unwrap();
+    play.git(&["add", "one.txt"]);
+    play.git(&["commit", "-qm", "Side"]);
+    play.git(&["checkout", "-q", "agent/mend-the-shop"]);
+    let merge = play.repo.home().cmd("git").dir(&worktree).args(&["merge", "side"]).run();
+    assert_eq!(merge.code, 1, "{merge:?}");
+    let before = play.subjects();
+    play.run("resume", &[]).success();
+    until("it rests again", || play.line().contains("in the middle of a merge"));
+    play.rests("paused");
+    assert_eq!(play.subjects(), before);
+    fs::write(worktree.join("one.txt"), "both\n").unwrap();
+    play.git(&["commit", "-qam", "Merged by hand"]);
+    play.run("resume", &[]).success();
+    play.rests("done");
+    assert_eq!(fs::read_to_string(worktree.join("one.txt")).unwrap(), "both\n");
+    assert!(play.subjects().contains(&"Merged by hand".to_owned()), "{:?}", play.subjects());
+    play.close();
+}
+
+#[test]
 fn n08_what_a_killed_tool_had_written_is_the_agents() {
     let play = held();
     fs::write(play.worktree().join("half.txt"), "half\n").unwrap();
