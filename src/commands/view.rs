@@ -137,7 +137,10 @@ fn limits(repo: &Repo, session: &Session, state: &State) -> Result<Vec<LimitView
         let shared = session.spec.share_budget.as_deref().filter(|_| limit == Limit::Budget);
         if let Some(name) = shared {
             let balance = Store::open(repo.common_dir()).budget(name).balance()?;
-            let (spent, shared) = (Some(balance.spent), Some(name.to_owned()));
+            // Nothing booked for what has no price is not nothing spent.
+            let is_unknown = state.step > 0 && state.cost_usd.is_none() && balance.spent == 0.0;
+            let spent = (!is_unknown).then_some(balance.spent);
+            let shared = Some(name.to_owned());
             views.push(LimitView { limit, spent, to: balance.to, shared });
         } else if let Some(to) = allowed.of(limit) {
             // What was not begun has cost nothing; what has no price cannot be counted.
