@@ -402,6 +402,7 @@ fn what_a_run_that_died_has_left_is_committed_where_it_waits_to_go_on() {
 }
 
 /// Holds a session as a command does, in the name of a process that dies of a signal.
+#[expect(clippy::disallowed_methods, reason = "it is to be signalled, not to be run")]
 fn hold(repo: &Repo, id: &str) -> (Lock, Child) {
     let path = file_of(repo, id, "lock");
     let lock = Lock::acquire_with_folder(&path).unwrap();
