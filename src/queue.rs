@@ -72,6 +72,9 @@ pub enum QueueError {
     Io(#[from] io::Error),
 }
 
+/// Sessions that could not be started, by id, each with the reason.
+pub type Failed = BTreeMap<String, QueueError>;
+
 /// Where a session stands that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -126,8 +129,14 @@ fn drop_wishes(session: &Session, asked: Timestamp) -> io::Result<()> {
 /// had.
 ///
 /// # Errors
-/// Somebody runs it, or it cannot be written.
-pub fn reprioritize(session: &Session, priority: Priority) -> Result<Priority, QueueError> {
+/// Somebody runs it, others start sessions for too long, or it cannot be written.
+pub fn reprioritize(
+    store: &Store,
+    session: &Session,
+    priority: Priority,
+) -> Result<Priority, QueueError> {
+    // Nobody is called between the look at the ticket and the change of it.
+    let _turn = turn(store, User::open().as_ref(), PATIENCE)?;
     let (_lock, mut state) = session.lock()?;
     let before = state.priority;
     if let Some(ticket) = session.ticket()? {
@@ -141,29 +150,34 @@ pub fn reprioritize(session: &Session, priority: Priority) -> Result<Priority, Q
 }
 
 /// Starts who waits, in this repository and in the user's others, as far as there are slots.
-/// Waits for others that are about the same, at most for `patience`.
+/// Waits for others that are about the same, at most for `patience`. Gives those that could not be
+/// started, by id; they go on waiting, and keep nobody behind them from being started.
 ///
 /// # Errors
-/// Others are about it for longer, or something cannot be read or started.
-pub fn advance(common_dir: &Path, patience: Duration) -> Result<(), QueueError> {
+/// Others are about it for longer, or who waits cannot be written down.
+pub fn advance(common_dir: &Path, patience: Duration) -> Result<Failed, QueueError> {
     let user = User::open();
     let store = Store::open(common_dir);
-    let folder = user.as_ref().map_or_else(|| store.root(), User::folder);
-    let turn = Slots::in_folder(folder).turn(patience);
-    let _turn = turn.map_err(QueueError::Busy)?;
+    let _turn = turn(&store, user.as_ref(), patience)?;
     let registered = user.as_ref().map(User::waiting).unwrap_or_default();
     let others = registered.iter().filter(|dir| dir.as_path() != common_dir);
     let mut lines: Vec<_> = std::iter::once(common_dir)
         .chain(others.map(PathBuf::as_path))
         .filter_map(Line::open)
         .collect();
-    let result = work_off(&mut lines, user.as_ref());
+    let failed = work_off(&mut lines, user.as_ref());
     if let Some(user) = &user {
         for dir in std::iter::once(common_dir).chain(registered.iter().map(PathBuf::as_path)) {
             user.register(dir, Store::open(dir).is_waited_for())?;
         }
     }
-    result
+    Ok(failed)
+}
+
+/// The right to start sessions and to change the tickets of those that wait.
+fn turn(store: &Store, user: Option<&User>, patience: Duration) -> Result<Lock, QueueError> {
+    let folder = user.map_or_else(|| store.root(), User::folder);
+    Slots::in_folder(folder).turn(patience).map_err(QueueError::Busy)
 }
 
 /// As [`advance`], for whoever comes by: it costs a look into two folders where nobody waits, waits
@@ -173,9 +187,17 @@ pub fn look(common_dir: &Path) {
         return;
     }
     match advance(common_dir, Duration::ZERO) {
+        Ok(failed) => warn(&failed),
         // They do it.
-        Ok(()) | Err(QueueError::Busy(_)) => {}
+        Err(QueueError::Busy(_)) => {}
         Err(error) => tracing::warn!(%error, "those who wait are not started"),
+    }
+}
+
+/// Says in the trace who could not be started.
+pub fn warn(failed: &Failed) {
+    for (id, error) in failed {
+        tracing::warn!(%error, id, "it cannot be started and waits on");
     }
 }
 
@@ -296,8 +318,8 @@ impl Line {
             session.leave_queue()?;
             return Ok(Turn::Next);
         }
-        session.queue_up(&Ticket { called: Some(now), ..ticket.clone() })?;
         let held = [Some(here.hand_over()?), all.map(Lock::hand_over).transpose()?];
+        session.queue_up(&Ticket { called: Some(now), ..ticket.clone() })?;
         match start::spawn(&self.common_dir, &session, held) {
             Ok(pid) => {
                 tracing::info!(id, pid, "started");
@@ -312,18 +334,20 @@ impl Line {
 }
 
 /// Starts the first of all queues, again and again, until there is no slot any more.
-fn work_off(lines: &mut [Line], user: Option<&User>) -> Result<(), QueueError> {
+fn work_off(lines: &mut [Line], user: Option<&User>) -> Failed {
+    let mut failed = Failed::new();
     loop {
         let first = |line: &Line| {
             line.queue.first().map(|(id, ticket)| (ticket.priority, ticket.since, id.clone()))
         };
         let next = lines.iter_mut().filter(|line| !line.queue.is_empty());
-        let Some(line) = next.min_by_key(|line| first(line)) else { return Ok(()) };
+        let Some(line) = next.min_by_key(|line| first(line)) else { return failed };
         let (id, ticket) = line.queue.remove(0);
-        match line.start(&id, &ticket, user)? {
-            Turn::Next => {}
-            Turn::NoMoreHere => line.queue.clear(),
-            Turn::NoMore => return Ok(()),
+        match line.start(&id, &ticket, user) {
+            Ok(Turn::Next) => {}
+            Ok(Turn::NoMoreHere) => line.queue.clear(),
+            Ok(Turn::NoMore) => return failed,
+            Err(error) => drop(failed.insert(id, error)),
         }
     }
 }

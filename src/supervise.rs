@@ -54,10 +54,12 @@ pub fn run(common_dir: &Path, id: &str) -> Result<(), RunError> {
 fn give_way(common_dir: &Path, signals: &Signals) {
     queue::leave_slots();
     // Where the system shuts down, nobody else is to begin.
-    if !signals.shutdown.is_raised()
-        && let Err(error) = queue::advance(common_dir, queue::PATIENCE)
-    {
-        tracing::error!(%error, "those who wait are not started");
+    if signals.shutdown.is_raised() {
+        return;
+    }
+    match queue::advance(common_dir, queue::PATIENCE) {
+        Ok(failed) => queue::warn(&failed),
+        Err(error) => tracing::error!(%error, "those who wait are not started"),
     }
 }
 
@@ -73,7 +75,7 @@ async fn supervise(common_dir: &Path, id: &str, signals: &Signals) -> Result<(),
     tokio::pin!(watching);
     let ended = tokio::select! {
         ended = runner::run(&repo, &session, signals) => ended,
-        Err(error) = &mut watching => Err(RunError::Runtime(error)),
+        never = &mut watching => match never {},
         never = tell(notices.as_mut()) => match never {},
     };
     ended?;
@@ -84,7 +86,7 @@ async fn supervise(common_dir: &Path, id: &str, signals: &Signals) -> Result<(),
         tokio::select! {
             () = notices.close() => {}
             () = signals.shutdown.raised() => {}
-            Err(error) = &mut watching => tracing::warn!(%error, "notices are given up"),
+            never = &mut watching => match never {},
         }
     }
     Ok(())
@@ -117,18 +119,13 @@ impl Bell {
 }
 
 /// Turns the system's signals and what is in the inbox into [`Signals`].
-async fn watch(
-    mut bell: Bell,
-    inbox: &Inbox,
-    signals: &Signals,
-    common_dir: &Path,
-) -> io::Result<Infallible> {
+async fn watch(mut bell: Bell, inbox: &Inbox, signals: &Signals, common_dir: &Path) -> Infallible {
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
-            _ = bell.wake.recv() => listen(inbox, signals)?,
+            _ = bell.wake.recv() => listen(inbox, signals),
             _ = look.tick() => {
-                listen(inbox, signals)?;
+                listen(inbox, signals);
                 queue::look(common_dir);
             }
             // The terminal that it was started from has gone; that is what it is for.
@@ -139,8 +136,13 @@ async fn watch(
     }
 }
 
-fn listen(inbox: &Inbox, signals: &Signals) -> io::Result<()> {
-    for letter in inbox.peek()?.letters {
+fn listen(inbox: &Inbox, signals: &Signals) {
+    let letters = match inbox.peek() {
+        Ok(arrived) => arrived.letters,
+        // Too many files are open for a moment, say: the next look may find more.
+        Err(error) => return tracing::warn!(%error, "the inbox cannot be looked at"),
+    };
+    for letter in letters {
         match letter.kind {
             Kind::Stop { .. } => {
                 signals.hush.raise();
@@ -150,11 +152,38 @@ fn listen(inbox: &Inbox, signals: &Signals) -> io::Result<()> {
             Kind::Say { .. } | Kind::Answer { .. } | Kind::Decide { .. } | Kind::Limit { .. } => {}
         }
     }
-    Ok(())
 }
 
 fn shut_down(signals: &Signals) {
     signals.shutdown.raise();
     signals.hush.raise();
     signals.stop.raise();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::inbox::SendError;
+
+    #[tokio::test]
+    async fn an_inbox_that_cannot_be_read_is_looked_at_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(Inbox::FOLDER);
+        fs_err::write(&path, "no folder").unwrap();
+        let (inbox, signals) = (Inbox::at(&path), Signals::default());
+        let mended = async {
+            while !signals.stop.is_raised() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                if path.is_file() {
+                    fs_err::remove_file(&path)?;
+                    inbox.send(Kind::Stop { reason: String::new() })?;
+                }
+            }
+            Ok::<_, SendError>(())
+        };
+        tokio::select! {
+            never = watch(Bell::hang().unwrap(), &inbox, &signals, folder.path()) => match never {},
+            mended = mended => mended.unwrap(),
+        }
+    }
 }

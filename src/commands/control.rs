@@ -1,8 +1,8 @@
 //! How a command reaches sessions: a message in the inbox, a signal to wake who runs it, and a
 //! place in the queue where nobody does; one, several, or all of them.
 //!
-//! Invariant: a process is signalled only while it holds the session's lock, so a process id that
-//! was given to somebody else is never hit.
+//! Invariant: a process is signalled only while it holds the session's lock and says that it
+//! listens, so neither another command nor a process id that was given to somebody else is hit.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -35,13 +35,15 @@ pub fn send(session: &Session, kind: Kind) -> Result {
     Ok(())
 }
 
-/// Sends a signal to who runs the session; says whether anybody does.
+/// Sends a signal to the supervisor of the session; says whether anybody holds it. A command that
+/// holds it for a moment hears nothing: it would die of the signal.
 ///
 /// # Errors
 /// The lock cannot be asked.
 pub fn signal(session: &Session, signal: Signal) -> Result<bool> {
     let Some(holder) = session.holder()? else { return Ok(false) };
-    let pid = holder.pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    let pid = holder.pid.filter(|_| holder.listens);
+    let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
     // One that ends just now is as good as one that has ended.
     match pid.map(|pid| kill_process(pid, signal)) {
         Some(Err(error)) if error != rustix::io::Errno::SRCH => {
@@ -116,13 +118,15 @@ pub fn queue_up(
         Err(_) if !session.dir.exists() => return Err(removed(session)),
         entered => entered?,
     }
-    match queue::advance(context.repo.common_dir(), queue::PATIENCE) {
+    let failed = match queue::advance(context.repo.common_dir(), queue::PATIENCE) {
+        Ok(mut failed) => failed.remove(&session.id),
         // They start it, or find that there is no slot.
-        Ok(()) | Err(QueueError::Busy(_)) => {}
-        Err(error) => {
-            let waits = format!("{} waits in the queue: git agent list starts it", session.id);
-            return Err(CommandError::from(error).hint(waits));
-        }
+        Err(QueueError::Busy(_)) => None,
+        Err(error) => Some(error),
+    };
+    if let Some(error) = failed {
+        let waits = format!("{} waits in the queue: git agent list starts it", session.id);
+        return Err(CommandError::from(error).hint(waits));
     }
     let place = queue::places(&context.repo)?.remove(&session.id);
     Ok(place.map_or(Woken::GoesOn, Woken::Waits))

@@ -46,7 +46,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             ui.narrate(&format!("Nothing to reprioritize: {id} {standing}"));
             return Ok(false);
         }
-        let (before, now) = (queue::reprioritize(session, args.priority)?, args.priority);
+        let (before, now) =
+            (queue::reprioritize(&context.store, session, args.priority)?, args.priority);
         let change = format!("{id} from {} to {} priority", before.as_str(), now.as_str());
         let place = queue::places(&context.repo)?.remove(id);
         let place = place.map(|place| format!("; {}", card::place(&place))).unwrap_or_default();

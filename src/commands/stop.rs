@@ -94,6 +94,7 @@ fn stopped(context: &Context<'_>, session: &Session, reason: &str) -> Result<boo
 }
 
 /// Ends the process that runs the session, asked first, then not asked; and the session with it.
+/// Another command that holds it is waited for.
 fn kill(context: &Context<'_>, session: &Session) -> Result {
     let deadline = Instant::now() + 4 * PATIENCE;
     loop {

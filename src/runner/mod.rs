@@ -30,6 +30,7 @@ use crate::session::disk;
 use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
 use crate::session::journal::Journal;
+use crate::session::lock::{Lock, LockError};
 use crate::session::reserve;
 use crate::session::rewind;
 use crate::session::state::{Phase, State};
@@ -40,6 +41,9 @@ use crate::tool::{self, Toolbox};
 use models::Models;
 use past::{Past, Told};
 use world::SessionWorld;
+
+/// How long a command may hold a session that is to be run.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A session that cannot be run: nothing of it has changed.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +75,7 @@ pub enum RunError {
 /// # Errors
 /// Somebody else runs it, or its state cannot be written.
 pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<(), RunError> {
-    let (mut lock, mut state) = session.lock()?;
+    let (mut lock, mut state) = take(session).await?;
     session.leave_queue().map_err(SessionError::from)?;
     // A stop that came before its supervisor stays.
     if state.phase != Phase::Queued {
@@ -89,7 +93,28 @@ pub async fn run(repo: &Repo, session: &Session, signals: &Signals) -> Result<()
             return Ok(());
         }
         signals.stop.lower();
-        (lock, state) = session.lock()?;
+        (lock, state) = take(session).await?;
+    }
+}
+
+/// Takes the session, and says that signals are heeded. While it waits to be run, a command that
+/// holds it for a moment is waited for.
+async fn take(session: &Session) -> Result<(Lock, State), SessionError> {
+    let deadline = Instant::now() + PATIENCE;
+    let is_queued = || session.state().is_ok_and(|state| state.phase == Phase::Queued);
+    loop {
+        match session.lock() {
+            Err(SessionError::Lock { source: LockError::Held { holder }, .. })
+                if !holder.listens && Instant::now() < deadline && is_queued() =>
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            held => {
+                let (mut lock, state) = held?;
+                lock.listen();
+                return Ok((lock, state));
+            }
+        }
     }
 }
 

@@ -57,7 +57,13 @@ pub fn settle(
     };
     rewind::finish(repo, session, &mut state)?;
     let mut checkpoints = None;
-    if state.phase == Phase::Interrupted && state.phase.may_become(to) {
+    let has_left = match state.phase {
+        Phase::Interrupted => true,
+        // It has died, was to go on, and has not yet.
+        Phase::Queued => state.started.is_some() && !state.settled,
+        _ => false,
+    };
+    if has_left && state.phase.may_become(to) {
         match keep(repo, session, &mut state) {
             Ok(kept) => checkpoints = Some(kept),
             Err(Fault(reason)) => {

@@ -4,7 +4,7 @@
 //! nobody deletes by accident. Where the file system locks no folders, the file has to do.
 //!
 //! Invariant: the lock is the kernel's, so it goes with its holder, however that ends; the number
-//! in the file is only for people, and nothing is decided by it.
+//! in the file is only for people and for signals, which go to none but a holder that listens.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -15,6 +15,9 @@ use super::death;
 
 /// How long a lock that is held may be a mere look of [`holder`] at it.
 const PATIENCE: Duration = Duration::from_millis(300);
+
+/// The line of a holder that heeds signals, below its marks.
+const LISTENS: &str = "listens";
 
 /// A lock that is held until this is dropped or the process ends.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Lock {
 pub struct Holder {
     /// Its process id as it wrote it down; none where it had no time to.
     pub pid: Option<u32>,
+    /// Whether it said that it heeds signals; any other may be ended by one.
+    pub listens: bool,
 }
 
 /// A lock that is not to be had.
@@ -69,7 +74,7 @@ impl Lock {
         let failed = |source| LockError::Io { path: path.to_owned(), source };
         let mut file = open(path).map_err(failed)?;
         if !try_within(&file, patience).map_err(failed)? {
-            return Err(LockError::Held { holder: Holder { pid: written_pid(&mut file) } });
+            return Err(LockError::Held { holder: Holder::written_in(&mut file) });
         }
         let left = text_of(&mut file);
         // The lock holds without the number too, on a full disk say.
@@ -95,12 +100,19 @@ impl Lock {
                 }
             });
         if folder.is_none() && is_folder_held(path) {
-            let pid = open(path).ok().and_then(|mut file| written_pid(&mut file));
-            return Err(LockError::Held { holder: Holder { pid } });
+            return Err(LockError::Held { holder: Holder::UNKNOWN });
         }
         let mut lock = Self::acquire(path)?;
         lock.folder = folder;
         Ok(lock)
+    }
+
+    /// Says that this process heeds signals, from now until it lets go. Where that cannot be
+    /// written, on a full disk say, none are sent to it.
+    pub fn listen(&mut self) {
+        if let Err(error) = writeln!(self.file, "{LISTENS}") {
+            tracing::warn!(%error, "nobody knows that this process listens");
+        }
     }
 
     /// What the last holder has left in the file, if it did not let go of it by itself.
@@ -159,7 +171,7 @@ pub fn holder(path: &Path) -> io::Result<Option<Holder>> {
     // Shared, so that those who look do not see each other.
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => Ok(Some(Holder { pid: written_pid(&mut file) })),
+        Err(TryLockError::WouldBlock) => Ok(Some(Holder::written_in(&mut file))),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }
@@ -170,9 +182,8 @@ pub fn holder(path: &Path) -> io::Result<Option<Holder>> {
 /// The file cannot be opened or asked.
 pub fn holder_with_folder(path: &Path) -> io::Result<Option<Holder>> {
     match holder(path)? {
-        None if is_folder_held(path) => {
-            Ok(Some(Holder { pid: File::open(path).ok().and_then(|mut it| written_pid(&mut it)) }))
-        }
+        // What is in a file that nobody holds was left by somebody else.
+        None if is_folder_held(path) => Ok(Some(Holder::UNKNOWN)),
         found => Ok(found),
     }
 }
@@ -201,8 +212,17 @@ fn write_pid(file: &mut File) -> io::Result<()> {
     write!(file, "{}\n{}", std::process::id(), death::marks())
 }
 
-fn written_pid(file: &mut File) -> Option<u32> {
-    text_of(file).lines().next()?.trim().parse().ok()
+impl Holder {
+    /// One that has written nothing down.
+    const UNKNOWN: Self = Self { pid: None, listens: false };
+
+    fn written_in(file: &mut File) -> Self {
+        let text = text_of(file);
+        Self {
+            pid: text.lines().next().and_then(|line| line.trim().parse().ok()),
+            listens: text.lines().any(|line| line == LISTENS),
+        }
+    }
 }
 
 /// The beginning of the file, which is all that is ever in it.
@@ -226,13 +246,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         assert_eq!(holder(&path).unwrap(), None);
-        let lock = Lock::acquire(&path).unwrap();
-        let me = Holder { pid: Some(std::process::id()) };
+        let mut lock = Lock::acquire(&path).unwrap();
+        let me = Holder { pid: Some(std::process::id()), listens: false };
         assert_eq!(holder(&path).unwrap(), Some(me));
         match Lock::acquire_within(&path, Duration::ZERO).unwrap_err() {
             LockError::Held { holder } => assert_eq!(holder, me),
             other => panic!("{other}"),
         }
+        lock.listen();
+        assert_eq!(holder(&path).unwrap(), Some(Holder { listens: true, ..me }));
         drop(lock);
         assert_eq!(holder(&path).unwrap(), None);
         Lock::acquire(&path).unwrap();
@@ -255,7 +277,9 @@ mod tests {
         let lock = Lock::acquire_with_folder(&path).unwrap();
         assert_eq!(lock.left(), "");
         fs_err::remove_file(&path).unwrap();
-        assert_eq!(holder_with_folder(&path).unwrap(), Some(Holder { pid: None }));
+        assert_eq!(holder_with_folder(&path).unwrap(), Some(Holder::UNKNOWN));
+        fs_err::write(&path, "77\nlistens\n").unwrap();
+        assert_eq!(holder_with_folder(&path).unwrap(), Some(Holder::UNKNOWN), "77 is another's");
         let error = Lock::acquire_with_folder(&path).unwrap_err();
         assert_eq!(error.to_string(), "it is run by another process");
         drop(lock);
@@ -270,7 +294,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let file = Lock::acquire(&path).unwrap().hand_over().unwrap();
-        assert_eq!(holder(&path).unwrap(), Some(Holder { pid: None }));
+        assert_eq!(holder(&path).unwrap(), Some(Holder::UNKNOWN));
         file.unlock().unwrap();
         assert_eq!(holder(&path).unwrap(), None);
     }

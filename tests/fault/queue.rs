@@ -5,9 +5,12 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
+use git_agent::session::lock::Lock;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -374,6 +377,93 @@ fn what_a_killed_command_has_written_is_committed_by_the_stop() {
         assert!(log.contains(&tip), "the journal tells of the commit: {log}");
     }
     repo.assert_whole();
+}
+
+#[test]
+fn what_a_run_that_died_has_left_is_committed_where_it_waits_to_go_on() {
+    let repo = with_slots(1);
+    let write = "echo half > half.txt; until test -e never; do sleep 0.02; done";
+    let model = transcript(&repo, "half.jsonl", &[json!(["bash", {"command": write}])]);
+    let id = start(&repo, "dies", &model, &[]);
+    let worktree = repo.home().root().join("shop.worktrees/dies");
+    until("it has written", || worktree.join("half.txt").exists());
+    kill_process(supervisor(&repo, &id), Signal::KILL).unwrap();
+    repo.wait_state(&id, "interrupted", SOON);
+    let other = start(&repo, "takes the slot", &patient(&repo), &[]);
+    becomes(&repo, &other, "running");
+    repo.agent(&["resume", &id]).success();
+    repo.wait_state(&id, "queued", SOON);
+    repo.agent(&["stop", &id]).success();
+    repo.wait_state(&id, "stopped", SOON);
+    assert_eq!(repo.git(&["show", "agent/dies:half.txt"]), "half");
+    assert_eq!(repo.home().git(&worktree, &["status", "--porcelain"]), "");
+    go(&repo);
+    repo.wait_state(&other, "done", SOON);
+}
+
+/// Holds a session as a command does, in the name of a process that dies of a signal.
+#[expect(clippy::disallowed_methods, reason = "it is to be signalled, not to be run")]
+fn hold(repo: &Repo, id: &str) -> (Lock, Child) {
+    let path = file_of(repo, id, "lock");
+    let lock = Lock::acquire_with_folder(&path).unwrap();
+    let child = Command::new("sleep").arg("1000").spawn().unwrap();
+    fs::write(&path, format!("{}\n", child.id())).unwrap();
+    (lock, child)
+}
+
+#[test]
+fn a_command_that_holds_a_session_is_waited_for_and_never_signalled() {
+    let repo = with_slots(1);
+    let model = transcript(&repo, "short.jsonl", &[json!("All is done.")]);
+    let first = start(&repo, "first", &patient(&repo), &[]);
+    becomes(&repo, &first, "running");
+    let second = start(&repo, "second", &model, &[]);
+    let third = start(&repo, "third", &model, &[]);
+
+    let (lock, mut child) = hold(&repo, &third);
+    repo.agent(&["say", &third, "Be quick"]).success();
+    thread::scope(|scope| {
+        let killed = scope.spawn(|| repo.agent(&["stop", "--kill", &third]));
+        // As long as a command may hold it: nothing waits for this.
+        thread::sleep(Duration::from_millis(500));
+        drop(lock);
+        killed.join().unwrap().success();
+    });
+    assert_eq!(phase(&repo, &third), "stopped");
+    assert_eq!(child.try_wait().unwrap(), None, "it lives");
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let (lock, mut child) = hold(&repo, &second);
+    go(&repo);
+    let ticket = repo.common_dir().join("agent/queue").join(&second);
+    until("it is called", || fs::read_to_string(&ticket).unwrap().contains("called"));
+    thread::sleep(Duration::from_millis(1500));
+    drop(lock);
+    becomes(&repo, &second, "done");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn one_that_cannot_be_started_keeps_nobody_behind_it_from_running() {
+    let repo = with_slots(1);
+    let model = transcript(&repo, "short.jsonl", &[json!("All is done.")]);
+    let first = start(&repo, "first", &patient(&repo), &[]);
+    becomes(&repo, &first, "running");
+    let [torn, logless, last] = ["torn", "logless", "last"].map(|it| start(&repo, it, &model, &[]));
+    fs::write(file_of(&repo, &torn, "state.toml"), "phase = ").unwrap();
+    fs::create_dir(file_of(&repo, &logless, "supervisor.log")).unwrap();
+    go(&repo);
+    becomes(&repo, &last, "done");
+    // Whose own session it is learns of it.
+    let resumed = repo.agent(&["resume", &logless]);
+    assert_eq!(resumed.code, 1, "{resumed:?}");
+    let said = "error: cannot open the supervisor's log: ";
+    assert!(resumed.stderr.contains(said), "{resumed:?}");
+    fs::remove_dir(file_of(&repo, &logless, "supervisor.log")).unwrap();
+    repo.agent(&["resume", &logless]).success();
+    becomes(&repo, &logless, "done");
 }
 
 #[test]

@@ -78,7 +78,7 @@ pub(super) fn performance(session: &Session) -> Result<String> {
 /// Sizes, memory and free space.
 pub(super) fn resources(context: &Context<'_>, session: &Session) -> Result<String> {
     let size = |path: &Path| size(path).map_or_else(|_| "?".to_owned(), units::bytes);
-    let pid = session.holder()?.and_then(|holder| holder.pid);
+    let pid = session.holder()?.filter(|holder| holder.listens).and_then(|holder| holder.pid);
     let memory = match pid {
         Some(pid) => status_line(&format!("/proc/{pid}/status"), "VmRSS:"),
         None => "not running".to_owned(),
