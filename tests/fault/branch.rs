@@ -256,6 +256,20 @@ fn n08_edits_that_could_not_be_taken_at_once_stay_the_users() {
 }
 
 #[test]
+fn n08_edits_after_a_rewind_are_the_users() {
+    let play = held();
+    play.signal(rustix::process::Signal::KILL);
+    let_go(&play);
+    play.run("rewind", &["1"]).success();
+    fs::write(play.worktree().join("mine.txt"), "mine\n").unwrap();
+    play.run("resume", &[]).success();
+    play.rests("done");
+    let whose = play.repo.git(&["log", "--format=%s", "agent/mend-the-shop", "--", "mine.txt"]);
+    assert_eq!(whose, "Edit by hand");
+    play.close();
+}
+
+#[test]
 fn n08_what_a_killed_tool_had_written_is_the_agents() {
     let play = held();
     fs::write(play.worktree().join("half.txt"), "half\n").unwrap();
