@@ -368,7 +368,7 @@ impl Conversation {
                 return self.result(ToolResult { call_id, output, is_error: false }, end);
             }
         }
-        if message.from == Origin::Loop {
+        if message.from == Origin::Loop && message.text == prompt::IN_A_CIRCLE {
             self.circle.was_told();
         }
         self.last.answered = true;

@@ -132,11 +132,14 @@ impl<W: World> Agent<'_, W> {
             }
             ModelError::Unavailable { .. }
             | ModelError::NotThere { .. }
-            | ModelError::Refused { status: 429, .. } => {
-                if let Some(other) = self.models.instead_of(self.model)? {
-                    return self.go_on_with(other, error.to_string());
+            | ModelError::Refused { status: 429, .. } => match self.models.instead_of(self.model) {
+                Ok(Some(other)) => return self.go_on_with(other, error.to_string()),
+                Ok(None) => {}
+                Err(Fault(why)) => {
+                    let reason = format!("{error}; nor can another model go on: {why}");
+                    return Err(Rest::Paused { reason });
                 }
-            }
+            },
             _ => {}
         }
         Err(limits::rest_after(error))

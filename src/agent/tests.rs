@@ -227,6 +227,30 @@ fn write(path: &Path) -> (&'static str, serde_json::Value) {
 }
 
 #[test]
+fn other_words_of_the_loop_do_not_say_that_it_goes_round_in_a_circle() {
+    let mut conversation = Conversation::default();
+    let say = |text: &str| {
+        Update::UserMessage(UserMessage {
+            from: Origin::Loop,
+            text: text.to_owned(),
+            inbox_id: None,
+        })
+    };
+    for round in 0..3 {
+        let answer = answer(&"x".repeat(round), &[bash("ls")]);
+        let call_id = answer.calls[0].id.clone();
+        conversation.apply(&Update::AgentMessage(answer));
+        let result = ToolResult { call_id, output: "a".to_owned(), is_error: false };
+        let end = ToolEnd { result, title: String::new(), millis: 0 };
+        conversation.apply(&Update::ToolCallUpdate(end));
+    }
+    conversation.apply(&say("A person has moved your branch."));
+    assert_eq!(conversation.next(), Next::Nudge(prompt::IN_A_CIRCLE));
+    conversation.apply(&say(prompt::IN_A_CIRCLE));
+    assert_eq!(conversation.next(), Next::Ask);
+}
+
+#[test]
 fn a_red_check_goes_back_and_a_green_one_ends_it() {
     let scene = Scene::new(&[
         answer("one", &[bash("touch a")]),

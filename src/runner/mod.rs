@@ -183,7 +183,6 @@ async fn work(
 
     let mut state = past::caught_up(state, &told);
     checkpoints.catch_up(&mut state);
-    let is_settled = std::mem::take(&mut state.settled);
     let Told { mut conversation, bill, notes, .. } = told;
     let mut models = Models { repo: &worktree, spec, tools: tools.specs(), config: &config };
     let mut model = models.open(conversation.stand_in().unwrap_or(&spec.model))?;
@@ -209,10 +208,11 @@ async fn work(
     };
     world.book()?;
     world.enter(Phase::Running, "")?;
-    world.say(unsaid)?;
-    if is_settled {
-        world.take_edits()?;
+    for update in &unsaid {
+        conversation.apply(update);
     }
+    world.say(unsaid)?;
+    world.take_edits()?;
     if conversation.is_new() {
         let text = prompt::task(&spec.task, &facts::collect(repo, spec, base).map_err(fault)?);
         let task = Update::UserMessage(UserMessage { from: Origin::Task, text, inbox_id: None });
@@ -235,13 +235,19 @@ async fn work(
         lap: Instant::now(),
     };
     let rest = agent.run().await;
+    let words = agent.conversation.step_words(&tools);
     // What runs beside the calls may have written since the worktree was last taken.
     let has_jobs = tools.has_jobs();
     tools.end_jobs().await;
     world.untaken |= has_jobs;
     let rested = match rest {
         Rest::Stopped if signals.shutdown.is_raised() => world.interrupt("the system ended it"),
-        rest => world.settle(&rest),
+        rest => {
+            if has_jobs {
+                world.take_from_jobs(&words);
+            }
+            world.settle(&rest)
+        }
     };
     if let Err(error) = worktree.let_go() {
         tracing::warn!(%error, "what was written is kept on");

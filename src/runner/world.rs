@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::agent::{Allowance, Fault, Moment, Money, Rest, Shared, Steer, StepWords, World};
-use crate::event::{self, Decision, Delta, Event, Update, VerifyRecord};
+use crate::event::{self, Decision, Delta, Event, Origin, Update, UserMessage, VerifyRecord};
 use crate::failpoint;
 use crate::file::Changed;
 use crate::git::ObjectId;
@@ -74,6 +74,10 @@ impl World for SessionWorld<'_> {
         written.map_err(fault("cannot write the journal"))?;
         for event in &events {
             self.follow(&event.update);
+            if let Update::UserMessage(UserMessage { from: Origin::Loop, text, .. }) = &event.update
+            {
+                self.untold.retain(|foreign| foreign.words() != *text);
+            }
             reach(&event.update);
         }
         match events.iter().any(|event| has_cost(&event.update)) {
@@ -142,33 +146,22 @@ impl World for SessionWorld<'_> {
         for (path, reason) in waiting.unreadable {
             tracing::warn!(path = %path.display(), reason, "a message that cannot be read");
         }
-        let told = self.untold.drain(..);
+        let told = self.untold.iter();
         let mut steers: Vec<_> = told.map(|foreign| Steer::Tell(foreign.words())).collect();
         for letter in waiting.letters {
-            let steer = match letter.kind {
+            steers.push(match letter.kind {
                 Kind::Say { when: When::AfterTurn, .. } if at == Moment::Step => continue,
-                Kind::Say { text, .. } => {
-                    steers.push(Steer::Say { id: letter.id, text });
-                    continue;
-                }
-                Kind::Answer { text, question } => {
-                    steers.push(Steer::Answer { id: letter.id, text, question });
-                    continue;
-                }
+                Kind::Say { text, .. } => Steer::Say { id: letter.id, text },
+                Kind::Answer { text, question } => Steer::Answer { id: letter.id, text, question },
                 Kind::Decide { question, verdict, reason } => {
                     let inbox_id = Some(letter.id);
-                    steers.push(Steer::Decide(Decision { question, verdict, reason, inbox_id }));
-                    continue;
+                    Steer::Decide(Decision { question, verdict, reason, inbox_id })
                 }
-                Kind::Limit { limit, to } => {
-                    steers.push(Steer::Limit { id: letter.id, limit, to });
-                    continue;
-                }
+                Kind::Limit { limit, to } => Steer::Limit { id: letter.id, limit, to },
+                // Both stay until they have come true: see `drop_wishes`.
                 Kind::Pause => Steer::Pause,
                 Kind::Stop { .. } => Steer::Stop,
-            };
-            inbox.done(&letter.id).map_err(fault("cannot clear the inbox"))?;
-            steers.push(steer);
+            });
         }
         Ok(steers)
     }
@@ -229,11 +222,16 @@ impl SessionWorld<'_> {
         self.write_state()
     }
 
-    /// Takes what was changed by hand while the session rested, as the user's own.
+    /// Takes what was changed by hand while the session rested, as the user's own. Until that is
+    /// done, what differs stays theirs, whatever comes between.
     pub(super) fn take_edits(&mut self) -> Result<(), Fault> {
+        if !self.state.settled {
+            return Ok(());
+        }
         let taken = self.checkpoints.take_edits(&mut self.state, &self.session.journal_path());
         self.untold.extend(taken.map_err(fault("the edits by hand are not committed"))?);
-        Ok(())
+        self.state.settled = false;
+        self.write_state()
     }
 
     /// Journals what an earlier run had no time to say.
@@ -265,6 +263,13 @@ impl SessionWorld<'_> {
         let change = self.state.move_to(phase, reason, Timestamp::now());
         let change = change.map_err(fault("the session cannot go on"))?;
         self.record(self.state.step, vec![Update::State(change)])
+    }
+
+    /// Takes what jobs have written up to their end, as the last step's.
+    pub(super) fn take_from_jobs(&mut self, words: &StepWords) {
+        let taken = self.take(words, &Changed::Anything, Ends::Step);
+        self.untaken = taken.is_err();
+        self.complain(taken.map(drop));
     }
 
     /// Brings everything to rest: the last commit, phase, notes, record, index.
@@ -359,7 +364,7 @@ impl SessionWorld<'_> {
                 | Kind::Limit { .. } => false,
             };
             if has_come_true {
-                if matches!(letter.kind, Kind::Stop { .. }) {
+                if matches!(letter.kind, Kind::Stop { .. }) && phase != Phase::Stopped {
                     let notice = format!("it was {phase} before it could be stopped");
                     self.record(self.state.step, vec![Update::Notice(notice)])?;
                 }

@@ -90,6 +90,7 @@ impl Past {
         state.head = Some(head.to_string());
         state.tree = Some(tree.to_string());
         state.changes = rewind::changes(view, spec, tree)?;
+        state.settled = true;
         let change = state.move_to(Phase::Paused, &reason, Timestamp::now())?;
         let mut events = self.events.clone();
         events.push(Event::now(step, Update::Fork(Fork { session, step })));

@@ -481,6 +481,7 @@ fn complete(
     state.tree = Some(place_said(repo, session, line.events())?.tree.to_string());
     let to = Place::parse(&rewind.to).ok_or_else(|| damaged(session))?;
     state.changes = changes(repo, &session.spec, to.tree)?;
+    state.settled = true;
     let last = Record::last(repo, &session.id)?.ok_or_else(|| damaged(session))?;
     let who = repo.identity().map_err(RewindError::Identity)?;
     let recorder = Recorder::open(repo, &session.id)?;

@@ -265,6 +265,40 @@ fn a_merge_that_a_user_has_not_finished_is_no_edit() {
 }
 
 #[test]
+fn n08_edits_that_could_not_be_taken_at_once_stay_the_users() {
+    let play = held();
+    play.run("pause", &[]).success();
+    let_go(&play);
+    play.rests("paused");
+    fs::write(play.worktree().join("mine.txt"), "mine\n").unwrap();
+    play.repo.git(&["update-ref", "refs/heads/agent/mend-the-shop", "main"]);
+    play.run("resume", &[]).success();
+    until("it rests again", || play.line().contains("moved to"));
+    play.rests("paused");
+    play.run("resume", &[]).success();
+    play.rests("done");
+    let whose = play.repo.git(&["log", "--format=%s", "agent/mend-the-shop", "--", "mine.txt"]);
+    assert_eq!(whose, "Edit by hand");
+    let told = told_by_the_loop(&play);
+    assert!(told.iter().any(|text| text.contains("mine.txt")), "{told:?}");
+    play.close();
+}
+
+#[test]
+fn n08_edits_after_a_rewind_are_the_users() {
+    let play = held();
+    play.signal(rustix::process::Signal::KILL);
+    let_go(&play);
+    play.run("rewind", &["1"]).success();
+    fs::write(play.worktree().join("mine.txt"), "mine\n").unwrap();
+    play.run("resume", &[]).success();
+    play.rests("done");
+    let whose = play.repo.git(&["log", "--format=%s", "agent/mend-the-shop", "--", "mine.txt"]);
+    assert_eq!(whose, "Edit by hand");
+    play.close();
+}
+
+#[test]
 fn n08_what_a_killed_tool_had_written_is_the_agents() {
     let play = held();
     fs::write(play.worktree().join("half.txt"), "half\n").unwrap();

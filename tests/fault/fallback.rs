@@ -149,6 +149,23 @@ fn m04_where_neither_is_to_be_had_the_session_pauses() {
 }
 
 #[test]
+fn m04_another_model_without_a_key_does_not_hide_why_it_was_needed() {
+    let repo = Repo::new();
+    repo.git(&["config", "agent.patience", "2"]);
+    repo.git(&["config", "agent.fallbackModel", name(Dialect::Anthropic)]);
+    // There is a key when `start` asks for it, and none later.
+    let asked = repo.home().root().join("asked");
+    let once = format!("[ ! -e {0} ] && touch {0} && echo key", asked.display());
+    repo.git(&["config", "agent.anthropic.keyCommand", &once]);
+    let script = Script::new([write("one.txt").fault(LATER, 1), done("x")]);
+    let play = Play::start_in(repo, Dialect::Responses, script, &[]);
+    play.rests("paused");
+    let line = play.status()["reason"].as_str().unwrap().to_owned();
+    assert!(line.contains("529") && line.contains("nor can another model go on: "), "{line}");
+    play.close();
+}
+
+#[test]
 fn m01_a_stream_that_stalls_is_noticed_and_pings_are_life() {
     in_each_dialect(|dialect| {
         let repo = Repo::new();

@@ -49,6 +49,21 @@ fn a_pause_waits_for_the_tool_and_keeps_its_work() {
 }
 
 #[test]
+fn what_a_job_writes_up_to_its_end_is_committed_before_a_pause() {
+    let job = "trap 'echo late > late.txt; exit' TERM; while :; do sleep 0.02; done";
+    let start = json!({"command": job, "background": true});
+    let script = Script::new([Turn::call("bash", start), held(), done()]);
+    let play = Play::start(Dialect::Anthropic, script, &[]);
+    wait_until_held(&play);
+    play.run("pause", &[]).success();
+    let_go(&play);
+    play.rests("paused");
+    assert_eq!(play.committed("late.txt"), "late");
+    assert_eq!(play.git(&["status", "--porcelain"]), "");
+    play.close();
+}
+
+#[test]
 fn a_pause_does_not_wait_for_an_answer() {
     in_each_dialect(|dialect| {
         let script =

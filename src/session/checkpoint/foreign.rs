@@ -160,6 +160,7 @@ impl Checkpoints {
             found.push(Foreign { commit, by_commit: false, paths });
         }
         next.changes = self.changes()?;
+        next.settled = false;
         self.settle(commit, code, &mut next, journal)?;
         *state = next;
         Ok(found)
