@@ -100,7 +100,8 @@ impl Lock {
                 }
             });
         if folder.is_none() && is_folder_held(path) {
-            return Err(LockError::Held { holder: Holder::UNKNOWN });
+            let holder = holder(path).ok().flatten().unwrap_or(Holder::UNKNOWN);
+            return Err(LockError::Held { holder });
         }
         let mut lock = Self::acquire(path)?;
         lock.folder = folder;
