@@ -243,7 +243,8 @@ async fn work(
     let rested = match rest {
         Rest::Stopped if signals.shutdown.is_raised() => world.interrupt("the system ended it"),
         rest => {
-            if has_jobs {
+            // What is done is the tree that was checked, and no byte more.
+            if has_jobs && !matches!(rest, Rest::Done { .. }) {
                 world.take_from_jobs(&words);
             }
             world.settle(&rest)
