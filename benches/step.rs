@@ -64,7 +64,13 @@ struct Place {
 impl Place {
     fn small() -> Self {
         let repo = Repo::with(Shape::Plain);
-        for (key, value) in [("user.name", "Ada"), ("user.email", "ada@example.org")] {
+        for (key, value) in [
+            ("user.name", "Ada"),
+            ("user.email", "ada@example.org"),
+            // All that are started run: the queue is not what is measured.
+            ("agent.maxRunning", "64"),
+            ("agent.maxRunningTotal", "64"),
+        ] {
             repo.git(&["config", key, value]);
         }
         Self { name: "a small repository", dir: repo.main().to_owned(), repo }
