@@ -49,6 +49,9 @@ impl From<LandError> for CommandError {
                 said.hint("git config --global user.name \"…\"; git config --global user.email …")
             }
             LandError::NoWorktree(id) => said.hint(format!("git agent worktree restore {id}")),
+            LandError::WorktreeExists { id, .. } => {
+                said.hint(format!("git agent worktree switch {id}"))
+            }
             LandError::NotLanded(id) => said
                 .hint(format!("git agent worktree merge {id}"))
                 .hint(format!("git agent remove --force {id} keeps it in the session's ref alone")),
@@ -74,7 +77,6 @@ impl From<LandError> for CommandError {
             LandError::Process(error) => error.into(),
             LandError::Io(error) => error.into(),
             LandError::AlreadyLanded { .. }
-            | LandError::WorktreeExists { .. }
             | LandError::NoRecord(_)
             | LandError::Move(_)
             | LandError::Record(_)

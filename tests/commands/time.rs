@@ -120,7 +120,8 @@ fn what_was_removed_says_how_it_comes_back() {
         &repo,
         &["restore", "say-hi"],
         1,
-        "error: session say-hi-[id] has its worktree at [ROOT]/shop.worktrees/say-hi\n",
+        "error: session say-hi-[id] has its worktree at [ROOT]/shop.worktrees/say-hi\n\
+         hint: git agent worktree switch say-hi-[id]\n",
     );
 }
 

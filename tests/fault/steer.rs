@@ -2,38 +2,18 @@
 //!
 //! Invariant: what was said is heard once, in its order, whatever the session was doing.
 
-use std::fs;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::{bash, finish, held, let_go, wait_until_held};
 use crate::flow::play::{Play, in_each_dialect, until};
 use crate::support::server::{Dialect, Script, Turn};
 
-fn bash(command: &str) -> Turn {
-    Turn::call("bash", json!({"command": command}))
-}
-
-/// A command that ends when there is a file `go` beside the worktree.
-fn held() -> Turn {
-    bash("echo begun > ../begun; while [ ! -e ../go ]; do sleep 0.02; done; echo one > one.txt")
-}
-
-fn wait_until_held(play: &Play) {
-    until("the command runs", || play.worktree().join("../begun").exists());
-}
-
-fn let_go(play: &Play) {
-    fs::write(play.worktree().join("../go"), "").unwrap();
-}
-
-fn done() -> Turn {
-    Turn::call("finish", json!({"summary": "Done."}))
-}
-
 #[test]
 fn a_pause_waits_for_the_tool_and_keeps_its_work() {
-    let play = Play::start(Dialect::Anthropic, Script::new([held(), done()]), &[]);
+    let play =
+        Play::start(Dialect::Anthropic, Script::new([held("echo one > one.txt"), finish()]), &[]);
     wait_until_held(&play);
     play.run("pause", &[]).success();
     assert_eq!(play.status()["state"], "running", "what runs is finished first");
@@ -52,7 +32,7 @@ fn a_pause_waits_for_the_tool_and_keeps_its_work() {
 fn what_a_job_writes_up_to_its_end_is_committed_before_a_pause() {
     let job = "trap 'echo late > late.txt; exit' TERM; while :; do sleep 0.02; done";
     let start = json!({"command": job, "background": true});
-    let script = Script::new([Turn::call("bash", start), held(), done()]);
+    let script = Script::new([Turn::call("bash", start), held("echo one > one.txt"), finish()]);
     let play = Play::start(Dialect::Anthropic, script, &[]);
     wait_until_held(&play);
     play.run("pause", &[]).success();
@@ -67,7 +47,7 @@ fn what_a_job_writes_up_to_its_end_is_committed_before_a_pause() {
 fn a_pause_does_not_wait_for_an_answer() {
     in_each_dialect(|dialect| {
         let script =
-            Script::new([bash("echo one > one.txt").delay(Duration::from_secs(3)), done()]);
+            Script::new([bash("echo one > one.txt").delay(Duration::from_secs(3)), finish()]);
         let play = Play::start(dialect, script, &[]);
         play.wait_for_request(1);
         play.run("pause", &[]).success();
@@ -83,7 +63,7 @@ fn a_pause_does_not_wait_for_an_answer() {
 #[test]
 fn a_stop_ends_the_tool_and_what_was_done_is_kept() {
     let script =
-        Script::new([bash("echo half > half.txt; echo begun > ../begun; sleep 300"), done()]);
+        Script::new([bash("echo half > half.txt; echo begun > ../begun; sleep 300"), finish()]);
     let play = Play::start(Dialect::Responses, script, &[]);
     wait_until_held(&play);
     play.run("stop", &[]).success();
@@ -98,7 +78,7 @@ fn a_stop_ends_the_tool_and_what_was_done_is_kept() {
 #[test]
 fn a_stop_ends_the_checks_and_is_not_heard_again() {
     let verify = "echo begun > ../begun; while [ ! -e ../go ]; do sleep 0.02; done";
-    let play = Play::start(Dialect::Chat, Script::new([done()]), &["--verify", verify]);
+    let play = Play::start(Dialect::Chat, Script::new([finish()]), &["--verify", verify]);
     wait_until_held(&play);
     play.run("stop", &[]).success();
     play.rests("stopped");
@@ -111,7 +91,7 @@ fn a_stop_ends_the_checks_and_is_not_heard_again() {
 #[test]
 fn a_stop_outranks_a_pause_and_a_late_pause_is_forgotten() {
     let verify = "echo begun > ../begun; while [ ! -e ../go ]; do sleep 0.02; done";
-    let script = Script::new([done(), done()]);
+    let script = Script::new([finish(), finish()]);
     let play = Play::start(Dialect::Chat, script, &["--verify", verify]);
     wait_until_held(&play);
     play.run("pause", &[]).success();
@@ -127,7 +107,7 @@ fn a_stop_outranks_a_pause_and_a_late_pause_is_forgotten() {
 #[test]
 fn what_is_said_is_heard_once_and_in_order() {
     in_each_dialect(|dialect| {
-        let script = Script::new([held(), done(), done()]);
+        let script = Script::new([held("echo one > one.txt"), finish(), finish()]);
         let play = Play::start(dialect, script, &[]);
         wait_until_held(&play);
         for text in ["saying-one", "saying-two", "saying-three"] {
@@ -151,7 +131,7 @@ fn what_is_said_is_heard_once_and_in_order() {
 
 #[test]
 fn what_is_said_to_a_paused_session_waits_for_it() {
-    let script = Script::new([held(), done()]);
+    let script = Script::new([held("echo one > one.txt"), finish()]);
     let play = Play::start(Dialect::Anthropic, script, &[]);
     wait_until_held(&play);
     play.run("pause", &[]).success();
@@ -170,7 +150,7 @@ fn what_is_said_to_a_paused_session_waits_for_it() {
 #[test]
 fn what_is_said_while_the_checks_run_is_heard_before_the_end() {
     let verify = "echo begun > ../begun; while [ ! -e ../go ]; do sleep 0.02; done";
-    let script = Script::new([done(), bash("echo more > more.txt"), done()]);
+    let script = Script::new([finish(), bash("echo more > more.txt"), finish()]);
     let play = Play::start(Dialect::Responses, script, &["--verify", verify]);
     wait_until_held(&play);
     play.run("say", &["More."]).success();
@@ -183,7 +163,7 @@ fn what_is_said_while_the_checks_run_is_heard_before_the_end() {
 
 #[test]
 fn what_is_for_after_the_turn_comes_after_it() {
-    let script = Script::new([held(), bash("true"), done(), done()]);
+    let script = Script::new([held("echo one > one.txt"), bash("true"), finish(), finish()]);
     let play = Play::start(Dialect::Chat, script, &[]);
     wait_until_held(&play);
     play.run("say", &["--after-turn", "Now the windows."]).success();
@@ -202,7 +182,7 @@ fn what_is_for_after_the_turn_comes_after_it() {
 
 #[test]
 fn words_for_now_interrupt_an_answer() {
-    let script = Script::new([bash("echo one > one.txt").delay(Duration::from_secs(3)), done()]);
+    let script = Script::new([bash("echo one > one.txt").delay(Duration::from_secs(3)), finish()]);
     let play = Play::start(Dialect::Anthropic, script, &[]);
     play.wait_for_request(1);
     play.run("say", &["--now", "Faster."]).success();
@@ -218,7 +198,7 @@ fn a_question_is_answered_as_the_result_of_its_call() {
         let ask = |question: &str| json!({"question": question, "options": ["15", "16"]});
         let script = Script::new([
             Turn::call("ask", ask("Which Postgres?")).and_call("ask", ask("And which Redis?")),
-            done(),
+            finish(),
         ]);
         let play = Play::start(dialect, script, &[]);
         play.rests("needs-input");
@@ -242,7 +222,7 @@ fn a_question_is_answered_as_the_result_of_its_call() {
 
 #[test]
 fn without_a_person_there_is_nobody_to_ask() {
-    let script = Script::new([Turn::call("ask", json!({"question": "Which?"})), done()]);
+    let script = Script::new([Turn::call("ask", json!({"question": "Which?"})), finish()]);
     let play = Play::start(Dialect::Anthropic, script, &["--unattended"]);
     play.rests("done");
     let told = play.told("tool_call_update");
@@ -253,8 +233,8 @@ fn without_a_person_there_is_nobody_to_ask() {
 
 #[test]
 fn what_was_said_before_a_question_was_seen_is_no_answer_to_it() {
-    let held = held().and_call("ask", json!({"question": "Which Postgres?"}));
-    let play = Play::start(Dialect::Responses, Script::new([held, done()]), &[]);
+    let held = held("echo one > one.txt").and_call("ask", json!({"question": "Which Postgres?"}));
+    let play = Play::start(Dialect::Responses, Script::new([held, finish()]), &[]);
     wait_until_held(&play);
     play.run("say", &["Use tabs."]).success();
     let_go(&play);

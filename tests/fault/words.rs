@@ -9,26 +9,9 @@ use std::time::Duration;
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
+use super::{finish, held, let_go, wait_until_held};
 use crate::flow::play::{Play, in_each_dialect, until};
 use crate::support::server::{Dialect, Fault, Script, Turn};
-
-/// A command that ends when there is a file `go` beside the worktree.
-fn held() -> Turn {
-    let wait = "echo begun >> ../begun; while [ ! -e ../go ]; do sleep 0.02; done; echo ran >> ran";
-    Turn::call("bash", json!({"command": wait}))
-}
-
-fn wait_until_held(play: &Play) {
-    until("the command runs", || play.worktree().join("../begun").exists());
-}
-
-fn let_go(play: &Play) {
-    fs::write(play.worktree().join("../go"), "").unwrap();
-}
-
-fn done() -> Turn {
-    Turn::call("finish", json!({"summary": "Done."}))
-}
 
 #[test]
 fn words_for_now_cut_an_answer_short_and_what_it_had_said_is_kept() {
@@ -40,7 +23,7 @@ fn words_for_now_cut_an_answer_short_and_what_it_had_said_is_kept() {
             .and_text(&text)
             .and_call("bash", json!({"command": "echo never > never.txt"}))
             .fault(Fault::Stall(Duration::from_secs(50)), 1);
-        let play = Play::start(dialect, Script::new([cut, done()]), &[]);
+        let play = Play::start(dialect, Script::new([cut, finish()]), &[]);
         // What comes after the thought came with it.
         until("the answer comes in", || {
             play.run("status", &[]).success().contains("\n  now       thinking")
@@ -71,7 +54,7 @@ fn words_for_now_cut_an_answer_short_and_what_it_had_said_is_kept() {
 
 #[test]
 fn words_for_now_do_not_cut_a_tool_short() {
-    let play = Play::start(Dialect::Chat, Script::new([held(), done()]), &[]);
+    let play = Play::start(Dialect::Chat, Script::new([held("echo ran >> ran"), finish()]), &[]);
     wait_until_held(&play);
     play.run("say", &["--now", "Faster."]).success();
     play.run("say", &["--after-step", "And better."]).success();
@@ -88,7 +71,7 @@ fn words_for_now_do_not_cut_a_tool_short() {
 #[test]
 fn e10_words_are_heard_once_though_the_supervisor_dies_in_the_moment() {
     let rounds = 6;
-    let turns = std::iter::repeat_n(held(), 3 * rounds).chain([done()]);
+    let turns = std::iter::repeat_n(held("echo ran >> ran"), 3 * rounds).chain([finish()]);
     let play = Play::start(Dialect::Responses, Script::new(turns), &[]);
     let mut said = Vec::new();
     for round in 0..rounds {
@@ -130,7 +113,7 @@ fn e10_words_are_heard_once_though_the_supervisor_dies_in_the_moment() {
 
 #[test]
 fn e10_what_is_said_at_the_step_cap_is_heard_when_it_goes_on() {
-    let script = Script::new([held(), done()]);
+    let script = Script::new([held("echo ran >> ran"), finish()]);
     let play = Play::start(Dialect::Anthropic, script, &["--max-steps", "1"]);
     wait_until_held(&play);
     play.run("say", &["one"]).success();
@@ -158,8 +141,8 @@ fn e10_what_is_said_at_the_step_cap_is_heard_when_it_goes_on() {
 fn what_is_said_while_the_last_call_runs_is_heard_before_the_end() {
     in_each_dialect(|dialect| {
         let verify = "echo begun > ../begun; while [ ! -e ../go ]; do sleep 0.02; done";
-        let last = held().and_call("finish", json!({"summary": "Done."}));
-        let play = Play::start(dialect, Script::new([last, done()]), &["--verify", verify]);
+        let last = held("echo ran >> ran").and_call("finish", json!({"summary": "Done."}));
+        let play = Play::start(dialect, Script::new([last, finish()]), &["--verify", verify]);
         wait_until_held(&play);
         play.run("say", &["And the windows?"]).success();
         let_go(&play);
@@ -174,7 +157,7 @@ fn what_is_said_while_the_last_call_runs_is_heard_before_the_end() {
 #[test]
 fn e15_of_two_answers_at_once_one_is_given_and_the_other_says_so() {
     let ask = Turn::call("ask", json!({"question": "Which Postgres?"}));
-    let play = Play::start(Dialect::Chat, Script::new([ask, done()]), &[]);
+    let play = Play::start(Dialect::Chat, Script::new([ask, finish()]), &[]);
     play.rests("needs-input");
     let answers = ["14", "15", "16", "17"];
     let outs = std::thread::scope(|scope| {
@@ -207,7 +190,7 @@ fn e15_of_two_answers_at_once_one_is_given_and_the_other_says_so() {
 #[test]
 fn e07_of_stop_and_finish_one_wins_and_it_stays_so() {
     for round in 0..5 {
-        let play = Play::start(Dialect::Anthropic, Script::new([done()]), &[]);
+        let play = Play::start(Dialect::Anthropic, Script::new([finish()]), &[]);
         std::thread::sleep(Duration::from_millis(12 * round));
         let out = play.run("stop", &[]);
         assert_eq!(out.code, 0, "{out:?}");

@@ -284,6 +284,25 @@ fn e17_a_fork_shares_the_past_and_pays_for_itself_alone() {
 }
 
 #[test]
+fn the_removed_one_of_a_name_is_restored_though_its_fork_is_there() {
+    let play = done(Dialect::Anthropic, &[]);
+    let fork = forked(&play.run("fork", &["--at", "1"]).success());
+    play.run("remove", &["--force"]).success();
+    let name = "mend-the-shop";
+    let said = play.repo.agent(&["restore", name]).success();
+    assert!(said.starts_with(&format!("Restored {} at ", play.id)), "{said}");
+    // Both are there now: nothing of that name was removed any more.
+    let out = play.repo.agent(&["restore", &fork]);
+    let worktree = play.worktree().with_file_name("mend-the-shop-2");
+    let wanted = format!(
+        "error: session {fork} has its worktree at {}\nhint: git agent worktree switch {fork}\n",
+        worktree.display()
+    );
+    assert_eq!((out.code, out.stderr), (1, wanted));
+    play.close();
+}
+
+#[test]
 fn a_fork_of_what_runs_ends_with_a_finished_step_and_rests() {
     let go = "cd ..; touch begun; while [ ! -e go ]; do sleep 0.02; done";
     let script = Script::new([bash("echo one > one.txt"), bash(go), Turn::text("Done.")]);

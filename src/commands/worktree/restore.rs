@@ -81,6 +81,14 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
 fn find(context: &Context<'_>, given: &str) -> Result<Session> {
     let Context { repo, store, .. } = context;
     match store.find(given) {
+        // Where nothing is missing, one of this name that was removed is meant, if there is one.
+        Ok(session) if session.id != given && session.spec.worktree.exists() => {
+            match removed::find(repo, store, given) {
+                Ok(removed) => Ok(removed::bring_back(repo, store, &removed)?),
+                Err(FindRecordError::Find(FindError::NotFound { .. })) => Ok(session),
+                Err(error) => Err(error.into()),
+            }
+        }
         Err(FindError::NotFound { near, .. }) => match removed::find(repo, store, given) {
             Ok(removed) => Ok(removed::bring_back(repo, store, &removed)?),
             Err(FindRecordError::Find(FindError::NotFound { given, .. })) => {
