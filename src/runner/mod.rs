@@ -8,6 +8,7 @@ mod facts;
 mod models;
 mod notes;
 mod past;
+mod resting;
 pub mod settle;
 mod world;
 
