@@ -65,6 +65,7 @@ impl From<CheckpointError> for CommandError {
             CheckpointError::Snapshot(_)
             | CheckpointError::Foreign(_)
             | CheckpointError::Diff(_)
+            | CheckpointError::Unjudged(_)
             | CheckpointError::Identity(_) => said,
         }
     }

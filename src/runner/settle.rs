@@ -5,13 +5,14 @@
 
 use jiff::Timestamp;
 
+use super::gate::Gate;
 use super::past::{self, Past};
 use super::{break_dead_locks, fault, open_worktree};
 use crate::agent::Fault;
 use crate::event::{Event, Update};
 use crate::file::Changed;
 use crate::git::Repo;
-use crate::session::checkpoint::{Checkpoints, Ends, Step};
+use crate::session::checkpoint::{self, Checkpoints, Ends, Step};
 use crate::session::format::FormatError;
 use crate::session::journal::Journal;
 use crate::session::lock::LockError;
@@ -110,7 +111,13 @@ fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints
         let words = Words { text: LEFT, titles: &[] };
         let step =
             Step { number: state.step, ends: Ends::Step, words, changed: &Changed::Anything };
-        let made = checkpoints.take(&step, state, &session.journal_path()).map_err(fault)?;
+        let base = repo.resolve_commit(&spec.base.commit).map_err(fault)?;
+        let rules = Gate::new(spec, &config, repo.tree_of(base).map_err(fault)?).map_err(fault)?;
+        let gate: checkpoint::Gate<'_> = &|repo, before, after| rules.findings(repo, before, after);
+        let made = checkpoints.take(&step, gate, state, &session.journal_path()).map_err(fault)?;
+        if let Some(found) = made.held.first() {
+            return Err(Fault(format!("{} {}", found.path, found.why)));
+        }
         if let Some(event) = made.event {
             tell(vec![Update::Checkpoint(event)], state.step)?;
         }

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::agent::{Allowance, Fault, Moment, Money, Shared, Steer, StepWords, World};
+use crate::agent::{
+    Allowance, Consent, Fault, Moment, Money, Shared, Steer, StepWords, Taken, World,
+};
 use crate::event::{self, Decision, Delta, Event, Origin, Update, UserMessage, VerifyRecord};
 use crate::failpoint;
 use crate::file::Changed;
 use crate::git::ObjectId;
 use crate::message::Usage;
 use crate::session::budget::Budget;
-use crate::session::checkpoint::{Checkpoints, Ends, Foreign, Step};
+use crate::session::checkpoint::{self, Checkpoints, Ends, Foreign, Step};
 use crate::session::disk;
 use crate::session::inbox::{Kind, When};
 use crate::session::journal::Journal;
@@ -26,6 +28,7 @@ use crate::tool::Toolbox;
 use crate::tool::output::Cap;
 
 use super::bill::Bill;
+use super::gate::Gate;
 use super::notes::Notes;
 
 /// How long one verify command may take: a whole test suite, but not for ever.
@@ -42,6 +45,10 @@ pub(super) struct SessionWorld<'a> {
     pub(super) checkpoints: Checkpoints,
     pub(super) notes: Notes,
     pub(super) bill: Bill,
+    /// What a person must look at before it is committed.
+    pub(super) gate: Gate,
+    /// What was changed waits for that.
+    pub(super) is_held: bool,
     /// What somebody else did, which the model does not know yet.
     pub(super) untold: Vec<Foreign>,
     /// A call or a check has run since the worktree was last taken.
@@ -91,12 +98,16 @@ impl World for SessionWorld<'_> {
         words: &StepWords,
         changed: &Changed,
         at: Moment,
-    ) -> Result<Option<event::Checkpoint>, Fault> {
+        consent: &Consent,
+    ) -> Result<Taken, Fault> {
         let ends = match at {
             Moment::Step => Ends::Step,
             Moment::Turn => Ends::Turn,
         };
-        let made = self.take(words, changed, ends)?;
+        let taken = self.take(words, changed, ends, consent)?;
+        if matches!(taken, Taken::Held(_)) {
+            return Ok(taken);
+        }
         self.untaken = false;
         self.state.activity.clear();
         // No sync: the journal and the record, which have one, tell all of it but the phase.
@@ -108,7 +119,16 @@ impl World for SessionWorld<'_> {
         if at == Moment::Step {
             self.check_disk()?;
         }
-        Ok(made)
+        Ok(taken)
+    }
+
+    fn put_back(&mut self, paths: &[String]) -> Result<Option<String>, Fault> {
+        let journal = self.session.journal_path();
+        let kept = self.checkpoints.put_back(paths, &mut self.state, &journal);
+        let kept = kept.map_err(fault("what was denied is not put back"))?;
+        failpoint::reach("put-back");
+        self.write_state()?;
+        Ok(kept.map(|commit| commit.to_string()))
     }
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
@@ -270,25 +290,34 @@ impl SessionWorld<'_> {
         words: &StepWords,
         changed: &Changed,
         ends: Ends,
-    ) -> Result<Option<event::Checkpoint>, Fault> {
+        consent: &Consent,
+    ) -> Result<Taken, Fault> {
         let step = Step {
             number: words.step,
             ends,
             words: Words { text: &words.said, titles: &words.calls },
             changed,
         };
+        let gate: checkpoint::Gate<'_> = &|repo, before, after| {
+            let mut found = self.gate.findings(repo, before, after)?;
+            found.retain(|finding| !consent.covers(finding, changed));
+            Ok(found)
+        };
         let made = self
             .checkpoints
-            .take(&step, &mut self.state, &self.session.journal_path())
+            .take(&step, gate, &mut self.state, &self.session.journal_path())
             .map_err(fault("the step is not committed"))?;
         self.untold.extend(made.foreign);
+        self.is_held = !made.held.is_empty();
+        if self.is_held {
+            return Ok(Taken::Held(made.held));
+        }
         if let Some(commit) = made.commit {
             self.notes.add(commit, words.step, &self.bill);
         }
-        if let Some(event) = made.event.clone() {
-            self.record(words.step, vec![Update::Checkpoint(event)])?;
-        }
-        Ok(made.event)
+        let Some(event) = made.event else { return Ok(Taken::Nothing) };
+        self.record(words.step, vec![Update::Checkpoint(event.clone())])?;
+        Ok(Taken::Checkpoint(event))
     }
 
     /// What the state shows of what has happened.

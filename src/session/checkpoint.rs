@@ -15,6 +15,7 @@
 //! else has moved is never moved back, and the step's work is kept by the record all the same.
 
 mod foreign;
+mod hold;
 mod place;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 pub use foreign::{Foreign, ForeignError, make_branch_again};
+pub use hold::{Gate, Unjudged};
 pub use place::{Move, Place};
 
 use super::record::{Record, RecordError, Recorder};
@@ -30,7 +32,7 @@ use super::state::{Changes, State};
 use super::subject::{self, Words};
 use super::worktree;
 use crate::config::CommitStrategy;
-use crate::event;
+use crate::event::{self, Finding};
 use crate::failpoint;
 use crate::file::Changed;
 use crate::git::operation::Operation;
@@ -90,6 +92,8 @@ pub struct Made {
     pub event: Option<event::Checkpoint>,
     /// What somebody else had done to the branch before.
     pub foreign: Option<Foreign>,
+    /// What a person must look at first: nothing was committed or recorded then.
+    pub held: Vec<Finding>,
 }
 
 /// Why there is no checkpoint. But for [`CheckpointError::BranchMoved`], everything is as before.
@@ -161,6 +165,9 @@ pub enum CheckpointError {
     /// Trees cannot be compared.
     #[error(transparent)]
     Diff(#[from] DiffError),
+    /// What has changed cannot be looked at.
+    #[error(transparent)]
+    Unjudged(#[from] Unjudged),
     /// The refs cannot be moved, or the session's ref was moved by somebody else.
     #[error(transparent)]
     Ref(#[from] RefError),
@@ -230,16 +237,18 @@ impl Checkpoints {
 
     /// Takes the worktree as it is, commits it if the strategy says so, and records the state with
     /// the journal up to its end. The state is brought up to date; the caller writes its file.
+    /// Where the gate finds something, all that is left undone, and the state is as it was.
     ///
     /// # Errors
     /// See [`CheckpointError`]; the state has not changed then.
     pub fn take(
         &mut self,
         step: &Step<'_>,
+        gate: Gate<'_>,
         state: &mut State,
         journal: &Path,
     ) -> Result<Made, CheckpointError> {
-        self.despite_gc(|it| it.take_once(step, state, journal))
+        self.despite_gc(|it| it.take_once(step, gate, state, journal))
     }
 
     /// Does it again where a gc has taken away under it what was written, and is there again.
@@ -260,11 +269,12 @@ impl Checkpoints {
     fn take_once(
         &mut self,
         step: &Step<'_>,
+        gate: Gate<'_>,
         state: &mut State,
         journal: &Path,
     ) -> Result<Made, CheckpointError> {
         self.check_worktree()?;
-        let before = self.snapshot.tree();
+        let before = self.repo.tree_of(self.code)?;
         let taken = self.snapshot.take(step.changed)?;
         failpoint::reach("tree");
         let mut next = state.clone();
@@ -275,6 +285,10 @@ impl Checkpoints {
         let foreign = followed?;
         let before = if foreign.is_some() { self.repo.tree_of(self.head)? } else { before };
         let tree = self.snapshot.tree();
+        let held = if tree == before { Vec::new() } else { gate(&self.repo, before, tree)? };
+        if !held.is_empty() {
+            return Ok(Made { held, foreign, ..Made::default() });
+        }
         let is_new = tree != self.repo.tree_of(self.head)?;
         let commit = match is_new && self.commits_at(step.ends) {
             true => Some(self.commit(tree, step)?),
@@ -294,7 +308,7 @@ impl Checkpoints {
         }
         self.settle(commit, code, &mut next, journal)?;
         *state = next;
-        Ok(Made { commit, event, foreign })
+        Ok(Made { commit, event, foreign, held })
     }
 
     /// What the tree taken last differs in from the base.
@@ -445,12 +459,12 @@ impl Checkpoints {
     }
 
     fn write(&self, tree: ObjectId, message: &str) -> Result<ObjectId, ObjectError> {
-        self.write_on(self.head, tree, message)
+        self.write_on(&[self.head], tree, message)
     }
 
     fn write_on(
         &self,
-        parent: ObjectId,
+        parents: &[ObjectId],
         tree: ObjectId,
         message: &str,
     ) -> Result<ObjectId, ObjectError> {
@@ -460,7 +474,7 @@ impl Checkpoints {
         };
         self.repo.write_commit(&Draft {
             tree,
-            parents: vec![parent],
+            parents: parents.to_vec(),
             author: self.who.clone(),
             committer: self.who.clone(),
             time: None,
@@ -575,7 +589,7 @@ mod tests {
             self.journal.append(&[Event::now(number, Update::Notice(text.to_owned()))]).unwrap();
             let words = Words { text, titles: &[] };
             let step = Step { number, ends, words, changed };
-            self.checkpoints.take(&step, &mut self.state, &self.journal_path)
+            self.checkpoints.take(&step, &hold::open, &mut self.state, &self.journal_path)
         }
 
         fn log(&self) -> String {

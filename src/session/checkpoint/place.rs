@@ -150,6 +150,6 @@ impl Checkpoints {
         if self.repo.tree_of(place.head)? == place.tree {
             return Ok(place.head);
         }
-        Ok(self.write_on(place.head, place.tree, "Snapshot\n")?)
+        Ok(self.write_on(&[place.head], place.tree, "Snapshot\n")?)
     }
 }
