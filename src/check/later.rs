@@ -220,7 +220,7 @@ mod tests {
         let (plain, hooked) = (r#"{"scripts":{"test":"x"}}"#, r#"{"scripts":{"prepare":"x"}}"#);
         let path = "web/package.json".to_owned();
         let wanted = (path, "has a script \"prepare\", which package managers run".to_owned());
-        assert_eq!(why(Some(plain), Some(hooked)), [wanted.clone()]);
+        assert_eq!(why(Some(plain), Some(hooked)), std::slice::from_ref(&wanted));
         assert_eq!(why(None, Some(hooked)), [wanted]);
         for (old, new) in [(None, Some(plain)), (Some(hooked), Some(plain)), (Some(hooked), None)] {
             assert_eq!(why(old, new), []);
