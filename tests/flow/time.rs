@@ -13,7 +13,7 @@ use super::journey::{Node, files, status};
 use super::play::{Play, SOON, in_each_dialect, until};
 use crate::support::server::{Dialect, Script, Turn};
 
-fn bash(command: &str) -> Turn {
+pub(super) fn bash(command: &str) -> Turn {
     Turn::call("bash", json!({"command": command}))
 }
 
@@ -37,7 +37,7 @@ fn done(dialect: Dialect, args: &[&str]) -> Play {
     play
 }
 
-fn tip(play: &Play) -> String {
+pub(super) fn tip(play: &Play) -> String {
     play.git(&["rev-parse", "HEAD"])
 }
 
@@ -47,7 +47,7 @@ fn moment(play: &Play) -> (BTreeMap<PathBuf, Node>, String, String) {
     (files(&worktree), status(&play.repo, &worktree), tip(play))
 }
 
-fn rewound(play: &Play, args: &[&str]) -> Value {
+pub(super) fn rewound(play: &Play, args: &[&str]) -> Value {
     let said = play.run("rewind", &[args, &["--json"]].concat()).success();
     let said: Value = serde_json::from_str(&said).expect("it is JSON");
     said["rewound"].clone()
@@ -226,97 +226,8 @@ fn where_commits_are_held_back_the_work_goes_back_all_the_same() {
     }
 }
 
-/// Paused after its second step: what a person does then comes before the third, which changes
-/// nothing, and the fourth.
-fn paused_between() -> Play {
-    let go = "cd ..; touch begun; while [ ! -e go ]; do sleep 0.02; done; cd -; echo 2 > two.txt";
-    let script = Script::new([
-        bash("echo 1 > one.txt"),
-        bash(go),
-        bash("true"),
-        bash("echo 4 > four.txt"),
-        Turn::text("Done."),
-    ]);
-    let play = Play::start(Dialect::Anthropic, script, &[]);
-    until("it runs", || play.worktree().with_file_name("begun").exists());
-    play.run("pause", &[]).success();
-    fs::write(play.worktree().with_file_name("go"), "").unwrap();
-    play.rests("paused");
-    play
-}
-
-fn names(play: &Play) -> String {
-    let made = ["one.txt", "two.txt", "mine.txt", "four.txt"];
-    made.into_iter()
-        .filter(|name| play.worktree().join(name).exists())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-#[test]
-fn what_a_person_did_between_two_steps_is_of_the_step_behind_it() {
-    for commits in [true, false] {
-        let play = paused_between();
-        fs::write(play.worktree().join("mine.txt"), "mine\n").unwrap();
-        if commits {
-            play.git(&["add", "mine.txt"]);
-            play.git(&["commit", "-qm", "Mine"]);
-        }
-        play.run("resume", &[]).success();
-        play.rests("done");
-        let theirs = play.git(&["rev-parse", "HEAD~1"]);
-        let whole = (names(&play), tip(&play));
-        rewound(&play, &["3"]);
-        assert_eq!((names(&play).as_str(), tip(&play)), ("one.txt two.txt mine.txt", theirs));
-        let fork = forked(&play.run("fork", &["--at", "3", "--worktree", "fork"]).success());
-        assert!(play.worktree().with_file_name("fork").join("mine.txt").exists());
-        play.repo.agent(&["remove", "--force", &fork]).success();
-        rewound(&play, &["2"]);
-        assert_eq!(names(&play), "one.txt two.txt", "it came after that step");
-        rewound(&play, &["--undo"]);
-        assert_eq!(names(&play), "one.txt two.txt mine.txt");
-        rewound(&play, &["--undo"]);
-        assert_eq!((names(&play), tip(&play)), whole);
-        play.close();
-    }
-}
-
-#[test]
-fn edits_that_an_undo_brings_back_stay_the_persons() {
-    let play = paused_between();
-    fs::write(play.worktree().join("mine.txt"), "mine\n").unwrap();
-    rewound(&play, &["1"]);
-    assert_eq!(names(&play), "one.txt");
-    rewound(&play, &["--undo"]);
-    assert_eq!(names(&play), "one.txt two.txt mine.txt");
-    play.run("resume", &[]).success();
-    play.rests("done");
-    let whose = play.git(&["log", "--format=%s", "--", "mine.txt"]);
-    assert_eq!(whose, "Edit by hand");
-    play.close();
-}
-
-#[test]
-fn a_commit_that_nobody_had_taken_up_before_a_rewind_comes_back_with_the_undo() {
-    let play = paused_between();
-    fs::write(play.worktree().join("mine.txt"), "mine\n").unwrap();
-    play.git(&["add", "mine.txt"]);
-    play.git(&["commit", "-qm", "Mine"]);
-    let mine = tip(&play);
-    rewound(&play, &["1"]);
-    rewound(&play, &["--undo"]);
-    assert_eq!((names(&play).as_str(), tip(&play)), ("one.txt two.txt mine.txt", mine.clone()));
-    play.run("resume", &[]).success();
-    play.rests("done");
-    rewound(&play, &["3"]);
-    assert_eq!((names(&play).as_str(), tip(&play)), ("one.txt two.txt mine.txt", mine));
-    let theirs = play.told("checkpoint").into_iter().filter(|made| !made["by_person"].is_null());
-    assert_eq!(theirs.map(|made| made["by_person"].clone()).collect::<Vec<_>>(), ["commit"]);
-    play.close();
-}
-
 /// The id that a `fork` has told.
-fn forked(said: &str) -> String {
+pub(super) fn forked(said: &str) -> String {
     let id = said.split(" as ").nth(1).and_then(|rest| rest.split_whitespace().next());
     id.unwrap_or_else(|| panic!("no id in {said}")).to_owned()
 }
