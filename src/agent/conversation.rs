@@ -166,13 +166,17 @@ impl Conversation {
                 self.stand_in = None;
                 self.circle.break_out();
             }
-            Update::Checkpoint(_) => {
-                self.circle.break_out();
-                self.consent.settle();
-            }
             Update::PutBack(put_back) => {
                 self.consent.is_put_back();
                 self.say(Origin::Loop, prompt::put_back(put_back));
+            }
+            Update::Checkpoint(made) => {
+                self.circle.break_out();
+                self.consent.settle();
+                if let Some(by) = made.by_person {
+                    let text = prompt::done_by_person(made, by);
+                    self.hear(&UserMessage { from: Origin::Loop, text, inbox_id: None });
+                }
             }
             Update::Verify(_)
             | Update::State(_)

@@ -181,8 +181,11 @@ impl<W: World> Agent<'_, W> {
         let red = records.iter().find(|record| record.exit != 0).cloned();
         self.tell(records.into_iter().map(Update::Verify).collect())?;
         let Some(red) = red else {
-            // What was said meanwhile, or for when this is done, is one more reason to go on.
-            return if self.steer(Moment::Turn)? { Ok(()) } else { Err(Rest::Done { summary }) };
+            // What was said meanwhile, or for when this is done, is one more reason to go on; so is
+            // what a person did to the branch.
+            let is_heard = self.steer(Moment::Turn)?;
+            let is_done = !is_heard && matches!(self.conversation.next(), Next::Verify(_));
+            return if is_done { Err(Rest::Done { summary }) } else { Ok(()) };
         };
         // A person who speaks gives it another go.
         let is_over = self.conversation.red_rounds() > self.limits.red_rounds;
@@ -246,17 +249,16 @@ impl<W: World> Agent<'_, W> {
     fn commit(&mut self, changed: &Changed, at: Moment) -> Result<(), Rest> {
         self.put_back()?;
         let words = self.conversation.step_words(self.tools);
-        match self.world.checkpoint(&words, changed, at, self.conversation.consent())? {
-            Taken::Nothing => Ok(()),
-            Taken::Checkpoint(checkpoint) => {
-                self.conversation.apply(&Update::Checkpoint(checkpoint));
-                Ok(())
-            }
-            Taken::Held(findings) => {
-                self.is_held = true;
-                self.tell(vec![Update::Question(hold::question(findings))])
-            }
+        let taken = self.world.checkpoint(&words, changed, at, self.conversation.consent())?;
+        for checkpoint in taken.told {
+            self.conversation.apply(&Update::Checkpoint(checkpoint));
         }
+        self.push_messages();
+        if taken.held.is_empty() {
+            return Ok(());
+        }
+        self.is_held = true;
+        self.tell(vec![Update::Question(hold::question(taken.held))])
     }
 }
 

@@ -48,7 +48,7 @@ impl World for Memory {
         let waiting = self.findings.iter().filter(|it| !consent.covers(it, changed));
         let held: Vec<_> = waiting.cloned().collect();
         if !held.is_empty() {
-            return Ok(Taken::Held(held));
+            return Ok(Taken { held, ..Taken::default() });
         }
         self.commits.push((words.step, changed.clone()));
         let made = Checkpoint {
@@ -59,12 +59,11 @@ impl World for Memory {
             insertions: 1,
             deletions: 0,
             left_out: Vec::new(),
+            by_person: None,
         };
-        let made = self.is_changed.then_some(made);
-        if let Some(made) = made.clone() {
-            self.record(words.step, vec![Update::Checkpoint(made)])?;
-        }
-        Ok(made.map_or(Taken::Nothing, Taken::Checkpoint))
+        let made: Vec<_> = self.is_changed.then_some(made).into_iter().collect();
+        self.record(words.step, made.iter().cloned().map(Update::Checkpoint).collect())?;
+        Ok(Taken { told: made, held: Vec::new() })
     }
 
     fn put_back(&mut self, paths: &[String]) -> Result<Option<String>, Fault> {

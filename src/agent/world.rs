@@ -91,14 +91,12 @@ pub enum Moment {
 }
 
 /// What came of a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// Nothing has changed.
-    Nothing,
-    /// It is kept, and the journal says so.
-    Checkpoint(Checkpoint),
-    /// A person must look at this first.
-    Held(Vec<Finding>),
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// What the journal says of it, and of what a person did to the branch before.
+    pub told: Vec<Checkpoint>,
+    /// What a person must look at first: nothing of the step is kept then.
+    pub held: Vec<Finding>,
 }
 
 /// A step in words, for its commit message.

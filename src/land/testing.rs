@@ -12,7 +12,7 @@ use crate::event::{Event, Update, VerifyRecord};
 use crate::file::Changed;
 use crate::git::testing::Fixture;
 use crate::git::{ObjectId, Repo};
-use crate::session::checkpoint::{Checkpoints, Ends, Step};
+use crate::session::checkpoint::{Checkpoints, Ends, Gate, Step};
 use crate::session::journal::Journal;
 use crate::session::spec::{Base, Bounds, Limits, Spec};
 use crate::session::state::{Phase, State};
@@ -86,10 +86,10 @@ impl Bench {
         let mut checkpoints = self.checkpoints(session);
         let number = state.step + 1;
         let words = Words { text: "Change files", titles: &[] };
-        let step = Step { number, ends: Ends::Step, words, changed: &Changed::Anything };
-        checkpoints
-            .take(&step, &|_, _, _| Ok(Vec::new()), &mut state, &session.journal_path())
-            .unwrap();
+        let changed = &Changed::Anything;
+        let step = Step { number, ends: Ends::Step, words, changed, models: &[] };
+        let open: Gate<'_> = &|_, _, _| Ok(Vec::new());
+        checkpoints.take(&step, open, &mut state, &session.journal_path()).unwrap();
         state.write(&session.state_path()).unwrap();
         drop(lock);
     }

@@ -3,7 +3,7 @@
 //! Invariant: the state's file comes last, so who sees the session at rest finds all else as it
 //! says; and only `done` waits for the record.
 
-use crate::agent::{Consent, Fault, Rest, StepWords, Taken, World};
+use crate::agent::{Consent, Fault, Rest, StepWords, World};
 use crate::event::Update;
 use crate::failpoint;
 use crate::file::Changed;
@@ -17,7 +17,7 @@ impl SessionWorld<'_> {
     /// Takes what jobs have written up to their end, as the last step's.
     pub(super) fn take_from_jobs(&mut self, words: &StepWords) {
         let taken = self.take(words, &Changed::Anything, Ends::Step, &Consent::default());
-        self.untaken = !matches!(taken, Ok(Taken::Nothing | Taken::Checkpoint(_)));
+        self.untaken = self.is_held || taken.is_err();
         self.complain(taken.map(drop));
     }
 

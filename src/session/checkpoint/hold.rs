@@ -49,9 +49,10 @@ impl Checkpoints {
             return Ok(None);
         }
         let back = self.repo.edit_tree(Some(tree), &edits)?;
-        let kept = self.hold(tree, state.step)?;
+        let message = format!("Snapshot of step {}\n", state.step);
+        let kept = self.snapshot_on(&[self.head], tree, &message)?;
         let message = format!("Snapshot before step {}\n", state.step);
-        let code = self.write_on(&[self.head, kept], before, &message)?;
+        let code = self.snapshot_on(&[self.head, kept], before, &message)?;
         self.repo.sync_with_objects(journal);
         let mut next = state.clone();
         next.tree = Some(before.to_string());
@@ -63,10 +64,4 @@ impl Checkpoints {
         self.check_out(back)?;
         Ok(Some(kept))
     }
-}
-
-/// A gate that lets everything through.
-#[cfg(test)]
-pub(super) fn open(_: &Repo, _: ObjectId, _: ObjectId) -> Result<Vec<Finding>, Unjudged> {
-    Ok(Vec::new())
 }
