@@ -12,7 +12,7 @@ use super::context::Context;
 use super::control::{self, Woken};
 use super::several::Several;
 use super::{complete, message, question};
-use crate::error::{CommandError, Result};
+use crate::error::Result;
 use crate::event::QuestionKind;
 use crate::session::asked::Asked;
 use crate::session::inbox::{Kind, When};
@@ -71,10 +71,6 @@ pub struct Args {
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
     let (sessions, words) = args.several.split(args.session.as_ref(), &args.text);
-    if args.file.is_some() && !words.is_empty() {
-        return Err(CommandError::usage("the text is given twice, as words and with -F")
-            .hint("git agent say -h"));
-    }
     // Refused before an editor opens in vain.
     if let [given] = sessions.sessions.as_slice() {
         check(&context.session(given)?)?;
