@@ -65,7 +65,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             return Ok(false);
         }
         let asked = question::take(session, QuestionKind::is_for_words)?.question().clone();
-        control::check_worktree(session)?;
+        control::check_worktree(&context, session)?;
         seen.push((session.clone(), asked));
         Ok(true)
     });

@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::complete;
 use super::context::{Context, config_of};
 use crate::error::{self, CommandError, Result};
+use crate::mend::worktree::{self, Mended};
 use crate::queue::{self, Place, QueueError};
 use crate::session::inbox::Kind;
 use crate::session::lock::LockError;
@@ -92,7 +93,7 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<Woken> {
         return Ok(Woken::Ran);
     }
     session.check_writable()?;
-    check_worktree(session)?;
+    check_worktree(context, session)?;
     queue_up(context, session, None)
 }
 
@@ -157,17 +158,21 @@ fn removed(session: &Session) -> CommandError {
     CommandError::no(format!("session {id} was removed")).hint(format!("git agent restore {id}"))
 }
 
-/// Refuses where nobody could go on with a session.
+/// Refuses where nobody could go on with a session. Where a person has moved its worktree, or
+/// renamed its branch, the session follows, and that is said.
 ///
 /// # Errors
-/// Its worktree is gone.
-pub fn check_worktree(session: &Session) -> Result {
-    let Session { id, spec, .. } = session;
-    if spec.worktree.exists() {
-        return Ok(());
+/// Its worktree is gone, cut off from git, on another branch, or in the middle of something.
+pub fn check_worktree(context: &Context<'_>, session: &Session) -> Result {
+    if let Some(Mended::Followed(said)) = worktree::ready(&context.repo, session)? {
+        tell_followed(context, session, &said);
     }
-    Err(CommandError::no(format!("the worktree of {id} is gone: {}", spec.worktree.display()))
-        .hint(format!("git agent worktree restore {id}")))
+    Ok(())
+}
+
+/// Says that a session has followed a person who has moved its worktree or renamed its branch.
+pub fn tell_followed(context: &Context<'_>, session: &Session, said: &str) {
+    context.ui.narrate(&format!("Followed {}: {said}", session.id));
 }
 
 /// The phase as it is said of a session: `is done`, `needs input`.

@@ -73,7 +73,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let (sessions, words) = args.several.split(args.session.as_ref(), &args.text);
     // Refused before an editor opens in vain.
     if let [given] = sessions.sessions.as_slice() {
-        check(&context.session(given)?)?;
+        check(&context, &context.session(given)?)?;
     }
     let source = message::Source { words: &words, file: args.file.as_deref(), help: HELP };
     let text = message::read(&context.repo, &source)?;
@@ -84,7 +84,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     };
     control::each(&context, &sessions, "Nobody to tell: every session has ended", |session| {
         if !sessions.all {
-            check(session)?;
+            check(&context, session)?;
             return say(&context, session, &text, when).map(|()| true);
         }
         let phase = session.state()?.phase;
@@ -98,14 +98,14 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
 }
 
 /// Refuses where nobody would ever hear.
-fn check(session: &Session) -> Result {
+fn check(context: &Context<'_>, session: &Session) -> Result {
     let phase = session.state()?.phase;
     if phase.is_final() {
         return Err(SessionError::Over { id: session.id.clone(), phase }.into());
     }
     let rests = matches!(phase, Phase::Paused | Phase::Stopped);
     if !rests && session.holder()?.is_none() {
-        control::check_worktree(session)?;
+        control::check_worktree(context, session)?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `answer`, `approve` and `deny`: who asks, who does not, and what is asked.
 
 use super::{PATIENCE, curious, patient, quick, ran, refused, said, transcript};
+use crate::flow::play::until;
 use crate::support::repo::Repo;
 use serde_json::json;
 
@@ -140,6 +141,7 @@ fn several_and_all_are_answered() {
     for task in ["ask-one", "ask-two"] {
         repo.wait_state(task, "done", PATIENCE);
     }
+    until("their supervisors have ended", || repo.home().processes().is_empty());
     // Nothing is sent where there is no text, and none that asks for yes or no is meant by --all.
     let empty = "error: the text is empty, so nothing was done\n\
                  hint: Give it as an argument, with -F FILE, or with - on standard input\n";
@@ -149,6 +151,7 @@ fn several_and_all_are_answered() {
     for task in ["ask-three", "ask-four"] {
         repo.wait_state(task, "done", PATIENCE);
     }
+    until("their supervisors have ended", || repo.home().processes().is_empty());
     refused(&repo, &["answer", "--all", "Redis"], 0, done);
     let log = repo.agent(&["log", "ask-three"]).success();
     assert!(log.contains("Redis 7"), "{log}");
