@@ -91,6 +91,8 @@ pub struct Config {
     pub memory_limit: Option<u64>,
     /// `agent.cpuLimit`: how many processors they may keep busy.
     pub cpu_limit: Option<f64>,
+    /// `agent.permission`: rules on calls, from every level.
+    pub permission: Vec<String>,
     /// `agent.protect`: patterns of paths that no agent changes unasked.
     pub protect: Vec<String>,
     /// `agent.unattended`.
@@ -186,6 +188,7 @@ impl Default for Config {
             nice: 0,
             memory_limit: None,
             cpu_limit: None,
+            permission: Vec::new(),
             protect: Vec::new(),
             unattended: false,
             log_level: LogLevel::default(),
@@ -282,6 +285,7 @@ impl Config {
             "nice" => self.nice = niceness(entry)?,
             "memorylimit" => self.memory_limit = optional_size(entry)?,
             "cpulimit" => self.cpu_limit = ceiling(entry)?,
+            "permission" => self.permission.push(text(entry)?),
             "protect" => self.protect.push(pattern(entry)?),
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
@@ -350,6 +354,7 @@ mod tests {
             ("agent.nice", "10"),
             ("agent.memoryLimit", "4g"),
             ("agent.cpuLimit", "2"),
+            ("agent.permission", "ask bash"),
             ("agent.protect", "*.lock"),
             ("agent.protect", "docs/"),
             ("agent.unattended", "true"),
@@ -386,6 +391,7 @@ mod tests {
             nice: 10,
             memory_limit: Some(4 << 30),
             cpu_limit: Some(2.0),
+            permission: vec!["ask bash".to_owned()],
             protect: vec!["*.lock".to_owned(), "docs/".to_owned()],
             unattended: true,
             log_level: LogLevel::Debug,

@@ -10,6 +10,8 @@ mod history;
 mod hold;
 mod limits;
 mod model;
+pub mod permission;
+mod permit;
 pub mod prompt;
 mod question;
 mod steer;
@@ -27,6 +29,8 @@ pub use history::Forgotten;
 pub use hold::Consent;
 pub use limits::{Allowance, Allowances, Limits, Money, Shared};
 pub use model::Models;
+pub use permission::Rules;
+pub use permit::Guarded;
 pub use steer::Steer;
 pub use world::{Fault, Moment, StepWords, Taken, World};
 
@@ -53,6 +57,8 @@ pub struct Agent<'a, W> {
     pub signals: &'a Signals,
     /// What has happened so far.
     pub conversation: Conversation,
+    /// Which calls may run.
+    pub rules: &'a Rules,
     /// When it gives up by itself.
     pub limits: Limits,
     /// Whether a person is asked about changes before they are committed.
@@ -135,6 +141,7 @@ impl<W: World> Agent<'_, W> {
             if group.is_empty() {
                 break;
             }
+            let Some(group) = self.permitted(group)? else { break };
             self.tell(group.iter().cloned().map(Update::ToolCall).collect())?;
             self.world.busy(&group.iter().map(|call| self.tools.title(call)).collect::<Vec<_>>());
             let ended = join_all(group.iter().map(|call| self.run_one(call))).await;

@@ -79,11 +79,31 @@ pub fn decide(
         context.store.budget(name).raise(&session.id, question.number)?;
     }
     asked.decide(verdict, reason.to_owned())?;
+    if let Some(rule) = question.always.as_deref().filter(|_| verdict == Verdict::Always) {
+        add_rule(context, rule)?;
+    }
     let woken = control::wake(context, session)?;
     if let Some(name) = shared.filter(|_| verdict.is_yes()) {
         wake_others(context, session, name)?;
     }
     Ok(woken)
+}
+
+/// Lets no session of the repository ask for it again.
+fn add_rule(context: &Context<'_>, rule: &str) -> Result {
+    let key = "agent.permission";
+    if context
+        .repo
+        .config(key.split('.').next().unwrap_or(key))
+        .iter()
+        .any(|it| it.key == key && it.value == rule)
+    {
+        return Ok(());
+    }
+    context.repo.add_config(key, rule)?;
+    context.ui.narrate(&format!("Added to the repository's settings: {key} = {rule}"));
+    context.ui.hint(&format!("git config --edit takes it back"));
+    Ok(())
 }
 
 /// Whoever waits for the same budget need not be asked as well.

@@ -12,6 +12,7 @@ use super::control::{self, Woken};
 use super::follow::{self, Form};
 use super::limits::{self, LimitArgs};
 use super::{message, view};
+use crate::agent::Rules;
 use crate::config::{CommitStrategy, Config};
 use crate::error::{CommandError, Result};
 use crate::git::{Head, ObjectId, Repo};
@@ -24,6 +25,7 @@ use crate::session::spec::{Base, Limits, Spec};
 use crate::session::store::Session;
 use crate::session::ticket::Priority;
 use crate::session::worktree::{self, Layout, Place, Wish};
+use crate::tool;
 use crate::ui::{Ui, card};
 
 /// Start a session on a task, in the background
@@ -136,6 +138,7 @@ fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
     let repo = &context.repo;
     let (base, base_name) = base(repo, &args.base)?;
     let config = context.config()?;
+    Rules::parse(&config.permission, &tool::names())?;
     let source =
         message::Source { words: &args.task, file: args.file.as_deref(), help: EDITOR_HELP };
     let task = message::read(repo, &source)?;

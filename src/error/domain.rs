@@ -7,6 +7,7 @@ use std::error::Error;
 use std::io;
 
 use super::{CommandError, Kind};
+use crate::agent::permission::BadRule;
 use crate::config::ConfigError;
 use crate::git::{
     BadOverride, GitError, ObjectError, OpenError, RefError, RevisionError, WorktreeError,
@@ -71,6 +72,12 @@ impl From<ConfigError> for CommandError {
     fn from(error: ConfigError) -> Self {
         let hint = format!("git config --show-origin --get-all {}", error.key);
         usage(&error).hint(hint)
+    }
+}
+
+impl From<BadRule> for CommandError {
+    fn from(error: BadRule) -> Self {
+        usage(&error).hint("git config --show-origin --get-all agent.permission")
     }
 }
 

@@ -6,6 +6,7 @@
 use gix::bstr::ByteSlice;
 
 use crate::config::{Config, ConfigError, Entry, UnknownKey};
+use crate::git::command::{self, GitError};
 use crate::git::repo::Repo;
 
 /// One setting where it is made; a later one of the same key goes over it.
@@ -66,6 +67,15 @@ impl Repo {
             Some(value) => Some(value.to_str_lossy().into_owned()),
             None => snapshot.boolean(key).filter(|on| *on).map(|on| on.to_string()),
         }
+    }
+
+    /// Adds one more value of a key to the repository's own settings.
+    ///
+    /// # Errors
+    /// git cannot write them.
+    pub fn add_config(&self, key: &str, value: &str) -> Result<(), GitError> {
+        let add = self.git().args(["config", "--local", "--add", key, value]);
+        command::succeed(&add).map(drop)
     }
 
     /// The truth of a key, in any of git's spellings. `None` where it is not set or says neither.

@@ -201,6 +201,7 @@ async fn work(
         spec.share_budget.as_deref().map(|name| Store::open(repo.common_dir()).budget(name));
     let base_tree = worktree.tree_of(base).map_err(fault)?;
     let gate = Gate::new(spec, &config, base_tree).map_err(fault)?;
+    let rules = gate.rules.clone();
     let mut world = SessionWorld {
         session,
         gate,
@@ -243,6 +244,7 @@ async fn work(
         signals,
         conversation,
         limits,
+        rules: &rules,
         is_held: false,
         lap: Instant::now(),
     };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::agent::{
-    Allowance, Consent, Fault, Moment, Money, Shared, Steer, StepWords, Taken, World,
+    Allowance, Consent, Fault, Guarded, Moment, Money, Shared, Steer, StepWords, Taken, World,
 };
 use crate::event::{self, Decision, Delta, Event, Update, VerifyRecord};
 use crate::failpoint;
@@ -123,6 +123,10 @@ impl World for SessionWorld<'_> {
         failpoint::reach("put-back");
         self.write_state()?;
         Ok(kept.map(|commit| commit.to_string()))
+    }
+
+    fn guard(&self, path: &str) -> Option<Guarded> {
+        self.gate.guard(path)
     }
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {

@@ -5,6 +5,7 @@
 //! | `start.rs` | whatever keeps a session from being started, and that nothing is left of it |
 //! | `bad_session.rs` | sessions that are not there, cannot be read, or will not do what is asked |
 //! | `typed.rs` | options and values that make no sense |
+//! | `rules.rs` | rules and patterns that make no sense |
 //! | `server.rs` | model servers that are not there, or refuse |
 //! | `disk.rs` | a disk that is full, for real |
 //! | `look.rs` | `list`, `status`, `log`, `diff` |
@@ -24,6 +25,7 @@ pub(crate) mod disk;
 mod look;
 mod machine;
 mod notices;
+mod rules;
 mod server;
 mod start;
 mod steer;
