@@ -16,7 +16,8 @@ fn a_rule_that_makes_no_sense_starts_nothing() {
     ] {
         repo.git(&["config", "agent.permission", rule]);
         let wanted = format!(
-            "error: bad rule '{rule}': {why}\n             hint: git config --show-origin --get-all agent.permission\n"
+            "error: bad rule '{rule}': {why}\n\
+             hint: git config --show-origin --get-all agent.permission\n"
         );
         refused(&repo, &["start", "x", "--model", &model], 2, &wanted);
     }
@@ -29,7 +30,8 @@ fn x07_a_pattern_that_leads_out_starts_nothing() {
     for (flag, pattern) in [("--scope", "../x"), ("--exclude", "/etc"), ("--protect", "~/x")] {
         let wanted = format!(
             "error: invalid value '{pattern}' for '{flag} <PATTERN>': it is a path from the root \
-             of the repository, such as src/** or **/*.pem, and leads nowhere else\n             hint: git agent start -h\n"
+             of the repository, such as src/** or **/*.pem, and leads nowhere else\n\
+             hint: git agent start -h\n"
         );
         refused(&repo, &["start", "x", "--model", &model, flag, pattern], 2, &wanted);
     }
@@ -39,6 +41,7 @@ fn x07_a_pattern_that_leads_out_starts_nothing() {
         &["start", "x", "--model", &model],
         2,
         "error: bad value '$HOME/x' for agent.protect (file:.git/config): expected a path from the \
-         root of the repository, such as docs/** or **/*.pem\n         hint: git config --show-origin --get-all agent.protect\n",
+         root of the repository, such as docs/** or **/*.pem\n\
+         hint: git config --show-origin --get-all agent.protect\n",
     );
 }
