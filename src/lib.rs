@@ -12,7 +12,8 @@
 //! 6. [`session`] is what a session is on disk and in refs; [`git`] is git, one noun a file.
 //! 7. [`notify`] tells people of what happens meanwhile.
 //! 8. [`land`] brings the work back to the branch it is for.
-//! 9. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
+//! 9. [`check`] judges agents' commits before they leave the machine.
+//! 10. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
 //!
 //! # Layers
 //!
@@ -23,9 +24,9 @@
 //! 7 cli commands error
 //! 6 ui
 //! 5 runner supervise queue
-//! 4 agent land mend
+//! 4 agent land mend check
 //! 3 session
-//! 2 model tool sandbox notify
+//! 2 model tool sandbox notify hook
 //! 1 git
 //! 0 message event config process cancel file http parallel failpoint
 //! ```
@@ -36,6 +37,7 @@
 
 pub mod agent;
 pub mod cancel;
+pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -44,6 +46,7 @@ pub mod event;
 pub mod failpoint;
 pub mod file;
 pub mod git;
+pub mod hook;
 pub mod http;
 pub mod land;
 pub mod mend;

@@ -6,6 +6,7 @@ mod journey;
 mod limits;
 mod places;
 pub(crate) mod play;
+mod push;
 mod real_project;
 mod session;
 mod snapshot;
