@@ -83,7 +83,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     }
     control::check_worktree(&session)?;
     let plan = if args.dry_run {
-        rewind::rehearse(&session, target)?
+        rewind::rehearse(&context.repo, &session, target)?
     } else {
         let (_lock, mut state) = work::hold(&context.repo, &session)?;
         rewind::rewind(&context.repo, &session, &mut state, target)?

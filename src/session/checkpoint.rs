@@ -129,6 +129,9 @@ pub enum CheckpointError {
         /// The `.git` of the worktree.
         path: PathBuf,
     },
+    /// What leads from the worktree to the repository was rewritten: git would obey it.
+    #[error(transparent)]
+    Tampered(#[from] git::Tampered),
     /// The worktree is on another branch, so its files are not the session's.
     #[error("the worktree is on {found} instead of {branch}")]
     Elsewhere {
@@ -411,6 +414,7 @@ impl Checkpoints {
         if worktree::git_dir(path).is_none_or(|found| found != self.repo.git_dir()) {
             return Err(CheckpointError::NotLinked { path: path.join(".git") });
         }
+        self.repo.check_registration()?;
         let found = match self.repo.head()? {
             Head::Branch { name, .. } if name == self.spec.branch => return Ok(()),
             // The branch is gone: what moves it will say so, after the work is kept.

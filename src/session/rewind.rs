@@ -154,8 +154,12 @@ pub enum RewindError {
 ///
 /// # Errors
 /// Every reason not to rewind.
-pub fn rehearse(session: &Session, target: Target) -> Result<Option<Plan>, RewindError> {
-    let view = worktree::open(&session.spec.worktree)?.in_memory();
+pub fn rehearse(
+    repo: &Repo,
+    session: &Session,
+    target: Target,
+) -> Result<Option<Plan>, RewindError> {
+    let view = worktree::open(repo, &session.spec.worktree)?.in_memory();
     let mut checkpoints = open(view, &session.spec)?;
     let from = checkpoints.here()?;
     decide(&checkpoints, session, &session.state()?, from, target)
@@ -175,7 +179,7 @@ pub fn rewind(
     let path = session.journal_path();
     // A torn end is set aside before anything is recorded.
     drop(Journal::open(&path)?);
-    let mut checkpoints = open(worktree::open(&session.spec.worktree)?, &session.spec)?;
+    let mut checkpoints = open(worktree::open(repo, &session.spec.worktree)?, &session.spec)?;
     let from = checkpoints.here()?;
     let Some(plan) = decide(&checkpoints, session, state, from, target)? else { return Ok(None) };
     let to = Place::parse(&plan.rewind.to).ok_or_else(|| damaged(session))?;
@@ -234,7 +238,7 @@ pub fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<bool,
     // a person has committed since is gone on from, as ever.
     let is_there = repo.ref_id(&session.spec.branch)? == Some(to.head);
     if is_there && !is_said(session, &intent)? && session.spec.worktree.exists() {
-        let mut checkpoints = open(worktree::open(&session.spec.worktree)?, &session.spec)?;
+        let mut checkpoints = open(worktree::open(repo, &session.spec.worktree)?, &session.spec)?;
         // Some are there already, and somebody may have worked in it since.
         checkpoints.here()?;
         checkpoints.keep(state, &session.journal_path())?;
