@@ -3,8 +3,8 @@
 //! Invariant: pager, colours and diff settings are the user's; nothing is written.
 
 use super::context::{Context, SessionArg};
-use super::control;
 use crate::error::Result;
+use crate::mend;
 use crate::session::worktree;
 use crate::ui::Ui;
 
@@ -55,9 +55,12 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let flags = [(args.stat, "--stat"), (args.name_only, "--name-only")];
     let flags = flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag);
     let (git, range) = if args.uncommitted {
-        control::check_worktree(&session)?;
-        let worktree = worktree::open(&context.repo, &spec.worktree)?;
-        worktree.check_filters(&spec.worktree)?;
+        let path = match spec.worktree.exists() {
+            true => spec.worktree.clone(),
+            false => mend::worktree::found(&context.repo, &session)?.spec.worktree,
+        };
+        let worktree = worktree::open(&context.repo, &path)?;
+        worktree.check_filters(&path)?;
         (worktree.user_git().args(IN_WORKTREE), vec![spec.base.commit.clone()])
     } else {
         let head = session.state()?.head.unwrap_or_else(|| spec.base.commit.clone());
