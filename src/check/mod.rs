@@ -1,70 +1,83 @@
-//! What is asked of agents' commits before they leave the machine, or enter a branch elsewhere.
+//! What must not be committed before a person has looked at it: judges of what has changed between
+//! two trees.
 //!
-//! | file | what |
-//! |---|---|
-//! | `range.rs` | which commits: those that the other side does not have yet |
-//! | `provenance.rs` | whose they are: trailers and notes |
-//! | `verified.rs` | whether verify has passed on the very tree |
-//! | `judge.rs` | all judges over a range, and what they found |
-//!
-//! Invariant: nothing here writes, and a commit that is no agent's is never found fault with.
+//! Invariant: a judge is pure: it sees paths and blobs and nothing else, so a step, a range and a
+//! push are judged alike. What it costs is what has changed.
 
-mod error;
-mod judge;
-pub mod provenance;
-pub mod range;
-pub mod verified;
+pub mod later;
+pub mod push;
+pub mod scope;
 
-pub use error::CheckError;
-pub use judge::{Judge, Report};
+use crate::event::Finding;
+use crate::git::{DiffError, Difference, ObjectError, ObjectId, Repo};
 
-use crate::git::ObjectId;
-use crate::session::state::Phase;
-use verified::Unverified;
-
-/// One thing that is not as it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The session; none where nobody knows which.
-    pub session: Option<String>,
-    /// The commits it is about, the newest first.
-    pub commits: Vec<ObjectId>,
-    /// What is wrong.
-    pub fault: Fault,
+/// What has changed between two trees.
+#[derive(Debug)]
+pub struct Changes<'r> {
+    repo: &'r Repo,
+    /// The older tree.
+    pub before: ObjectId,
+    /// The younger tree.
+    pub after: ObjectId,
+    /// Each path that differs.
+    pub paths: Vec<Difference>,
 }
 
-/// What may be wrong.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// Its session is at work, or is about to be.
-    #[error("the session is {0}")]
-    Busy(Phase),
-    /// Verify has not passed on the tree.
+/// What has changed cannot be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// A tree cannot be read.
     #[error(transparent)]
-    Unverified(#[from] Unverified),
-    /// Steps, where work is to arrive as one commit.
-    #[error("steps that are not squashed")]
-    Steps,
-    /// An agent's, and neither a note nor a trailer says of which session.
-    #[error("nothing says which session made it")]
-    NoProvenance,
-    /// There is no signature.
-    #[error("not signed")]
-    Unsigned,
-    /// There is one that is not good.
-    #[error("{0}")]
-    BadSignature(&'static str),
+    Diff(#[from] DiffError),
+    /// A blob cannot be read.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
 }
 
-impl Fault {
-    /// The name of the check.
-    pub fn check(&self) -> &'static str {
-        match self {
-            Self::Busy(_) => "session",
-            Self::Unverified(_) => "verify",
-            Self::Steps => "squash",
-            Self::NoProvenance => "provenance",
-            Self::Unsigned | Self::BadSignature(_) => "signature",
+/// One that looks for something.
+pub trait Judge {
+    /// What a person must look at.
+    ///
+    /// # Errors
+    /// Something that has changed cannot be read.
+    fn judge(&self, changes: &Changes<'_>) -> Result<Vec<Finding>, CheckError>;
+}
+
+impl<'r> Changes<'r> {
+    /// What has changed from one tree to another.
+    ///
+    /// # Errors
+    /// A tree cannot be read.
+    pub fn between(repo: &'r Repo, before: ObjectId, after: ObjectId) -> Result<Self, CheckError> {
+        let paths = repo.differences(before, after)?;
+        Ok(Self { repo, before, after, paths })
+    }
+
+    /// The repository that both trees are in.
+    pub fn repo(&self) -> &Repo {
+        self.repo
+    }
+
+    /// What all judges find, by path.
+    ///
+    /// # Errors
+    /// Something that has changed cannot be read.
+    pub fn judged_by(&self, judges: &[&dyn Judge]) -> Result<Vec<Finding>, CheckError> {
+        let mut found = Vec::new();
+        for judge in judges {
+            found.extend(judge.judge(self)?);
         }
+        found.sort_by(|one, other| (&one.path, &one.rule).cmp(&(&other.path, &other.rule)));
+        Ok(found)
+    }
+}
+
+/// A finding on what a path is now.
+pub fn finding(rule: &str, change: &Difference, why: impl Into<String>) -> Finding {
+    Finding {
+        rule: rule.to_owned(),
+        path: change.path.to_string(),
+        why: why.into(),
+        content: change.new.map(|(_, id)| id.to_string()),
     }
 }

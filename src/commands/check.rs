@@ -8,7 +8,7 @@ pub(super) mod verdict;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::context::Context;
-use crate::check::{Judge, range};
+use crate::check::push::{Judge, range};
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::ui::{Ui, findings, units};
 

@@ -3,29 +3,29 @@
 //! Invariant: each says what to do next.
 
 use super::{CommandError, Kind};
-use crate::check::CheckError;
+use crate::check::push::PushError;
 use crate::hook::{HookError, Problem, Tool};
 
-impl From<CheckError> for CommandError {
-    fn from(error: CheckError) -> Self {
+impl From<PushError> for CommandError {
+    fn from(error: PushError) -> Self {
         match error {
-            CheckError::NotARange(_) => {
+            PushError::NotARange(_) => {
                 Self::from_error(Kind::Usage, &error).hint("git agent check main..HEAD")
             }
-            CheckError::Shallow(_) => {
+            PushError::Shallow(_) => {
                 Self::from_error(Kind::No, &error).hint("git fetch --unshallow")
             }
-            CheckError::BadLine(_) => Self::from_error(Kind::Usage, &error),
-            CheckError::NoVerdict(_) => Self::from_error(Kind::No, &error),
-            CheckError::Revision(error) => error.into(),
-            CheckError::Ref(error) => error.into(),
-            CheckError::Object(error) => error.into(),
-            CheckError::Notes(error) => Self::from_error(Kind::No, &error),
-            CheckError::Record(error) => error.into(),
-            CheckError::Broken(error) => error.into(),
-            CheckError::Format(error) => error.into(),
-            CheckError::Git(error) => error.into(),
-            CheckError::Io(error) => error.into(),
+            PushError::BadLine(_) => Self::from_error(Kind::Usage, &error),
+            PushError::NoVerdict(_) => Self::from_error(Kind::No, &error),
+            PushError::Revision(error) => error.into(),
+            PushError::Ref(error) => error.into(),
+            PushError::Object(error) => error.into(),
+            PushError::Notes(error) => Self::from_error(Kind::No, &error),
+            PushError::Record(error) => error.into(),
+            PushError::Broken(error) => error.into(),
+            PushError::Format(error) => error.into(),
+            PushError::Git(error) => error.into(),
+            PushError::Io(error) => error.into(),
         }
     }
 }

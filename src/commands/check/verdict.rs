@@ -4,8 +4,8 @@
 
 use serde::Serialize;
 
-use crate::check::verified::Unverified;
-use crate::check::{Fault, Finding, Report};
+use crate::check::push::verified::Unverified;
+use crate::check::push::{Fault, Finding, Report};
 use crate::error::Result;
 use crate::git::{ObjectId, Repo};
 use crate::ui::findings::Row;

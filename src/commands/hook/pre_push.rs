@@ -7,8 +7,8 @@ use std::ffi::OsString;
 
 use super::super::check::verdict;
 use super::super::context;
-use crate::check::range::{self, Destination, Pushed};
-use crate::check::{Judge, Report};
+use crate::check::push::range::{self, Destination, Pushed};
+use crate::check::push::{Judge, Report};
 use crate::config::Config;
 use crate::error::{CommandError, Result, ResultExt};
 use crate::git::Repo;

@@ -9,7 +9,7 @@ use crate::session::store::Broken;
 
 /// Why commits could not be judged.
 #[derive(Debug, thiserror::Error)]
-pub enum CheckError {
+pub enum PushError {
     /// What was given is not a range of commits.
     #[error("'{0}' is not a range of commits")]
     NotARange(String),
@@ -51,7 +51,7 @@ pub enum CheckError {
     Io(#[from] std::io::Error),
 }
 
-impl From<crate::process::ProcessError> for CheckError {
+impl From<crate::process::ProcessError> for PushError {
     fn from(error: crate::process::ProcessError) -> Self {
         Self::Git(error.into())
     }

@@ -5,7 +5,7 @@
 //!
 //! Invariant: a ref that is deleted, or that is no branch of commits, brings nothing.
 
-use super::CheckError;
+use super::PushError;
 use crate::git::{ObjectId, Repo};
 use crate::session::note::NOTES_REF;
 use crate::session::record;
@@ -51,15 +51,15 @@ impl Pushed {
     ///
     /// # Errors
     /// A line is not as githooks(5) has it.
-    pub fn parse(text: &str) -> Result<Vec<Self>, CheckError> {
+    pub fn parse(text: &str) -> Result<Vec<Self>, PushError> {
         text.lines().filter(|line| !line.is_empty()).map(Self::line).collect()
     }
 
-    fn line(line: &str) -> Result<Self, CheckError> {
-        let bad = || CheckError::BadLine(line.to_owned());
+    fn line(line: &str) -> Result<Self, PushError> {
+        let bad = || PushError::BadLine(line.to_owned());
         let id = |hex: &str| {
             let id = ObjectId::from_hex(hex.as_bytes()).map_err(|_| bad())?;
-            Ok::<_, CheckError>(Some(id).filter(|id| !id.is_null()))
+            Ok::<_, PushError>(Some(id).filter(|id| !id.is_null()))
         };
         // What is pushed may be any revision, `HEAD^{/some words}` too.
         let mut words = line.rsplitn(4, ' ');
@@ -86,8 +86,8 @@ pub fn any_ours(
     repo: &Repo,
     pushed: &[Pushed],
     to: Destination<'_>,
-    mut is_ours: impl FnMut(ObjectId) -> Result<bool, CheckError>,
-) -> Result<bool, CheckError> {
+    mut is_ours: impl FnMut(ObjectId) -> Result<bool, PushError>,
+) -> Result<bool, PushError> {
     let mut known: Vec<_> = pushed.iter().filter_map(|line| line.old).collect();
     // What most branches begin at; the thousands of other refs of a large remote can wait.
     for name in ["HEAD", "main", "master"] {
@@ -134,7 +134,7 @@ pub fn of_push(
     repo: &Repo,
     pushed: &[Pushed],
     to: Destination<'_>,
-) -> Result<Vec<Range>, CheckError> {
+) -> Result<Vec<Range>, PushError> {
     let mut known = on_remote(repo, to)?;
     known.extend(pushed.iter().filter_map(|line| line.old));
     let mut ranges = Vec::new();
@@ -151,13 +151,13 @@ pub fn of_push(
 ///
 /// # Errors
 /// It is neither, or a side is no commit that is here.
-pub fn of_words(repo: &Repo, words: &str) -> Result<Range, CheckError> {
+pub fn of_words(repo: &Repo, words: &str) -> Result<Range, PushError> {
     let split = words.split_once("...").or_else(|| words.split_once(".."));
-    let (from, to) = split.ok_or_else(|| CheckError::NotARange(words.to_owned()))?;
+    let (from, to) = split.ok_or_else(|| PushError::NotARange(words.to_owned()))?;
     let side = |side: &str| {
         let side = if side.is_empty() { "HEAD" } else { side };
         repo.resolve_commit(side).map_err(|error| match repo.is_shallow() {
-            true => CheckError::Shallow(side.to_owned()),
+            true => PushError::Shallow(side.to_owned()),
             false => error.into(),
         })
     };
@@ -175,14 +175,14 @@ pub fn of_words(repo: &Repo, words: &str) -> Result<Range, CheckError> {
 ///
 /// # Errors
 /// `HEAD` is no commit, or a history cannot be read.
-pub fn of_head(repo: &Repo) -> Result<Range, CheckError> {
+pub fn of_head(repo: &Repo) -> Result<Range, PushError> {
     let tip = repo.resolve_commit("HEAD")?;
     let names = Vec::from_iter(repo.full_name("HEAD")?);
     Ok(Range { tip, commits: repo.commits_beyond(tip, &all_tracked(repo)?)?, names })
 }
 
 /// The tips of what the remote is known to have.
-fn on_remote(repo: &Repo, to: Destination<'_>) -> Result<Vec<ObjectId>, CheckError> {
+fn on_remote(repo: &Repo, to: Destination<'_>) -> Result<Vec<ObjectId>, PushError> {
     let entries = repo.config("remote");
     let is_same = |name: &str| {
         name == to.name
@@ -214,7 +214,7 @@ fn on_remote(repo: &Repo, to: Destination<'_>) -> Result<Vec<ObjectId>, CheckErr
 }
 
 /// The tips of what any remote is known to have.
-fn all_tracked(repo: &Repo) -> Result<Vec<ObjectId>, CheckError> {
+fn all_tracked(repo: &Repo) -> Result<Vec<ObjectId>, PushError> {
     Ok(commits(repo, repo.refs("refs/remotes/")?.into_iter().map(|(_, id)| id).collect()))
 }
 

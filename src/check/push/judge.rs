@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::provenance::{Noted, Provenance, Run};
 use super::range::Range;
 use super::verified::{self, Asked};
-use super::{CheckError, Fault, Finding};
+use super::{Fault, Finding, PushError};
 use crate::config::{CommitStrategy, Config};
 use crate::git::{CommitInfo, ObjectId, RefError, Repo};
 use crate::session::note::NOTES_REF;
@@ -76,7 +76,7 @@ impl<'a> Judge<'a> {
     ///
     /// # Errors
     /// The sessions cannot be listed.
-    pub fn new(repo: &'a Repo, store: &'a Store, config: &'a Config) -> Result<Self, CheckError> {
+    pub fn new(repo: &'a Repo, store: &'a Store, config: &'a Config) -> Result<Self, PushError> {
         Ok(Self { repo, store, config, here: store.ids()? })
     }
 
@@ -84,7 +84,7 @@ impl<'a> Judge<'a> {
     ///
     /// # Errors
     /// What a judge must know cannot be read.
-    pub fn judge(&self, range: &Range) -> Result<Report, CheckError> {
+    pub fn judge(&self, range: &Range) -> Result<Report, PushError> {
         let mut commits = self.read(range)?;
         let owner = self.owner(range)?;
         let is_branch = owner.is_some() || range.names.iter().any(|name| self.is_ours(name));
@@ -142,7 +142,7 @@ impl<'a> Judge<'a> {
     ///
     /// # Errors
     /// It, or its note, cannot be read.
-    pub fn says_so(repo: &Repo, commit: ObjectId) -> Result<bool, CheckError> {
+    pub fn says_so(repo: &Repo, commit: ObjectId) -> Result<bool, PushError> {
         let message = repo.read_commit(commit)?.message;
         if Provenance::of(&message, None).is_ours() {
             return Ok(true);
@@ -151,7 +151,7 @@ impl<'a> Judge<'a> {
         Ok(Provenance::of("", note.as_deref()).is_ours())
     }
 
-    fn read(&self, range: &Range) -> Result<Vec<Commit>, CheckError> {
+    fn read(&self, range: &Range) -> Result<Vec<Commit>, PushError> {
         let commit = |id: &ObjectId| {
             let info = self.repo.read_commit(*id)?;
             let note = self.repo.read_note(NOTES_REF, *id)?;
@@ -169,7 +169,7 @@ impl<'a> Judge<'a> {
     }
 
     /// The session here whose branch this is.
-    fn owner(&self, range: &Range) -> Result<Option<String>, CheckError> {
+    fn owner(&self, range: &Range) -> Result<Option<String>, PushError> {
         let bare = self.config.branch_prefix.trim_end_matches('/');
         // Where a branch is called as the prefix is, sessions get `agent-…`.
         let may_be = |name: &String| {
@@ -189,7 +189,7 @@ impl<'a> Judge<'a> {
 
     /// The commits that a session's record tells are its steps: where it writes no trailers, nothing
     /// else does until it rests.
-    fn claim_steps(&self, owner: &str, commits: &mut [Commit]) -> Result<(), CheckError> {
+    fn claim_steps(&self, owner: &str, commits: &mut [Commit]) -> Result<(), PushError> {
         if commits.iter().all(|commit| commit.from.is_ours()) {
             return Ok(());
         }
@@ -212,7 +212,7 @@ impl<'a> Judge<'a> {
 
     /// What is on record of a session, on this machine or in its ref. The id may be anything that
     /// stood in a message.
-    fn known(&self, id: &str) -> Result<Option<Known>, CheckError> {
+    fn known(&self, id: &str) -> Result<Option<Known>, PushError> {
         if self.here.iter().any(|here| here == id) {
             let session = self.store.session(id)?;
             let state = session.state()?;
@@ -228,7 +228,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Signatures, by the user's own programs and keys.
-    fn signatures(&self, ours: &[&Commit]) -> Result<Vec<Finding>, CheckError> {
+    fn signatures(&self, ours: &[&Commit]) -> Result<Vec<Finding>, PushError> {
         let ids: String = ours.iter().map(|commit| format!("{}\n", commit.id)).collect();
         let log =
             ["log", "--no-walk=unsorted", "--no-show-signature", "--format=%H %G?", "--stdin"];
@@ -239,7 +239,7 @@ impl<'a> Judge<'a> {
         let mut findings = Vec::new();
         for commit in ours {
             let hex = commit.id.to_string();
-            let fault = match *verdicts.get(&*hex).ok_or(CheckError::NoVerdict(commit.id))? {
+            let fault = match *verdicts.get(&*hex).ok_or(PushError::NoVerdict(commit.id))? {
                 "G" => continue,
                 "N" => Fault::Unsigned,
                 // A good signature of a key that nobody has vouched for.
