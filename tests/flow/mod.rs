@@ -5,6 +5,7 @@
 mod forecast;
 mod journey;
 mod limits;
+mod person;
 mod places;
 pub(crate) mod play;
 mod real_project;
