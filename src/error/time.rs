@@ -66,6 +66,7 @@ impl From<CheckpointError> for CommandError {
             | CheckpointError::Foreign(_)
             | CheckpointError::Journal(_)
             | CheckpointError::Diff(_)
+            | CheckpointError::Unjudged(_)
             | CheckpointError::Identity(_) => said,
         }
     }

@@ -3,6 +3,7 @@
 //! Invariant: what is asserted is what a person sees: output, refs, files.
 
 mod forecast;
+mod gate;
 mod journey;
 mod limits;
 mod person;

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use super::foreign::ForeignError;
+use super::hold::Unjudged;
 use crate::git::operation::Operation;
 use crate::git::{
     DiffError, GitError, ObjectError, ObjectId, RefError, RevisionError, SnapshotError,
@@ -84,6 +85,9 @@ pub enum CheckpointError {
     /// Trees cannot be compared.
     #[error(transparent)]
     Diff(#[from] DiffError),
+    /// What has changed cannot be looked at.
+    #[error(transparent)]
+    Unjudged(#[from] Unjudged),
     /// The refs cannot be moved, or the session's ref was moved by somebody else.
     #[error(transparent)]
     Ref(#[from] RefError),

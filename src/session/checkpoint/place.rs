@@ -152,6 +152,6 @@ impl Checkpoints {
         if self.repo.tree_of(place.head)? == place.tree {
             return Ok(place.head);
         }
-        Ok(self.snapshot_on(place.head, place.tree, "Snapshot\n")?)
+        Ok(self.snapshot_on(&[place.head], place.tree, "Snapshot\n")?)
     }
 }
