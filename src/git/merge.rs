@@ -83,7 +83,8 @@ impl Repo {
     /// takes another way than git, or tells of other paths, where something was moved.
     fn merge_by_git(&self, ours: ObjectId, theirs: ObjectId) -> Result<Merge, MergeError> {
         let args = ["merge-tree", "--write-tree", "-z", "--no-messages"];
-        let cmd = self.git().args(args).args([ours.to_string(), theirs.to_string()]);
+        // A merge driver named by a relative path is the main checkout's.
+        let cmd = self.git_in_main().args(args).args([ours.to_string(), theirs.to_string()]);
         // A merge with conflicts leaves nothing behind: git writes elsewhere first.
         let store = self.common_dir().join("objects");
         let failed = |source: std::io::Error| MergeError::Failed {

@@ -287,19 +287,13 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
     if !path.exists() {
         return Err(Fault(format!("its worktree is gone: {}", path.display())));
     }
-    let worktree = worktree::open(path).map_err(|error| {
-        Fault(format!("the worktree cannot be used: {error}; git worktree repair may mend it"))
-    })?;
-    let is_ours = worktree.common_dir() == repo.common_dir()
-        && worktree.is_linked()
-        && worktree.work_dir() == Some(path);
-    match is_ours {
-        true => Ok(worktree),
-        false => Err(Fault(format!(
+    worktree::open(repo, path).map_err(|error| match error {
+        OpenError::NotLinked(_) => Fault(format!(
             "{} is no longer the session's worktree; git worktree repair may mend it",
             path.display()
-        ))),
-    }
+        )),
+        error => Fault(format!("the worktree cannot be used: {error}")),
+    })
 }
 
 fn bounds(config: &Config) -> sandbox::Limits {
