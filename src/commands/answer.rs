@@ -45,7 +45,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     control::check_worktree(&session)?;
     let help = format!("{HELP}{}", seen.text);
     let source = message::Source { words: &args.text, file: args.file.as_deref(), help: &help };
-    let text = message::read(&context.repo, &source)?;
+    let text = message::read(&context, &source)?;
     let asked = question::take(&session, QuestionKind::is_for_words)?;
     if asked.question().number != seen.number {
         return Err(CommandError::no(format!("{id} asks something else by now"))

@@ -7,6 +7,7 @@ mod limits;
 mod places;
 pub(crate) mod play;
 mod real_project;
+mod secret;
 mod session;
 mod snapshot;
 mod start;
