@@ -189,7 +189,7 @@ pub struct Checkpoint {
     /// The commit, or none where the strategy holds it back: then only the tree is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    /// Its tree.
+    /// The tree of the worktree by then: the commit's, and with it what is held back.
     pub tree: String,
     /// First line of its message.
     pub subject: String,
@@ -202,6 +202,21 @@ pub struct Checkpoint {
     /// Files left out, each with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// How a person did it; none where it is the agent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_person: Option<ByPerson>,
+}
+
+/// How a person did what the session has taken up and goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ByPerson {
+    /// They changed files while the session rested.
+    Edit,
+    /// They committed, or moved the branch, while the session rested.
+    Commit,
+    /// They did so while a step ran; that was found at its end.
+    CommitInStep,
 }
 
 /// A verify command and what it said of one tree.

@@ -163,7 +163,13 @@ impl Conversation {
                 self.stand_in = None;
                 self.circle.break_out();
             }
-            Update::Checkpoint(_) => self.circle.break_out(),
+            Update::Checkpoint(made) => {
+                self.circle.break_out();
+                if let Some(by) = made.by_person {
+                    let text = prompt::done_by_person(made, by);
+                    self.hear(&UserMessage { from: Origin::Loop, text, inbox_id: None });
+                }
+            }
             Update::Verify(_)
             | Update::State(_)
             | Update::Waiting(_)

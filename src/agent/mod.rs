@@ -170,8 +170,11 @@ impl<W: World> Agent<'_, W> {
         let red = records.iter().find(|record| record.exit != 0).cloned();
         self.tell(records.into_iter().map(Update::Verify).collect())?;
         let Some(red) = red else {
-            // What was said meanwhile, or for when this is done, is one more reason to go on.
-            return if self.steer(Moment::Turn)? { Ok(()) } else { Err(Rest::Done { summary }) };
+            // What was said meanwhile, or for when this is done, is one more reason to go on; so is
+            // what a person did to the branch.
+            let is_heard = self.steer(Moment::Turn)?;
+            let is_done = !is_heard && matches!(self.conversation.next(), Next::Verify(_));
+            return if is_done { Err(Rest::Done { summary }) } else { Ok(()) };
         };
         // A person who speaks gives it another go.
         let is_over = self.conversation.red_rounds() > self.limits.red_rounds;
@@ -234,9 +237,10 @@ impl<W: World> Agent<'_, W> {
 
     fn commit(&mut self, changed: &Changed, at: Moment) -> Result<(), Rest> {
         let words = self.conversation.step_words(self.tools);
-        if let Some(checkpoint) = self.world.checkpoint(&words, changed, at)? {
+        for checkpoint in self.world.checkpoint(&words, changed, at)? {
             self.conversation.apply(&Update::Checkpoint(checkpoint));
         }
+        self.push_messages();
         Ok(())
     }
 }

@@ -40,7 +40,7 @@ impl World for Memory {
         words: &StepWords,
         changed: &Changed,
         _: Moment,
-    ) -> Result<Option<Checkpoint>, Fault> {
+    ) -> Result<Vec<Checkpoint>, Fault> {
         self.commits.push((words.step, changed.clone()));
         let made = Checkpoint {
             commit: None,
@@ -50,11 +50,10 @@ impl World for Memory {
             insertions: 1,
             deletions: 0,
             left_out: Vec::new(),
+            by_person: None,
         };
-        let made = self.is_changed.then_some(made);
-        if let Some(made) = made.clone() {
-            self.record(words.step, vec![Update::Checkpoint(made)])?;
-        }
+        let made: Vec<_> = self.is_changed.then_some(made).into_iter().collect();
+        self.record(words.step, made.iter().cloned().map(Update::Checkpoint).collect())?;
         Ok(made)
     }
 

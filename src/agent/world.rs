@@ -17,7 +17,7 @@ pub trait World {
     fn record(&mut self, step: u32, updates: Vec<Update>) -> Result<(), Fault>;
 
     /// Keeps what a step has changed: snapshot, commit, session ref, state. Gives what the journal
-    /// says of it; none where nothing has changed.
+    /// says of it, and of what a person did to the branch before; none where nothing has changed.
     ///
     /// # Errors
     /// Nothing was kept: the branch was moved by somebody, a filter is missing, the disk is full.
@@ -26,7 +26,7 @@ pub trait World {
         words: &StepWords,
         changed: &Changed,
         at: Moment,
-    ) -> Result<Option<Checkpoint>, Fault>;
+    ) -> Result<Vec<Checkpoint>, Fault>;
 
     /// Runs the verify commands on the committed tree, up to the first that fails.
     ///

@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use super::context::{Context, SessionArg};
-use super::control;
 use crate::error::{CommandError, Result};
 use crate::git::Repo;
+use crate::mend;
 use crate::session::worktree;
 use crate::ui::Ui;
 
@@ -43,8 +43,11 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let flags = [(args.stat, "--stat"), (args.name_only, "--name-only")];
     let flags = flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag);
     let (repo, range) = if args.uncommitted {
-        control::check_worktree(&session)?;
-        (worktree(&context.repo, &spec.worktree)?, vec![spec.base.commit.clone()])
+        let path = match spec.worktree.exists() {
+            true => spec.worktree.clone(),
+            false => mend::worktree::found(&context.repo, &session)?.spec.worktree,
+        };
+        (worktree(&context.repo, &path)?, vec![spec.base.commit.clone()])
     } else {
         let head = session.state()?.head.unwrap_or_else(|| spec.base.commit.clone());
         (context.repo, vec![spec.base.commit.clone(), head])

@@ -64,8 +64,10 @@ pub fn decide(
     verdict: Verdict,
     reason: &str,
 ) -> Result<Woken> {
+    // Let go again: a session that follows its worktree needs the same right.
+    drop(take(session, QuestionKind::is_decision)?);
+    control::check_worktree(context, session)?;
     let asked = take(session, QuestionKind::is_decision)?;
-    control::check_worktree(session)?;
     let question = asked.question().clone();
     if verdict == Verdict::Always && session.spec.share_budget.is_some() && is_on_budget(&question)
     {

@@ -5,7 +5,6 @@
 
 use std::error::Error;
 use std::io;
-use std::path::Path;
 
 use super::{CommandError, Kind};
 use crate::config::ConfigError;
@@ -148,25 +147,20 @@ impl From<FormatError> for CommandError {
             FormatError::Newer { .. } => {
                 no(&error).hint("A newer git-agent wrote it: update this one. Nothing was changed")
             }
-            FormatError::Malformed { ref path, .. } => {
-                let hints = last_good(path).into_iter().collect();
-                Self { hints, ..no(&error) }
-            }
+            FormatError::Malformed { .. } => no(&error).hint("git agent doctor --fix"),
         }
     }
-}
-
-/// Where the session's ref holds a file of its folder.
-fn last_good(path: &Path) -> Option<String> {
-    let file = path.file_name()?.to_str()?;
-    let id = path.parent()?.file_name()?.to_str()?;
-    Some(format!("git show refs/agent/{id}:{file} shows the last good copy"))
 }
 
 impl From<Broken> for CommandError {
     fn from(error: Broken) -> Self {
         let said = no(&error);
-        Self { hints: Self::from(error.source).hints, ..said }
+        match error.source {
+            FormatError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                said.hint("git agent doctor --fix")
+            }
+            source => Self { hints: Self::from(source).hints, ..said },
+        }
     }
 }
 

@@ -64,6 +64,7 @@ impl From<CheckpointError> for CommandError {
             CheckpointError::Busy { .. } => said.hint("git status, in the worktree"),
             CheckpointError::Snapshot(_)
             | CheckpointError::Foreign(_)
+            | CheckpointError::Journal(_)
             | CheckpointError::Diff(_)
             | CheckpointError::Identity(_) => said,
         }

@@ -178,24 +178,30 @@ impl Repo {
         };
         ids.sort();
         for id in ids {
-            let git_dir = folder.join(&id);
-            let id = id.to_string_lossy().into_owned();
-            entries.push(match registered_path(&git_dir) {
-                Ok(path) => self.worktree_entry(&git_dir, path, id),
-                Err(error) => WorktreeEntry {
-                    path: PathBuf::new(),
-                    git_dir,
-                    id,
-                    head: None,
-                    branch: None,
-                    locked: None,
-                    missing: false,
-                    broken: Some(error.to_string()),
-                    main: false,
-                },
-            });
+            entries.push(self.worktree(&id));
         }
         Ok(entries)
+    }
+
+    /// The linked worktree whose registration has this name; what cannot be read of it makes it
+    /// broken.
+    pub fn worktree(&self, id: &OsStr) -> WorktreeEntry {
+        let git_dir = self.common_dir().join("worktrees").join(id);
+        let id = id.to_string_lossy().into_owned();
+        match registered_path(&git_dir) {
+            Ok(path) => self.worktree_entry(&git_dir, path, id),
+            Err(error) => WorktreeEntry {
+                path: PathBuf::new(),
+                git_dir,
+                id,
+                head: None,
+                branch: None,
+                locked: None,
+                missing: false,
+                broken: Some(error.to_string()),
+                main: false,
+            },
+        }
     }
 
     /// Takes a worktree out of the way: its folder is renamed aside on the same file system, its

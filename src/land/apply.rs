@@ -110,7 +110,8 @@ fn write_commit(
         return Ok(plan.work.commit);
     }
     let spec = &session.spec;
-    let trailers = trailers(spec).map(|(key, value)| (key.to_owned(), value));
+    let trailers = trailers(spec, &state.models).into_iter();
+    let trailers: Vec<_> = trailers.map(|(key, value)| (key.to_owned(), value)).collect();
     let words = Words {
         task: &spec.task,
         name: &spec.name,

@@ -85,7 +85,8 @@ impl Bench {
         let mut checkpoints = self.checkpoints(session);
         let number = state.step + 1;
         let words = Words { text: "Change files", titles: &[] };
-        let step = Step { number, ends: Ends::Step, words, changed: &Changed::Anything };
+        let changed = &Changed::Anything;
+        let step = Step { number, ends: Ends::Step, words, changed, models: &[] };
         checkpoints.take(&step, &mut state, &session.journal_path()).unwrap();
         state.write(&session.state_path()).unwrap();
         drop(lock);

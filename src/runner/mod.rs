@@ -184,8 +184,11 @@ async fn work(
     let checkpoints = Checkpoints::open(worktree.clone(), spec.clone(), config.max_file_size);
     let checkpoints = checkpoints.map_err(fault)?;
 
+    let untold = checkpoint::untold(&worktree, spec, &state, &session.journal_path());
+    unsaid.splice(0..0, untold.map_err(fault)?.into_iter().map(Update::Checkpoint));
     let mut state = past::caught_up(state, &told);
     checkpoints.catch_up(&mut state);
+    state.untold.clear();
     let Told { mut conversation, bill, notes, .. } = told;
     let mut models = Models { repo: &worktree, spec, tools: tools.specs(), config: &config };
     let mut model = models.open(conversation.stand_in().unwrap_or(&spec.model))?;
@@ -204,7 +207,6 @@ async fn work(
         checkpoints,
         notes,
         bill,
-        untold: Vec::new(),
         untaken: false,
         min_free_disk: config.min_free_disk,
         budget,
@@ -215,13 +217,15 @@ async fn work(
         conversation.apply(update);
     }
     world.say(unsaid)?;
-    world.take_edits()?;
     if conversation.is_new() {
         let text = prompt::task(&spec.task, &facts::collect(repo, spec, base).map_err(fault)?);
         let task = Update::UserMessage(UserMessage { from: Origin::Task, text, inbox_id: None });
         let task = task.redacted();
         conversation.apply(&task);
         crate::agent::World::record(&mut world, 0, vec![task])?;
+    }
+    for made in world.take_edits()? {
+        conversation.apply(&Update::Checkpoint(made));
     }
     let allowed = Limit::ALL
         .into_iter()

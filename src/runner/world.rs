@@ -9,13 +9,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::agent::{Allowance, Fault, Moment, Money, Shared, Steer, StepWords, World};
-use crate::event::{self, Decision, Delta, Event, Origin, Update, UserMessage, VerifyRecord};
+use crate::event::{self, Decision, Delta, Event, Update, VerifyRecord};
 use crate::failpoint;
 use crate::file::Changed;
 use crate::git::ObjectId;
 use crate::message::Usage;
 use crate::session::budget::Budget;
-use crate::session::checkpoint::{Checkpoints, Ends, Foreign, Step};
+use crate::session::checkpoint::{Checkpoints, Ends, Step};
 use crate::session::disk;
 use crate::session::inbox::{Kind, When};
 use crate::session::journal::Journal;
@@ -42,8 +42,6 @@ pub(super) struct SessionWorld<'a> {
     pub(super) checkpoints: Checkpoints,
     pub(super) notes: Notes,
     pub(super) bill: Bill,
-    /// What somebody else did, which the model does not know yet.
-    pub(super) untold: Vec<Foreign>,
     /// A call or a check has run since the worktree was last taken.
     pub(super) untaken: bool,
     /// `agent.minFreeDisk`, in bytes.
@@ -74,10 +72,6 @@ impl World for SessionWorld<'_> {
         written.map_err(fault("cannot write the journal"))?;
         for event in &events {
             self.follow(&event.update);
-            if let Update::UserMessage(UserMessage { from: Origin::Loop, text, .. }) = &event.update
-            {
-                self.untold.retain(|foreign| foreign.words() != *text);
-            }
             reach(&event.update);
         }
         match events.iter().any(|event| has_cost(&event.update)) {
@@ -91,7 +85,7 @@ impl World for SessionWorld<'_> {
         words: &StepWords,
         changed: &Changed,
         at: Moment,
-    ) -> Result<Option<event::Checkpoint>, Fault> {
+    ) -> Result<Vec<event::Checkpoint>, Fault> {
         let ends = match at {
             Moment::Step => Ends::Step,
             Moment::Turn => Ends::Turn,
@@ -146,8 +140,7 @@ impl World for SessionWorld<'_> {
         for (path, reason) in waiting.unreadable {
             tracing::warn!(path = %path.display(), reason, "a message that cannot be read");
         }
-        let told = self.untold.iter();
-        let mut steers: Vec<_> = told.map(|foreign| Steer::Tell(foreign.words())).collect();
+        let mut steers = Vec::new();
         for letter in waiting.letters {
             steers.push(match letter.kind {
                 Kind::Say { when: When::AfterTurn, .. } if at == Moment::Step => continue,
@@ -223,26 +216,37 @@ impl SessionWorld<'_> {
     }
 
     /// Takes what was changed by hand while the session rested, as the user's own. Until that is
-    /// done, what differs stays theirs, whatever comes between.
-    pub(super) fn take_edits(&mut self) -> Result<(), Fault> {
+    /// done, what differs stays theirs, whatever comes between. Gives what the journal says of it.
+    pub(super) fn take_edits(&mut self) -> Result<Vec<event::Checkpoint>, Fault> {
         if !self.state.settled {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let taken = self.checkpoints.take_edits(&mut self.state, &self.session.journal_path());
-        self.untold.extend(taken.map_err(fault("the edits by hand are not committed"))?);
+        taken.map_err(fault("the edits by hand are not committed"))?;
+        failpoint::reach("edits");
+        let told = self.tell_untold()?;
         self.state.settled = false;
-        self.write_state()
+        self.write_state()?;
+        Ok(told)
     }
 
-    /// Journals what an earlier run had no time to say.
+    /// Journals what a person has done, and is on record.
+    fn tell_untold(&mut self) -> Result<Vec<event::Checkpoint>, Fault> {
+        let untold = self.state.untold.clone();
+        self.say(untold.iter().cloned().map(Update::Checkpoint).collect())?;
+        self.state.untold.clear();
+        Ok(untold)
+    }
+
+    /// Journals what an earlier run, or what a person did, had no time to say.
     pub(super) fn say(&mut self, unsaid: Vec<Update>) -> Result<(), Fault> {
         if unsaid.is_empty() {
             return Ok(());
         }
         let commits = unsaid.iter().filter_map(|update| match update {
-            Update::Checkpoint(event::Checkpoint { commit: Some(hex), .. }) => {
-                ObjectId::from_hex(hex.as_bytes()).ok()
-            }
+            Update::Checkpoint(event::Checkpoint {
+                commit: Some(hex), by_person: None, ..
+            }) => ObjectId::from_hex(hex.as_bytes()).ok(),
             _ => None,
         });
         for commit in commits {
@@ -270,25 +274,27 @@ impl SessionWorld<'_> {
         words: &StepWords,
         changed: &Changed,
         ends: Ends,
-    ) -> Result<Option<event::Checkpoint>, Fault> {
+    ) -> Result<Vec<event::Checkpoint>, Fault> {
         let step = Step {
             number: words.step,
             ends,
             words: Words { text: &words.said, titles: &words.calls },
             changed,
+            models: self.bill.since_commit(),
         };
         let made = self
             .checkpoints
             .take(&step, &mut self.state, &self.session.journal_path())
             .map_err(fault("the step is not committed"))?;
-        self.untold.extend(made.foreign);
+        let mut told = self.tell_untold()?;
         if let Some(commit) = made.commit {
             self.notes.add(commit, words.step, &self.bill);
         }
         if let Some(event) = made.event.clone() {
             self.record(words.step, vec![Update::Checkpoint(event)])?;
         }
-        Ok(made.event)
+        told.extend(made.event);
+        Ok(told)
     }
 
     /// What the state shows of what has happened.
@@ -296,6 +302,7 @@ impl SessionWorld<'_> {
         self.state.updated = Timestamp::now();
         self.bill.apply(update);
         (self.state.usage, self.state.cost_usd) = (self.bill.usage(), self.bill.cost_usd());
+        self.state.models = self.bill.models().to_vec();
         self.state.counted_usd = self.bill.counted_usd();
         match update {
             Update::AgentMessage(_) => {

@@ -1,8 +1,10 @@
-//! What was asked: written once, never changed.
+//! What was asked: written once, never changed, but that place and branch follow git where a person
+//! has moved them.
 //!
 //! Invariant: the first thing in the file is its format number; what a session may do is decided
 //! here, so a resume can never loosen it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -28,7 +30,7 @@ pub struct Spec {
     pub created: Timestamp,
     /// The branch, whole: `refs/heads/agent/add-rate-limiting`.
     pub branch: String,
-    /// The worktree's absolute path on the machine where it was made.
+    /// The worktree's absolute path on the machine where it is.
     pub worktree: PathBuf,
     /// The folder that `start` was typed in, relative to the repository's root; empty for the root.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -158,6 +160,36 @@ impl Spec {
     /// The text is no spec, or too new to be understood.
     pub fn parse(text: &str, path: &Path) -> Result<Self, FormatError> {
         format::parse(text, path)
+    }
+
+    /// The same, with its worktree here and on this branch (full name).
+    #[must_use]
+    pub fn at(&self, worktree: &Path, branch: &str) -> Self {
+        Self { worktree: worktree.to_owned(), branch: branch.to_owned(), ..self.clone() }
+    }
+
+    /// The text of the file, made from an older text of it that may hold what only a newer program
+    /// knows: that stays, where the lines are as this program writes them.
+    ///
+    /// # Errors
+    /// A path is not UTF-8, which the file cannot hold.
+    pub(super) fn text_from(&self, old: &str) -> Result<String, toml::ser::Error> {
+        let line = |key: &str, value: &str| toml::to_string(&BTreeMap::from([(key, value)]));
+        let mut text = old.to_owned();
+        if let Ok(before) = toml::from_str::<Self>(old) {
+            let values = |spec: &Self| {
+                let worktree = spec.worktree.to_string_lossy().into_owned();
+                [("branch", spec.branch.clone()), ("worktree", worktree)]
+            };
+            for ((key, from), (_, to)) in values(&before).iter().zip(values(self)) {
+                let (from, to) = (line(key, from)?, line(key, &to)?);
+                text = text.replacen(&format!("\n{from}"), &format!("\n{to}"), 1);
+            }
+        }
+        match toml::from_str::<Self>(&text) {
+            Ok(spec) if spec == *self => Ok(text),
+            _ => self.to_text(),
+        }
     }
 
     /// The text of the file.

@@ -268,15 +268,18 @@ fn tool_kind(name: &str) -> &'static str {
 }
 
 fn checkpoint_said(checkpoint: &Checkpoint, look: &Look) -> Vec<Said> {
-    let Checkpoint { commit, tree, subject, paths, insertions, deletions, left_out } = checkpoint;
-    let (kind, id) = match commit {
-        Some(commit) => ("commit", commit),
-        None => ("tree", tree),
+    let Checkpoint { commit, tree, subject, paths, insertions, deletions, left_out, by_person } =
+        checkpoint;
+    let (kind, id) = match (commit, by_person) {
+        (id, Some(_)) => ("you", id.as_ref().unwrap_or(tree)),
+        (Some(commit), None) => ("commit", commit),
+        (None, None) => ("tree", tree),
     };
     let (dot, files) = (look.glyph("·", "-"), units::counted(paths.len() as u64, "file"));
     let lines = table::lines(*insertions, *deletions, look);
     let text = format!("{}  {subject} {dot} {files}{lines}", card::short(id));
-    let mut said = vec![Said::new(kind, Tone::Good, text)];
+    let tone = if by_person.is_some() { Tone::Strong } else { Tone::Good };
+    let mut said = vec![Said::new(kind, tone, text)];
     if !left_out.is_empty() {
         let text = format!("left out of the commit:\n{}", left_out.join("\n"));
         said.push(Said::new("note", Tone::Ask, text));
@@ -417,6 +420,7 @@ mod tests {
                     insertions: 10,
                     deletions: 3,
                     left_out: vec!["big.bin: 12 MiB, over agent.maxFileSize".to_owned()],
+                    by_person: None,
                 }),
             ),
             (

@@ -4,6 +4,7 @@
 
 mod journey;
 mod limits;
+mod person;
 mod places;
 pub(crate) mod play;
 mod real_project;

@@ -56,7 +56,9 @@ impl Checkpoints {
     /// The worktree is gone or on another branch, or cannot be read.
     pub fn here(&mut self) -> Result<Place, CheckpointError> {
         self.check_worktree()?;
-        self.take_branch()?;
+        if let Some(tip) = self.repo.ref_id(&self.spec.branch)?.filter(|tip| *tip != self.head) {
+            (self.head, self.code) = (tip, tip);
+        }
         let tree = self.snapshot.take(&Changed::Anything)?.tree;
         Ok(Place { head: self.head, tree })
     }
@@ -150,6 +152,6 @@ impl Checkpoints {
         if self.repo.tree_of(place.head)? == place.tree {
             return Ok(place.head);
         }
-        Ok(self.write_on(place.head, place.tree, "Snapshot\n")?)
+        Ok(self.snapshot_on(place.head, place.tree, "Snapshot\n")?)
     }
 }
