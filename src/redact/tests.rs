@@ -1,4 +1,6 @@
 //! What is found, and above all what is not.
+//!
+//! Invariant: no key stands in this source; each is put together when a test runs.
 
 use super::*;
 
