@@ -10,6 +10,7 @@ mod person;
 mod places;
 pub(crate) mod play;
 mod real_project;
+mod secret;
 mod session;
 mod snapshot;
 mod start;
