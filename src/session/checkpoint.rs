@@ -364,6 +364,7 @@ impl Checkpoints {
         if worktree::git_dir(path).is_none_or(|found| found != self.repo.git_dir()) {
             return Err(CheckpointError::NotLinked { path: path.join(".git") });
         }
+        self.repo.check_registration()?;
         let found = match self.repo.head()? {
             Head::Branch { name, .. } if name == self.spec.branch => return Ok(()),
             // The branch is gone: what moves it will say so, after the work is kept.

@@ -263,7 +263,9 @@ impl Checkpoints {
             return Ok(());
         }
         self.snapshot.refresh_worktree_index()?;
-        self.repo.update_checkout(now, tree).map_err(|it| Box::new(ForeignError::Files(it)))?;
+        let checked = self.repo.check_filters(&self.spec.worktree);
+        let files = checked.and_then(|()| self.repo.update_checkout(now, tree));
+        files.map_err(|it| Box::new(ForeignError::Files(it)))?;
         self.snapshot.take(&Changed::Anything)?;
         Ok(())
     }
@@ -406,7 +408,7 @@ fn way(
     }
     Ok(match repo.merge_commits(code, theirs)? {
         Merge::Clean(tree) => Way::Merge(tree),
-        Merge::Conflicts(paths) => Way::Conflicts(paths),
+        Merge::Conflicts(files) => Way::Conflicts(files.into_iter().map(|it| it.path).collect()),
     })
 }
 
