@@ -39,6 +39,7 @@ pub mod remove;
 pub mod rewind;
 
 pub mod conflicts;
+pub mod trust;
 pub mod worktree;
 
 pub mod check;

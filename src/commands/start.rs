@@ -17,7 +17,9 @@ use crate::config::{CommitStrategy, Config};
 use crate::error::{CommandError, Result};
 use crate::git::{Head, ObjectId, Repo};
 use crate::model::{self, Choice, Endpoint, Looked, Surroundings};
+use crate::policy::{self, Policy};
 use crate::sandbox::Level;
+use crate::session::allowed;
 use crate::session::create::{self, Created, Request};
 use crate::session::format::FORMAT;
 use crate::session::id;
@@ -26,6 +28,7 @@ use crate::session::store::Session;
 use crate::session::ticket::Priority;
 use crate::session::worktree::{self, Layout, Place, Wish};
 use crate::tool;
+use crate::trust::team::{self, Settings};
 use crate::ui::{Ui, card};
 
 /// Start a session on a task, in the background
@@ -108,6 +111,10 @@ struct Plan {
     base_name: String,
     config: Config,
     limits: Limits,
+    /// The commands that must succeed.
+    checks: Vec<String>,
+    /// What the team's file sets and nobody has consented to.
+    waiting: Vec<String>,
 }
 
 /// Starts a session.
@@ -137,7 +144,14 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
 fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
     let repo = &context.repo;
     let (base, base_name) = base(repo, &args.base)?;
-    let config = context.config()?;
+    let Settings { mut config, unknown, waiting } = team::settings(repo, base)?;
+    for key in unknown {
+        context.ui.warning(&key.to_string());
+    }
+    let policy = Policy::of_machine()?;
+    if let Some(policy) = &policy {
+        limits::cap(&mut config, policy.caps());
+    }
     Rules::parse(&config.permission, &tool::names())?;
     let source =
         message::Source { words: &args.task, file: args.file.as_deref(), help: EDITOR_HELP };
@@ -157,7 +171,19 @@ fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
     let fallback = fallback.map(|named| fallback_of(named, &cwd, &around)).transpose()?;
     let limits =
         limits::of_new(&context.store, &args.limits, args.share_budget.as_deref(), &config)?;
-    Ok(Plan { task, choice, endpoint, fallback, base, base_name, config, limits })
+    let given = if args.verify.is_empty() { &config.verify } else { &args.verify };
+    let checks = allowed::checks(given, policy.as_ref());
+    if let Some(policy) = policy {
+        let models = fallback.iter().chain([&choice]).map(ToString::to_string).collect::<Vec<_>>();
+        policy.check(&policy::Wish {
+            folder: &allowed::folder(repo),
+            models: models.iter().map(String::as_str).collect(),
+            sandbox: &Level::None.to_string(),
+            limits: allowed::caps(&limits),
+        })?;
+        endpoint.host().map_or(Ok(()), |host| policy.check_host(host))?;
+    }
+    Ok(Plan { task, choice, endpoint, fallback, base, base_name, config, limits, checks, waiting })
 }
 
 /// The model that is to go on where the other is not to be had: it must be usable from the start.
@@ -247,7 +273,7 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         folder: folder(&context.repo),
         model: plan.choice.to_string(),
         fallback_model: plan.fallback.as_ref().map(ToString::to_string),
-        verify: if args.verify.is_empty() { config.verify.clone() } else { args.verify.clone() },
+        verify: plan.checks.clone(),
         commit_prefix: args.commit_prefix.clone().unwrap_or_default(),
         commit_strategy: args.commit_strategy.unwrap_or(config.commit_strategy),
         trailers: config.trailers,
@@ -290,9 +316,22 @@ fn tell(context: &Context<'_>, plan: &Plan, created: &Created, woken: &Woken) ->
     if let Woken::Waits(place) = woken {
         context.ui.narrate(&format!("  {}", card::place(place)));
     }
+    tell_waiting(context.ui, &plan.waiting);
     tell_included(context.ui, created);
     context.ui.hint(&format!("git agent log -f {id}    git agent status {id}"));
     Ok(())
+}
+
+/// What does not hold before the user consents to it.
+fn tell_waiting(ui: &Ui, waiting: &[String]) {
+    if !waiting.is_empty() {
+        ui.warning(&format!(
+            "{} sets what waits for your consent: {}",
+            team::FILE,
+            waiting.join(", ")
+        ));
+        ui.hint("git agent trust shows it and consents");
+    }
 }
 
 /// What a new worktree was given besides the files of its commit.
@@ -327,7 +366,9 @@ fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
         format!("  sandbox  {}", spec.sandbox),
         format!("  limits   {}", limits::words(&spec.limits, spec.share_budget.as_deref())),
     ];
-    Ok(context.ui.answer(&lines.join("\n"))?)
+    context.ui.answer(&lines.join("\n"))?;
+    tell_waiting(context.ui, &plan.waiting);
+    Ok(())
 }
 
 fn filled() -> NonEmptyStringValueParser {

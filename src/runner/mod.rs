@@ -27,6 +27,7 @@ use crate::event::{Event, Limit, Origin, Update, UserMessage};
 use crate::git::{OpenError, Repo};
 use crate::process::Cmd;
 use crate::sandbox::{self, Bounds, Sandbox};
+use crate::session::allowed;
 use crate::session::checkpoint::{self, Checkpoints};
 use crate::session::disk;
 use crate::session::format::{self, FormatError};
@@ -40,6 +41,7 @@ use crate::session::state::{Phase, State};
 use crate::session::store::{Broken, Session, SessionError, Store};
 use crate::session::worktree;
 use crate::tool::{self, Toolbox};
+use crate::trust::team;
 
 use gate::Gate;
 use models::Models;
@@ -151,7 +153,9 @@ async fn work(
     }
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
-    let (config, _unknown) = worktree.agent_config().map_err(fault)?;
+    let policy = allowed::check(repo, spec, &state).map_err(fault)?;
+    let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
+    let config = team::settings(&worktree, base).map_err(fault)?.config;
     for path in [&spec.worktree, &session.dir] {
         disk::check(path, config.min_free_disk).map_err(fault)?;
     }
@@ -170,7 +174,6 @@ async fn work(
         ),
     });
     let tools = tools.map_err(fault)?;
-    let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
     rewind::finish(&worktree, session, &mut state).map_err(fault)?;
     let Past { journal, told, mut unsaid } = Past::open(&worktree, session)?;
     if told.has_died() {
@@ -192,7 +195,13 @@ async fn work(
     checkpoints.catch_up(&mut state);
     state.untold.clear();
     let Told { mut conversation, bill, notes, .. } = told;
-    let mut models = Models { repo: &worktree, spec, tools: tools.specs(), config: &config };
+    let mut models = Models {
+        repo: &worktree,
+        spec,
+        tools: tools.specs(),
+        config: &config,
+        policy: policy.as_ref(),
+    };
     let mut model = models.open(conversation.stand_in().unwrap_or(&spec.model))?;
     for line in unmet {
         if !state.notices.contains(&line) {
@@ -207,6 +216,7 @@ async fn work(
     let mut world = SessionWorld {
         session,
         gate,
+        checks: allowed::checks(&spec.verify, policy.as_ref()),
         is_held: false,
         tools: &tools,
         journal,

@@ -20,6 +20,7 @@ use crate::session::rewind::{self, RewindError};
 use crate::session::state::{Phase, State};
 use crate::session::store::{Session, SessionError};
 use crate::session::subject::Words;
+use crate::trust::team;
 
 /// What the commit of what a dead run has left is called.
 const LEFT: &str = "Keep what there was when it was stopped";
@@ -90,7 +91,8 @@ pub fn settle(
 fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints, Fault> {
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
-    let (config, _unknown) = worktree.agent_config().map_err(fault)?;
+    let base = repo.resolve_commit(&spec.base.commit).map_err(fault)?;
+    let config = team::settings(&worktree, base).map_err(fault)?.config;
     let Past { mut journal, told, mut unsaid } = Past::open(&worktree, session)?;
     let path = session.journal_path();
     let untold = checkpoint::untold(&worktree, spec, state, &path).map_err(fault)?;
@@ -116,7 +118,6 @@ fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints
         let (number, models) = (state.step, told.bill.since_commit());
         let changed = &Changed::Anything;
         let step = Step { number, ends: Ends::Step, words, changed, models };
-        let base = repo.resolve_commit(&spec.base.commit).map_err(fault)?;
         let rules = Gate::new(spec, &config, repo.tree_of(base).map_err(fault)?).map_err(fault)?;
         let gate: checkpoint::Gate<'_> = &|repo, before, after| rules.findings(repo, before, after);
         let made = checkpoints.take(&step, gate, state, &path).map_err(fault)?;

@@ -47,6 +47,8 @@ pub(super) struct SessionWorld<'a> {
     pub(super) bill: Bill,
     /// What a person must look at before it is committed.
     pub(super) gate: Gate,
+    /// The commands that must succeed before it is done.
+    pub(super) checks: Vec<String>,
     /// What was changed waits for that.
     pub(super) is_held: bool,
     /// A call or a check has run since the worktree was last taken.
@@ -130,14 +132,14 @@ impl World for SessionWorld<'_> {
     }
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
-        let commands = &self.session.spec.verify;
+        let commands = self.checks.clone();
         if commands.is_empty() {
             return Ok(Vec::new());
         }
         self.enter(Phase::Verifying, "")?;
         let tree = self.checkpoints.tree().to_string();
         let mut records = Vec::new();
-        for command in commands {
+        for command in &commands {
             self.state.activity = format!("verify: {command}");
             self.show_state();
             let ran = self.tools.run(command, VERIFY_LIMIT, VERIFY_CAP).await.map_err(Fault)?;
