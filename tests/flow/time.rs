@@ -198,12 +198,49 @@ fn what_is_in_the_way_stops_it_before_anything_moves() {
     fs::create_dir(worktree.join("README.md")).unwrap();
     fs::write(worktree.join("README.md/secret"), "secret\n").unwrap();
     let before = moment(&play);
-    let out = play.run("rewind", &["1"]);
-    assert_eq!(out.code, 1, "{out:#?}");
+    let refused = || {
+        let [done, foretold] =
+            [&["1"][..], &["1", "--dry-run"]].map(|args| play.run("rewind", args));
+        assert_eq!((done.code, &done), (1, &foretold));
+        done.stderr
+    };
+    let said = refused();
     let hint = format!("hint: Move README.md/secret out of {}\n", worktree.display());
-    assert!(out.stderr.ends_with(&hint), "{out:#?}");
+    assert!(said.ends_with(&hint), "{said}");
     assert_eq!(moment(&play), before);
     assert_eq!(play.status()["state"], "done");
+    // A repository of its own, which no snapshot holds.
+    fs::remove_dir_all(worktree.join("README.md")).unwrap();
+    fs::write(play.repo.common_dir().join("info/exclude"), "").unwrap();
+    play.git(&["init", "-q", "README.md"]);
+    let said = refused();
+    assert!(said.contains("README.md/.git/HEAD"), "{said}");
+    assert!(worktree.join("README.md/.git/HEAD").exists());
+    play.close();
+}
+
+#[test]
+fn a_question_that_was_left_aside_is_asked_again_by_the_undo() {
+    let ask = Turn::call("ask", json!({"question": "Which colour?", "options": ["red", "blue"]}));
+    let script = Script::new([bash("echo 1 > one.txt"), ask, Turn::text("Done.")]);
+    let play = Play::start(Dialect::Responses, script, &[]);
+    let asked = play.rests("needs-input")["question"].clone();
+    rewound(&play, &["0"]);
+    let shown = play.status();
+    assert_eq!(json!([shown["state"], shown["question"]]), json!(["paused", null]));
+    let beyond = play.run("rewind", &["2"]);
+    let wanted = format!(
+        "error: {id} has no step 2: it has none yet\nhint: git agent rewind {id} --undo\n",
+        id = play.id
+    );
+    assert_eq!((beyond.code, beyond.stderr), (2, wanted));
+    rewound(&play, &["--undo"]);
+    let shown = play.status();
+    assert_eq!(json!([shown["state"], shown["question"]]), json!(["needs-input", asked]));
+    assert!(play.line().contains("Which colour?"), "{}", play.line());
+    play.run("answer", &["blue"]).success();
+    play.rests("done");
+    assert_eq!(play.server.served(), [0, 1, 2]);
     play.close();
 }
 
