@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::message::{Answer, PlanItem, ToolCall, ToolResult, Usage};
 
 pub use limit::{Limit, LimitChange, LimitMark, NOTICED};
-pub use question::{Decision, Question, QuestionKind, Verdict};
+pub use question::{Decision, Finding, Question, QuestionKind, Verdict};
 
 /// The format number that each line begins with.
 pub const FORMAT: u32 = 1;
@@ -113,6 +113,8 @@ pub enum Update {
     Rewind(Rewind),
     /// What comes before is the past of another session, which this one was forked from.
     Fork(Fork),
+    /// Changes that a person did not allow were taken out of the worktree.
+    PutBack(PutBack),
     /// Anything else a person should know.
     Notice(String),
     /// An update of a newer program: skipped, never an error.
@@ -335,6 +337,19 @@ pub struct Fork {
     pub session: String,
     /// The last of its steps that both share.
     pub step: u32,
+}
+
+/// Changes that were taken out of the worktree.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutBack {
+    /// The paths, which are as they were after the step before.
+    pub paths: Vec<String>,
+    /// Why, in the person's words; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The commit that holds what they were, in hex; none where nothing was left to put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
 }
 
 /// What a model is saying just now: shown to who looks, never stored.

@@ -5,6 +5,7 @@
 
 mod bill;
 mod facts;
+mod gate;
 mod models;
 mod notes;
 mod past;
@@ -39,6 +40,7 @@ use crate::session::store::{Broken, Session, SessionError, Store};
 use crate::session::worktree;
 use crate::tool::{self, Toolbox};
 
+use gate::Gate;
 use models::Models;
 use past::{Past, Told};
 use world::SessionWorld;
@@ -197,8 +199,12 @@ async fn work(
     }
     let budget =
         spec.share_budget.as_deref().map(|name| Store::open(repo.common_dir()).budget(name));
+    let base_tree = worktree.tree_of(base).map_err(fault)?;
+    let gate = Gate::new(spec, &config, base_tree).map_err(fault)?;
     let mut world = SessionWorld {
         session,
+        gate,
+        is_held: false,
         tools: &tools,
         journal,
         state,
@@ -237,6 +243,7 @@ async fn work(
         signals,
         conversation,
         limits,
+        is_held: false,
         lap: Instant::now(),
     };
     let rest = agent.run().await;
@@ -280,19 +287,13 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
     if !path.exists() {
         return Err(Fault(format!("its worktree is gone: {}", path.display())));
     }
-    let worktree = worktree::open(path).map_err(|error| {
-        Fault(format!("the worktree cannot be used: {error}; git worktree repair may mend it"))
-    })?;
-    let is_ours = worktree.common_dir() == repo.common_dir()
-        && worktree.is_linked()
-        && worktree.work_dir() == Some(path);
-    match is_ours {
-        true => Ok(worktree),
-        false => Err(Fault(format!(
+    worktree::open(repo, path).map_err(|error| match error {
+        OpenError::NotLinked(_) => Fault(format!(
             "{} is no longer the session's worktree; git worktree repair may mend it",
             path.display()
-        ))),
-    }
+        )),
+        error => Fault(format!("the worktree cannot be used: {error}")),
+    })
 }
 
 fn bounds(config: &Config) -> sandbox::Limits {

@@ -153,8 +153,12 @@ pub enum RewindError {
 ///
 /// # Errors
 /// Every reason not to rewind.
-pub fn rehearse(session: &Session, target: Target) -> Result<Option<Plan>, RewindError> {
-    let view = worktree::open(&session.spec.worktree)?.in_memory();
+pub fn rehearse(
+    repo: &Repo,
+    session: &Session,
+    target: Target,
+) -> Result<Option<Plan>, RewindError> {
+    let view = worktree::open(repo, &session.spec.worktree)?.in_memory();
     let mut checkpoints = open(view, &session.spec)?;
     let from = checkpoints.here()?;
     let plan = decide(&checkpoints, session, &session.state()?, from, target)?;
@@ -186,7 +190,7 @@ pub fn rewind(
     journal.append(&untold)?;
     drop(journal);
     state.untold.clear();
-    let mut checkpoints = open(worktree::open(&session.spec.worktree)?, &session.spec)?;
+    let mut checkpoints = open(worktree::open(repo, &session.spec.worktree)?, &session.spec)?;
     let own = own_place(repo, session)?.tree;
     let moved = checkpoints.take_branch(own)?;
     let from = checkpoints.here()?;

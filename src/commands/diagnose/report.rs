@@ -166,7 +166,7 @@ fn git(context: &Context<'_>, session: &Session) -> String {
     ];
     let shape: Vec<_> = shape.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
     let worktrees = repo.worktrees().map_or(0, |worktrees| worktrees.len());
-    let standing = mend::worktree::standing(repo, session);
+    let standing = mend::standing::standing(repo, session);
     let standing = standing.map_or_else(|it| it.to_string(), |it| format!("{it:?}"));
     let lines = [
         format!(

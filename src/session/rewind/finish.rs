@@ -40,7 +40,7 @@ pub fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<bool,
     // a person has committed since is gone on from, as ever.
     let is_there = repo.ref_id(&session.spec.branch)? == Some(to.head);
     if is_there && !is_said(session, &intent)? && session.spec.worktree.exists() {
-        let mut checkpoints = open(worktree::open(&session.spec.worktree)?, &session.spec)?;
+        let mut checkpoints = open(worktree::open(repo, &session.spec.worktree)?, &session.spec)?;
         // Some are there already, and somebody may have worked in it since.
         checkpoints.here()?;
         checkpoints.keep(state, &session.journal_path())?;
