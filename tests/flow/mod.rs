@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is asserted is what a person sees: output, refs, files.
 
+mod forecast;
 mod gate;
 mod gc;
 mod journey;
@@ -9,7 +10,9 @@ mod limits;
 mod person;
 mod places;
 pub(crate) mod play;
+mod push;
 mod real_project;
+mod secret;
 mod session;
 mod snapshot;
 mod start;
