@@ -25,7 +25,7 @@ pub use conversation::{Conversation, Next};
 pub use history::Forgotten;
 pub use limits::{Allowance, Allowances, Limits, Money, Shared};
 pub use model::Models;
-pub use steer::Steer;
+pub use steer::{Steer, why_denied};
 pub use world::{Fault, Moment, StepWords, World};
 
 use crate::cancel::Signals;

@@ -230,12 +230,20 @@ pub fn each(
     Ok(())
 }
 
-/// Tells what went wrong with each.
+/// Tells what went wrong with each; what is wrong with all of them once.
 ///
 /// # Errors
 /// Told: something did; the exit code is the highest of all.
 pub fn told(ui: &Ui, outcomes: impl Iterator<Item = Result>) -> Result {
-    let codes = outcomes.filter_map(Result::err).map(|error| error.report(ui));
+    let mut said: Vec<CommandError> = Vec::new();
+    let codes = outcomes.filter_map(Result::err).map(|error| {
+        if said.contains(&error) {
+            return error.kind.exit_code();
+        }
+        let code = error.report(ui);
+        said.push(error);
+        code
+    });
     match codes.max() {
         None => Ok(()),
         Some(worst) => Err(CommandError::new(error::Kind::Told(worst), "")),

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::several::Several;
 use super::{complete, control, question};
 use crate::error::Result;
-use crate::event::{QuestionKind, Verdict};
+use crate::event::QuestionKind;
 use crate::ui::Ui;
 
 /// Say no to what a session asks
@@ -44,13 +44,11 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
     let nothing = "Nothing to deny: no session asks for yes or no";
     control::each(&context, &sessions, nothing, |session| {
-        let state = session.state()?;
-        if sessions.all && !asks_to_decide(&state) {
+        if sessions.all && !asks_to_decide(&session.state()?) {
             return Ok(false);
         }
         let id = &session.id;
-        question::decide(&context, session, Verdict::Denied, reason.trim())?;
-        let is_limit = state.question.is_some_and(|asked| asked.kind == QuestionKind::Limit);
+        let is_limit = question::deny(&context, session, reason.trim())? == QuestionKind::Limit;
         let becomes = if is_limit { "pauses" } else { "goes on without" };
         ui.narrate(&format!("Denied {id}, which {becomes}"));
         if is_limit {

@@ -24,6 +24,9 @@ pub struct Question {
     /// The limit that is reached, where that is asked about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
+    /// That it is reached, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<String>,
     /// Which question of the session it is, from 1, so that an answer finds its own; 0 where it is
     /// not counted.
     #[serde(default, skip_serializing_if = "is_zero")]
