@@ -58,7 +58,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Start(commands::start::Args),
+    Start(Box<commands::start::Args>),
     #[command(visible_alias = "ls")]
     List(commands::list::Args),
     Status(commands::status::Args),

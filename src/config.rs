@@ -17,7 +17,8 @@ pub use amount::Bound;
 pub use keys::{KEYS, Key};
 pub use notify::{Channel, Notify, Occasion};
 use value::{
-    boolean, ceiling, count, near, niceness, one_of, optional, optional_size, size, template, text,
+    boolean, ceiling, count, near, niceness, one_of, optional, optional_size, pattern, size,
+    template, text,
 };
 
 /// How long a model server that is overloaded or limits the rate is waited for, where nothing else
@@ -90,6 +91,8 @@ pub struct Config {
     pub memory_limit: Option<u64>,
     /// `agent.cpuLimit`: how many processors they may keep busy.
     pub cpu_limit: Option<f64>,
+    /// `agent.protect`: patterns of paths that no agent changes unasked.
+    pub protect: Vec<String>,
     /// `agent.unattended`.
     pub unattended: bool,
     /// `agent.logLevel`.
@@ -183,6 +186,7 @@ impl Default for Config {
             nice: 0,
             memory_limit: None,
             cpu_limit: None,
+            protect: Vec::new(),
             unattended: false,
             log_level: LogLevel::default(),
             notify: Notify::default(),
@@ -291,6 +295,7 @@ impl Config {
             "nice" => self.nice = niceness(entry)?,
             "memorylimit" => self.memory_limit = optional_size(entry)?,
             "cpulimit" => self.cpu_limit = ceiling(entry)?,
+            "protect" => self.protect.push(pattern(entry)?),
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
             _ => return self.notify.set(entry, name),
@@ -358,6 +363,8 @@ mod tests {
             ("agent.nice", "10"),
             ("agent.memoryLimit", "4g"),
             ("agent.cpuLimit", "2"),
+            ("agent.protect", "*.lock"),
+            ("agent.protect", "docs/"),
             ("agent.unattended", "true"),
             ("agent.logLevel", "debug"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
@@ -392,6 +399,7 @@ mod tests {
             nice: 10,
             memory_limit: Some(4 << 30),
             cpu_limit: Some(2.0),
+            protect: vec!["*.lock".to_owned(), "docs/".to_owned()],
             unattended: true,
             log_level: LogLevel::Debug,
             notify: Notify::default(),

@@ -5,7 +5,8 @@
 //!
 //! Invariant: a release build has no such points; there [`reach`] is nothing at all.
 
-/// All points, in the order of a session: its task, a step, the checks, the rest.
+/// The points of every session, in their order: its task, a step, the checks, the rest. Beside them
+/// is `put-back`: what a person has denied is out of the worktree, and the journal does not say so.
 pub const POINTS: [&str; 16] = [
     // Its task is in the journal.
     "task",

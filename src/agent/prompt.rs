@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::event::{ByPerson, Checkpoint, LimitChange, LimitMark, VerifyRecord};
+use crate::event::{ByPerson, Checkpoint, LimitChange, LimitMark, PutBack, VerifyRecord};
 
 /// The system prompt.
 pub const SYSTEM: &str = include_str!("prompt.md");
@@ -81,6 +81,17 @@ pub fn denied(reason: &str) -> String {
         "" => "Not run: the person who watches this session denied it.".to_owned(),
         reason => format!("Not run: the person who watches this session denied it: {reason}"),
     }
+}
+
+/// What the model reads when changes of its step were put back.
+pub fn put_back(put_back: &PutBack) -> String {
+    let PutBack { paths, reason, .. } = put_back;
+    let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!(
+        "The person who watches this session does not allow your changes to {}{because}. These \
+         paths are as they were before the step; do not change them again.",
+        paths.join(", ")
+    )
 }
 
 /// What the model reads when a limit has been set anew.

@@ -48,10 +48,14 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             return Ok(false);
         }
         let id = &session.id;
-        let is_limit = question::deny(&context, session, reason.trim())? == QuestionKind::Limit;
-        let becomes = if is_limit { "pauses" } else { "goes on without" };
+        let kind = question::deny(&context, session, reason.trim())?;
+        let becomes = match kind {
+            QuestionKind::Limit => "pauses",
+            QuestionKind::Changes => "puts them back and goes on",
+            _ => "goes on without",
+        };
         ui.narrate(&format!("Denied {id}, which {becomes}"));
-        if is_limit {
+        if kind == QuestionKind::Limit {
             ui.hint(&format!("git agent resume {id} asks again    git agent stop {id}"));
         }
         Ok(true)

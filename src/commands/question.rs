@@ -15,7 +15,7 @@ use crate::session::store::Session;
 /// What a person types to answer.
 pub fn how(id: &str, question: Option<&Question>) -> String {
     match question.map(|question| question.kind) {
-        Some(QuestionKind::Limit | QuestionKind::Permission) => {
+        Some(kind) if kind.is_decision() => {
             format!("git agent approve {id}    git agent deny {id}")
         }
         Some(QuestionKind::Key) => format!("git agent resume {id} once it is mended"),

@@ -84,7 +84,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     }
     let session = worktree::found(&context.repo, &session)?;
     let plan = if args.dry_run {
-        rewind::rehearse(&session, target)?
+        rewind::rehearse(&context.repo, &session, target)?
     } else {
         control::check_worktree(&context, &session)?;
         let (_lock, mut state) = work::hold(&context.repo, &session)?;

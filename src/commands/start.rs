@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 
+use super::bounds::BoundArgs;
 use super::context::Context;
 use super::control::{self, Woken};
 use super::follow::{self, Form};
@@ -69,6 +70,8 @@ pub struct Args {
     /// Give the model no way to ask; whatever needs a person pauses
     #[arg(long)]
     unattended: bool,
+    #[command(flatten)]
+    bounds: BoundArgs,
     #[command(flatten)]
     limits: LimitArgs,
     /// Share one budget among all sessions that are started with this name
@@ -135,7 +138,7 @@ fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
     let config = context.config()?;
     let source =
         message::Source { words: &args.task, file: args.file.as_deref(), help: EDITOR_HELP };
-    let task = message::read(repo, &source)?;
+    let task = message::read(context, &source)?;
     let cwd = std::env::current_dir()?;
     let around = Surroundings {
         env: &|key| std::env::var(key).ok(),
@@ -250,6 +253,7 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         base: Base { commit: plan.base.to_string(), name: plan.base_name.clone() },
         share_budget: args.share_budget.clone(),
         limits: plan.limits,
+        bounds: args.bounds.to_bounds(),
         forked_from: None,
     }
 }

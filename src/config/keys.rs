@@ -137,6 +137,11 @@ pub const KEYS: &[Key] = &[
         about: "Processors that the commands of one session may keep busy, such as 1.5, where a cgroup can be made for them. Not limited by default.",
     },
     Key {
+        name: "agent.protect",
+        value: "<pattern>",
+        about: "Paths that no agent changes before you have said yes, such as migrations/** or **/*.pem; as --protect. May be given several times.",
+    },
+    Key {
         name: "agent.unattended",
         value: "<bool>",
         about: "Whether sessions do without the tool that asks a person. Default: false.",

@@ -9,7 +9,7 @@ use std::io;
 use super::{CommandError, Kind};
 use crate::config::ConfigError;
 use crate::git::{
-    BadOverride, GitError, ObjectError, OpenError, RefError, RevisionError, WorktreeError,
+    BadOverride, GitError, ObjectError, OpenError, RefError, RevisionError, Tampered, WorktreeError,
 };
 use crate::model::{ChoiceError, EndpointError, ModelError};
 use crate::process::ProcessError;
@@ -90,8 +90,17 @@ impl From<OpenError> for CommandError {
             OpenError::Override(error) => error.into(),
             OpenError::Git(error) => error.into(),
             OpenError::Io(error) => Self::from(error).while_doing("cannot read the repository"),
+            OpenError::NotLinked(_) => no(&error).hint("git worktree repair"),
+            OpenError::Tampered(error) => error.into(),
             OpenError::Broken { .. } => no(&error).hint("git fsck"),
         }
+    }
+}
+
+impl From<Tampered> for CommandError {
+    fn from(error: Tampered) -> Self {
+        // What to do with the file is for a person who has looked at it.
+        no(&error).hint(format!("cat {}", error.file.display()))
     }
 }
 
@@ -353,6 +362,8 @@ impl From<WorktreeError> for CommandError {
             WorktreeError::Filter { .. } => no(&error).hint(
                 "Install what the filter runs (git lfs install?), or unset it; nothing was kept",
             ),
+            WorktreeError::FilterOfCheckout(_) => no(&error)
+                .hint("Name the filter's program by an absolute path, outside the checkout"),
             WorktreeError::Locked { ref path, .. } => {
                 let hint = format!("git worktree unlock {}", path.display());
                 no(&error).hint(hint)

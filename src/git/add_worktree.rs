@@ -335,7 +335,9 @@ impl From<CheckoutError> for WorktreeError {
         match error {
             FilterError::Io(source) => Self::Checkout { path, source },
             FilterError::Failed(reason) => Self::Filter { path, reason },
-            FilterError::Missing(_) => Self::Filter { path, reason: error.to_string() },
+            FilterError::Missing(_) | FilterError::OfCheckout { .. } => {
+                Self::Filter { path, reason: error.to_string() }
+            }
         }
     }
 }

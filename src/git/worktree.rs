@@ -87,6 +87,9 @@ pub enum WorktreeError {
         /// What it said.
         reason: String,
     },
+    /// A filter is configured that is a program of the checkout, where an agent works.
+    #[error("{0}")]
+    FilterOfCheckout(String),
     /// No worktree is registered under this name.
     #[error("no worktree is registered as {0}")]
     NotRegistered(String),
@@ -351,7 +354,7 @@ fn lock_reason(git_dir: &Path) -> io::Result<Option<String>> {
     }
 }
 
-fn path_in(line: &[u8]) -> PathBuf {
+pub(super) fn path_in(line: &[u8]) -> PathBuf {
     let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |at| at + 1);
     PathBuf::from(OsStr::from_bytes(&line[..end]))
 }

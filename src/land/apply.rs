@@ -123,7 +123,7 @@ fn write_commit(
         Way::Merge => vec![plan.target.tip, plan.work.commit],
         Way::Squash | Way::FastForward => vec![plan.target.tip],
     };
-    let git = repo.user_git().args(["-c", "i18n.commitEncoding=UTF-8", "commit-tree"]);
+    let git = repo.user_git_in_main().args(["-c", "i18n.commitEncoding=UTF-8", "commit-tree"]);
     let git = parents.iter().fold(git, |git, parent| git.arg("-p").arg(parent.to_string()));
     let signs = repo.config_bool("commit.gpgSign").unwrap_or(false);
     let git = if signs { git.arg("-S") } else { git };

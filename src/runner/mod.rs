@@ -5,6 +5,7 @@
 
 mod bill;
 mod facts;
+mod gate;
 mod models;
 mod notes;
 mod past;
@@ -30,6 +31,7 @@ use crate::session::checkpoint::{self, Checkpoints};
 use crate::session::disk;
 use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
+use crate::session::include;
 use crate::session::journal::Journal;
 use crate::session::lock::{Lock, LockError};
 use crate::session::reserve;
@@ -39,6 +41,7 @@ use crate::session::store::{Broken, Session, SessionError, Store};
 use crate::session::worktree;
 use crate::tool::{self, Toolbox};
 
+use gate::Gate;
 use models::Models;
 use past::{Past, Told};
 use world::SessionWorld;
@@ -152,6 +155,7 @@ async fn work(
     for path in [&spec.worktree, &session.dir] {
         disk::check(path, config.min_free_disk).map_err(fault)?;
     }
+    include::learn(&spec.worktree, &state.with_secrets);
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
     let (bounds, unmet) = Bounds::new(&bounds(&config), &session.id);
@@ -197,8 +201,12 @@ async fn work(
     }
     let budget =
         spec.share_budget.as_deref().map(|name| Store::open(repo.common_dir()).budget(name));
+    let base_tree = worktree.tree_of(base).map_err(fault)?;
+    let gate = Gate::new(spec, &config, base_tree).map_err(fault)?;
     let mut world = SessionWorld {
         session,
+        gate,
+        is_held: false,
         tools: &tools,
         journal,
         state,
@@ -218,6 +226,7 @@ async fn work(
     if conversation.is_new() {
         let text = prompt::task(&spec.task, &facts::collect(repo, spec, base).map_err(fault)?);
         let task = Update::UserMessage(UserMessage { from: Origin::Task, text, inbox_id: None });
+        let task = task.redacted();
         conversation.apply(&task);
         crate::agent::World::record(&mut world, 0, vec![task])?;
     }
@@ -237,6 +246,7 @@ async fn work(
         signals,
         conversation,
         limits,
+        is_held: false,
         lap: Instant::now(),
     };
     let rest = agent.run().await;
@@ -280,19 +290,13 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
     if !path.exists() {
         return Err(Fault(format!("its worktree is gone: {}", path.display())));
     }
-    let worktree = worktree::open(path).map_err(|error| {
-        Fault(format!("the worktree cannot be used: {error}; git worktree repair may mend it"))
-    })?;
-    let is_ours = worktree.common_dir() == repo.common_dir()
-        && worktree.is_linked()
-        && worktree.work_dir() == Some(path);
-    match is_ours {
-        true => Ok(worktree),
-        false => Err(Fault(format!(
+    worktree::open(repo, path).map_err(|error| match error {
+        OpenError::NotLinked(_) => Fault(format!(
             "{} is no longer the session's worktree; git worktree repair may mend it",
             path.display()
-        ))),
-    }
+        )),
+        error => Fault(format!("the worktree cannot be used: {error}")),
+    })
 }
 
 fn bounds(config: &Config) -> sandbox::Limits {

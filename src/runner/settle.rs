@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 
+use super::gate::Gate;
 use super::past::{self, Past};
 use super::{break_dead_locks, fault, open_worktree};
 use crate::agent::{Fault, why_denied};
@@ -150,13 +151,19 @@ fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints
         let (number, models) = (state.step, told.bill.since_commit());
         let changed = &Changed::Anything;
         let step = Step { number, ends: Ends::Step, words, changed, models };
-        let made = checkpoints.take(&step, state, &path).map_err(fault)?;
+        let base = repo.resolve_commit(&spec.base.commit).map_err(fault)?;
+        let rules = Gate::new(spec, &config, repo.tree_of(base).map_err(fault)?).map_err(fault)?;
+        let gate: checkpoint::Gate<'_> = &|repo, before, after| rules.findings(repo, before, after);
+        let made = checkpoints.take(&step, gate, state, &path).map_err(fault)?;
         let told = state.untold.iter().cloned().chain(made.event).map(Update::Checkpoint);
         let told: Vec<_> = told.collect();
         if !told.is_empty() {
             tell(told, state.step)?;
         }
         state.untold.clear();
+        if let Some(found) = made.held.first() {
+            return Err(Fault(format!("{} {}", found.path, found.why)));
+        }
         checkpoints.rest().map_err(fault)?;
     }
     Ok(checkpoints)

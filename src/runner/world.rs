@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::agent::{Allowance, Fault, Moment, Money, Shared, Steer, StepWords, World};
+use crate::agent::{
+    Allowance, Consent, Fault, Moment, Money, Shared, Steer, StepWords, Taken, World,
+};
 use crate::event::{self, Decision, Delta, Event, Update, VerifyRecord};
 use crate::failpoint;
 use crate::file::Changed;
 use crate::git::ObjectId;
 use crate::message::Usage;
 use crate::session::budget::Budget;
-use crate::session::checkpoint::{Checkpoints, Ends, Step};
+use crate::session::checkpoint::{self, Checkpoints, Ends, Step};
 use crate::session::disk;
 use crate::session::inbox::{Kind, When};
 use crate::session::journal::Journal;
@@ -26,6 +28,7 @@ use crate::tool::Toolbox;
 use crate::tool::output::Cap;
 
 use super::bill::Bill;
+use super::gate::Gate;
 use super::notes::Notes;
 
 /// How long one verify command may take: a whole test suite, but not for ever.
@@ -42,6 +45,10 @@ pub(super) struct SessionWorld<'a> {
     pub(super) checkpoints: Checkpoints,
     pub(super) notes: Notes,
     pub(super) bill: Bill,
+    /// What a person must look at before it is committed.
+    pub(super) gate: Gate,
+    /// What was changed waits for that.
+    pub(super) is_held: bool,
     /// A call or a check has run since the worktree was last taken.
     pub(super) untaken: bool,
     /// `agent.minFreeDisk`, in bytes.
@@ -85,12 +92,16 @@ impl World for SessionWorld<'_> {
         words: &StepWords,
         changed: &Changed,
         at: Moment,
-    ) -> Result<Vec<event::Checkpoint>, Fault> {
+        consent: &Consent,
+    ) -> Result<Taken, Fault> {
         let ends = match at {
             Moment::Step => Ends::Step,
             Moment::Turn => Ends::Turn,
         };
-        let made = self.take(words, changed, ends)?;
+        let taken = self.take(words, changed, ends, consent)?;
+        if self.is_held {
+            return Ok(taken);
+        }
         self.untaken = false;
         self.state.activity.clear();
         // No sync: the journal and the record, which have one, tell all of it but the phase.
@@ -102,7 +113,16 @@ impl World for SessionWorld<'_> {
         if at == Moment::Step {
             self.check_disk()?;
         }
-        Ok(made)
+        Ok(taken)
+    }
+
+    fn put_back(&mut self, paths: &[String]) -> Result<Option<String>, Fault> {
+        let journal = self.session.journal_path();
+        let kept = self.checkpoints.put_back(paths, &mut self.state, &journal);
+        let kept = kept.map_err(fault("what was denied is not put back"))?;
+        failpoint::reach("put-back");
+        self.write_state()?;
+        Ok(kept.map(|commit| commit.to_string()))
     }
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
@@ -274,7 +294,8 @@ impl SessionWorld<'_> {
         words: &StepWords,
         changed: &Changed,
         ends: Ends,
-    ) -> Result<Vec<event::Checkpoint>, Fault> {
+        consent: &Consent,
+    ) -> Result<Taken, Fault> {
         let step = Step {
             number: words.step,
             ends,
@@ -282,10 +303,16 @@ impl SessionWorld<'_> {
             changed,
             models: self.bill.since_commit(),
         };
+        let gate: checkpoint::Gate<'_> = &|repo, before, after| {
+            let mut found = self.gate.findings(repo, before, after)?;
+            found.retain(|finding| !consent.covers(finding, changed));
+            Ok(found)
+        };
         let made = self
             .checkpoints
-            .take(&step, &mut self.state, &self.session.journal_path())
+            .take(&step, gate, &mut self.state, &self.session.journal_path())
             .map_err(fault("the step is not committed"))?;
+        self.is_held = !made.held.is_empty();
         let mut told = self.tell_untold()?;
         if let Some(commit) = made.commit {
             self.notes.add(commit, words.step, &self.bill);
@@ -294,7 +321,7 @@ impl SessionWorld<'_> {
             self.record(words.step, vec![Update::Checkpoint(event)])?;
         }
         told.extend(made.event);
-        Ok(told)
+        Ok(Taken { told, held: made.held })
     }
 
     /// What the state shows of what has happened.

@@ -18,6 +18,7 @@
 mod commit;
 mod error;
 mod foreign;
+mod hold;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use fs_err as fs;
 pub use commit::trailers;
 pub use error::CheckpointError;
 pub use foreign::{ForeignError, make_branch_again, untold};
+pub use hold::{Gate, Unjudged};
 pub use place::{Move, Place};
 
 use super::record::{Record, Recorder};
@@ -36,7 +38,7 @@ use super::spec::Spec;
 use super::state::{Changes, State};
 use super::subject::Words;
 use super::worktree;
-use crate::event::{self, ByPerson};
+use crate::event::{self, ByPerson, Finding};
 use crate::failpoint;
 use crate::file::Changed;
 use crate::git::{
@@ -99,6 +101,8 @@ pub struct Made {
     /// The event for the journal; none if nothing has changed and nothing was committed. What a
     /// person had done to the branch before is in [`State::untold`], and goes before it.
     pub event: Option<event::Checkpoint>,
+    /// What a person must look at first: nothing of the step was committed or recorded then.
+    pub held: Vec<Finding>,
 }
 
 impl Checkpoints {
@@ -175,16 +179,18 @@ impl Checkpoints {
 
     /// Takes the worktree as it is, commits it if the strategy says so, and records the state with
     /// the journal up to its end. The state is brought up to date; the caller writes its file.
+    /// Where the gate finds something, the step is left as it is.
     ///
     /// # Errors
     /// See [`CheckpointError`]; the state has not changed then.
     pub fn take(
         &mut self,
         step: &Step<'_>,
+        gate: Gate<'_>,
         state: &mut State,
         journal: &Path,
     ) -> Result<Made, CheckpointError> {
-        self.despite_gc(|it| it.take_once(step, state, journal))
+        self.despite_gc(|it| it.take_once(step, gate, state, journal))
     }
 
     /// Does it again where a gc has taken away under it what was written, and is there again.
@@ -205,11 +211,13 @@ impl Checkpoints {
     fn take_once(
         &mut self,
         step: &Step<'_>,
+        gate: Gate<'_>,
         state: &mut State,
         journal: &Path,
     ) -> Result<Made, CheckpointError> {
         self.check_worktree()?;
-        let before = self.snapshot.tree();
+        // What was taken last may wait for a person still.
+        let before = self.repo.tree_of(self.code)?;
         let taken = self.snapshot.take(step.changed)?;
         failpoint::reach("tree");
         let mut next = state.clone();
@@ -220,6 +228,14 @@ impl Checkpoints {
         let followed = followed?;
         let before = followed.unwrap_or(before);
         let (tree, on_branch) = (self.snapshot.tree(), self.repo.tree_of(self.head)?);
+        let held = if tree == before { Vec::new() } else { gate(&self.repo, before, tree)? };
+        if !held.is_empty() {
+            if followed.is_some() {
+                self.settle(None, self.code, &mut next, journal)?;
+                *state = next;
+            }
+            return Ok(Made { held, ..Made::default() });
+        }
         let commit = match tree != on_branch && self.commits_at(step.ends) {
             true => Some(self.commit(self.head, tree, step)?),
             false => None,
@@ -240,7 +256,7 @@ impl Checkpoints {
         }
         self.settle(commit, code, &mut next, journal)?;
         *state = next;
-        Ok(Made { commit, event })
+        Ok(Made { commit, event, held })
     }
 
     /// What the tree taken last differs in from the base.
@@ -348,6 +364,7 @@ impl Checkpoints {
         if worktree::git_dir(path).is_none_or(|found| found != self.repo.git_dir()) {
             return Err(CheckpointError::NotLinked { path: path.join(".git") });
         }
+        self.repo.check_registration()?;
         let found = match self.repo.head()? {
             Head::Branch { name, .. } if name == self.spec.branch => return Ok(()),
             // The branch is gone: what moves it will say so, after the work is kept.

@@ -157,7 +157,7 @@ pub fn create(
         create_branch: true,
     })?;
     drop(lock);
-    let view = worktree::open(&place.path)?;
+    let view = worktree::open(repo, &place.path)?;
     let mut state = State::new(draft.spec().created);
     state.head = Some(request.base.to_string());
     state.tree = Some(repo.tree_of(request.base)?.to_string());
@@ -168,6 +168,7 @@ pub fn create(
     };
     let submodules = submodule::init(repo, &view, &submodules)?;
     let included = include::copy(repo, &place.path)?;
+    state.with_secrets = included.with_secrets();
     if let Some(command) = request.setup {
         set_up(command, repo, &place)?;
     }

@@ -154,8 +154,12 @@ pub enum RewindError {
 ///
 /// # Errors
 /// Every reason not to rewind.
-pub fn rehearse(session: &Session, target: Target) -> Result<Option<Plan>, RewindError> {
-    let view = worktree::open(&session.spec.worktree)?.in_memory();
+pub fn rehearse(
+    repo: &Repo,
+    session: &Session,
+    target: Target,
+) -> Result<Option<Plan>, RewindError> {
+    let view = worktree::open(repo, &session.spec.worktree)?.in_memory();
     let mut checkpoints = open(view, &session.spec)?;
     let from = checkpoints.here()?;
     decide(&checkpoints, session, &session.state()?, from, target)
@@ -181,7 +185,7 @@ pub fn rewind(
     journal.append(&untold)?;
     drop(journal);
     state.untold.clear();
-    let mut checkpoints = open(worktree::open(&session.spec.worktree)?, &session.spec)?;
+    let mut checkpoints = open(worktree::open(repo, &session.spec.worktree)?, &session.spec)?;
     let own = own_place(repo, session)?.tree;
     let moved = checkpoints.take_branch(own)?;
     let from = checkpoints.here()?;
@@ -242,7 +246,7 @@ pub fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<bool,
     // a person has committed since is gone on from, as ever.
     let is_there = repo.ref_id(&session.spec.branch)? == Some(to.head);
     if is_there && !is_said(session, &intent)? && session.spec.worktree.exists() {
-        let mut checkpoints = open(worktree::open(&session.spec.worktree)?, &session.spec)?;
+        let mut checkpoints = open(worktree::open(repo, &session.spec.worktree)?, &session.spec)?;
         // Some are there already, and somebody may have worked in it since.
         checkpoints.here()?;
         checkpoints.keep(state, &session.journal_path())?;

@@ -65,6 +65,9 @@ pub struct Spec {
     /// What it may use up.
     #[serde(default)]
     pub limits: Limits,
+    /// Where it may work.
+    #[serde(default, skip_serializing_if = "Bounds::is_open")]
+    pub bounds: Bounds,
     /// The session whose past it shares; none for one that began by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<Origin>,
@@ -105,6 +108,29 @@ pub struct Limits {
     /// US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<f64>,
+}
+
+/// Where a session may work, in patterns of paths; empty is everywhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Where alone it may change files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scope: Vec<String>,
+    /// Where it may change none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Where a person is asked first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub protect: Vec<String>,
+    /// How many files it may change in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_files: Option<u32>,
+}
+
+impl Bounds {
+    fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Limits {
@@ -197,7 +223,7 @@ impl Spec {
     /// # Errors
     /// A path is not UTF-8, which the file cannot hold.
     pub fn to_text(&self) -> Result<String, toml::ser::Error> {
-        toml::to_string(self)
+        format::text(self)
     }
 }
 
@@ -235,6 +261,7 @@ pub(super) mod tests {
                 timeout: Some(7200),
                 budget: Some(5.0),
             },
+            bounds: Bounds { scope: vec!["src/**".to_owned()], ..Bounds::default() },
             forked_from: None,
         }
     }

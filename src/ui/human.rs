@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::text::{neutral, truncate, wrap};
 use super::{Look, Tone, card, table, units};
 use crate::event::{
-    self, Checkpoint, Compaction, Decision, Event, LimitChange, Origin, Question, Rewind,
+    self, Checkpoint, Compaction, Decision, Event, LimitChange, Origin, PutBack, Question, Rewind,
     StateChange, ToolEnd, Unfinished, Update, Verdict, VerifyRecord, Waiting, Way,
 };
 use crate::message::{Answer, PlanItem, PlanStatus, ToolCall};
@@ -102,6 +102,7 @@ impl Narrator {
                 let text = format!("of {} after step {}", fork.session, fork.step);
                 vec![Said::new("fork", Tone::Strong, text)]
             }
+            Update::PutBack(put_back) => vec![put_back_said(put_back)],
             Update::Notice(text) => vec![Said::new("note", Tone::Ask, text.clone())],
             Update::Unknown => Vec::new(),
         }
@@ -329,6 +330,12 @@ fn decided(decision: &Decision) -> Option<Said> {
         reason => format!("{verdict}: {reason}"),
     };
     Some(Said::new("you", Tone::Strong, text))
+}
+
+fn put_back_said(put_back: &PutBack) -> Said {
+    let kept = put_back.kept.as_deref().map(card::short);
+    let kept = kept.map_or_else(String::new, |kept| format!("  (kept in {kept})"));
+    Said::new("note", Tone::Ask, format!("{} put back{kept}", put_back.paths.join(", ")))
 }
 
 fn limited(change: &LimitChange) -> Said {

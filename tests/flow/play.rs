@@ -160,6 +160,16 @@ impl Play {
         rustix::process::test_kill_process(pid).is_ok().then_some(pid)
     }
 
+    /// Waits until nobody runs any session of the repository.
+    pub(crate) fn wait_for_supervisors(&self) {
+        let sessions = self.repo.common_dir().join("agent/sessions");
+        let is_held = |id: &String| {
+            let lock = sessions.join(id).join("lock");
+            git_agent::session::lock::holder(&lock).expect("a file").is_some()
+        };
+        until("no session runs", || !self.repo.session_ids().iter().any(is_held));
+    }
+
     /// Whether anybody runs the session, the number in its lock's file written or not.
     fn is_held(&self) -> bool {
         git_agent::session::lock::holder(&self.folder().join("lock")).expect("a file").is_some()
@@ -170,6 +180,24 @@ impl Play {
         let pid = self.supervisor().expect("it is run");
         kill_process(pid, signal).expect("it is ours");
         until("the supervisor has ended", || self.supervisor().is_none());
+    }
+
+    /// Asserts that a secret is in no file of the git dir, in no object, and in nothing that is
+    /// said.
+    pub(crate) fn assert_nowhere(&self, secret: &str) {
+        let found = self.repo.home().cmd("grep").args(&["-raho", &format!(".*{secret}.*")]);
+        assert_eq!(found.dir(&self.repo.common_dir()).run().stdout, "");
+        for verb in ["status", "log"] {
+            let out = self.run(verb, &[]);
+            assert!(!(out.stdout + &out.stderr).contains(secret), "{verb}");
+        }
+        // Trees hold what is not UTF-8.
+        let objects = ["cat-file", "--batch-all-objects", "--batch", "--buffer"];
+        let objects = git_agent::process::Cmd::new("git").args(objects).dir(self.repo.main());
+        let objects = objects.run().expect("git runs").stdout;
+        let text = String::from_utf8_lossy(&objects);
+        let lines: Vec<_> = text.lines().filter(|line| line.contains(secret)).collect();
+        assert!(lines.is_empty(), "{secret} is in an object: {lines:#?}");
     }
 
     /// Asserts what holds at the end of every session, and ends the server.

@@ -36,7 +36,7 @@ impl Checkpoints {
             true => format!("{subject}\n"),
             false => format!("{subject}\n\n{body}\n"),
         };
-        self.write(parent, tree, &message, step.models)
+        self.write(&[parent], tree, &message, step.models)
     }
 
     /// A commit of what a person has edited.
@@ -69,22 +69,22 @@ impl Checkpoints {
         if head == self.head && self.repo.tree_of(self.code)? == tree {
             return Ok(self.code);
         }
-        self.snapshot_on(head, tree, &format!("Snapshot after step {number}\n"))
+        self.snapshot_on(&[head], tree, &format!("Snapshot after step {number}\n"))
     }
 
     /// Keeps a tree that the branch does not get.
     pub(super) fn snapshot_on(
         &self,
-        parent: ObjectId,
+        parents: &[ObjectId],
         tree: ObjectId,
         message: &str,
     ) -> Result<ObjectId, ObjectError> {
-        self.write(parent, tree, message, &[])
+        self.write(parents, tree, message, &[])
     }
 
     fn write(
         &self,
-        parent: ObjectId,
+        parents: &[ObjectId],
         tree: ObjectId,
         message: &str,
         models: &[String],
@@ -95,7 +95,7 @@ impl Checkpoints {
         };
         self.repo.write_commit(&Draft {
             tree,
-            parents: vec![parent],
+            parents: parents.to_vec(),
             author: self.who.clone(),
             committer: self.who.clone(),
             time: None,

@@ -5,9 +5,10 @@
 use std::path::PathBuf;
 
 use super::foreign::ForeignError;
+use super::hold::Unjudged;
 use crate::git::operation::Operation;
 use crate::git::{
-    DiffError, GitError, ObjectError, ObjectId, RefError, RevisionError, SnapshotError,
+    DiffError, GitError, ObjectError, ObjectId, RefError, RevisionError, SnapshotError, Tampered,
     WorktreeError,
 };
 use crate::session::record::RecordError;
@@ -49,6 +50,9 @@ pub enum CheckpointError {
         /// The `.git` of the worktree.
         path: PathBuf,
     },
+    /// What leads from the worktree to the repository was rewritten: git would obey it.
+    #[error(transparent)]
+    Tampered(#[from] Tampered),
     /// The worktree is on another branch, so its files are not the session's.
     #[error("the worktree is on {found} instead of {branch}")]
     Elsewhere {
@@ -84,6 +88,9 @@ pub enum CheckpointError {
     /// Trees cannot be compared.
     #[error(transparent)]
     Diff(#[from] DiffError),
+    /// What has changed cannot be looked at.
+    #[error(transparent)]
+    Unjudged(#[from] Unjudged),
     /// The refs cannot be moved, or the session's ref was moved by somebody else.
     #[error(transparent)]
     Ref(#[from] RefError),

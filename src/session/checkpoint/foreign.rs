@@ -263,7 +263,9 @@ impl Checkpoints {
             return Ok(());
         }
         self.snapshot.refresh_worktree_index()?;
-        self.repo.update_checkout(now, tree).map_err(|it| Box::new(ForeignError::Files(it)))?;
+        let checked = self.repo.check_filters(&self.spec.worktree);
+        let files = checked.and_then(|()| self.repo.update_checkout(now, tree));
+        files.map_err(|it| Box::new(ForeignError::Files(it)))?;
         self.snapshot.take(&Changed::Anything)?;
         Ok(())
     }
