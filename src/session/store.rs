@@ -31,6 +31,8 @@ const REMOVED: &str = ".old-";
 const ASIDE: &str = "removed";
 /// How old a left-over must be before it is nobody's.
 const SWEEP_AGE: Duration = Duration::from_secs(3600);
+/// The folder of objects that were just written.
+const KEPT: &str = "kept";
 /// The file of the lock.
 const LOCK: &str = "lock";
 /// Why it is, where nobody ran it.
@@ -389,6 +391,11 @@ impl Draft {
         self.folder.path().join(Journal::FILE)
     }
 
+    /// The folder of objects that were written for it.
+    pub fn kept_dir(&self) -> PathBuf {
+        self.folder.path().join(KEPT)
+    }
+
     /// What was asked.
     pub fn spec(&self) -> &Spec {
         &self.spec
@@ -531,7 +538,7 @@ impl Session {
 
     /// The folder of objects that were just written: `Repo::keep_written`.
     pub fn kept_dir(&self) -> PathBuf {
-        self.dir.join("kept")
+        self.dir.join(KEPT)
     }
 
     /// Its ref: `refs/agent/<id>`.
