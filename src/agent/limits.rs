@@ -161,7 +161,7 @@ impl Standing {
             text: format!("{reached}; approve adds another {more}"),
             kind: QuestionKind::Limit,
             limit: Some(self.limit),
-            reached: Some(reached),
+            reached: Some(reached.into()),
             ..Question::default()
         }
     }

@@ -107,8 +107,8 @@ pub fn queue_up(
     priority: Option<Priority>,
 ) -> Result<Woken> {
     let is_held = |error: &QueueError| {
-        let QueueError::Session(SessionError::Lock { source, .. }) = error else { return false };
-        matches!(source, LockError::Held { .. })
+        let QueueError::Session(SessionError::Lock { error, .. }) = error else { return false };
+        matches!(error, LockError::Held { .. })
     };
     // With settings that make no sense nobody could be started: said before anything is queued.
     config_of(&context.repo)?;
@@ -150,6 +150,11 @@ pub fn is_run(session: &Session) -> Result<bool> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// What is said of an error with a session: where it was removed since it was found, that.
+pub fn removed_meanwhile(session: &Session, error: CommandError) -> CommandError {
+    if session.dir.exists() { error } else { removed(session) }
 }
 
 /// It was removed since it was found.
@@ -219,7 +224,7 @@ pub fn each(
         let session = session?;
         // It may be named twice.
         if seen.insert(session.id.clone()) {
-            done |= act(&session)?;
+            done |= act(&session).map_err(|error| removed_meanwhile(&session, error))?;
         }
         Ok(())
     });

@@ -26,7 +26,7 @@ pub struct Question {
     pub limit: Option<Limit>,
     /// That it is reached, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reached: Option<String>,
+    pub reached: Option<Box<str>>,
     /// What is asked about, path by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,

@@ -108,7 +108,7 @@ async fn take(session: &Session) -> Result<(Lock, State), SessionError> {
     let is_queued = || session.state().is_ok_and(|state| state.phase == Phase::Queued);
     loop {
         match session.lock() {
-            Err(SessionError::Lock { source: LockError::Held { holder }, .. })
+            Err(SessionError::Lock { error: LockError::Held { holder }, .. })
                 if !holder.listens && Instant::now() < deadline && is_queued() =>
             {
                 tokio::time::sleep(Duration::from_millis(20)).await;

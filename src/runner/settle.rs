@@ -53,7 +53,7 @@ pub fn settle(
     reason: &str,
 ) -> Result<bool, SettleError> {
     let (_lock, mut state) = match session.lock() {
-        Err(SessionError::Lock { source: LockError::Held { .. }, .. }) => return Ok(false),
+        Err(SessionError::Lock { error: LockError::Held { .. }, .. }) => return Ok(false),
         held => held?,
     };
     rewind::finish(repo, session, &mut state)?;
@@ -98,7 +98,7 @@ pub fn deny(
     reason: &str,
 ) -> Result<bool, SettleError> {
     let (_lock, mut state) = match session.lock() {
-        Err(SessionError::Lock { source: LockError::Held { .. }, .. }) => return Ok(false),
+        Err(SessionError::Lock { error: LockError::Held { .. }, .. }) => return Ok(false),
         held => held?,
     };
     rewind::finish(repo, session, &mut state)?;

@@ -136,3 +136,55 @@ fn a_session_whose_state_is_torn_leaves_the_queue_without_a_word() {
     repo.wait_state(&id, "done", SOON);
     repo.assert_whole();
 }
+
+#[test]
+fn a_pause_lasts_over_a_reboot() {
+    let play = super::doctor::paused();
+    // What a machine leaves that is switched off: nobody runs, and the numbers are of another boot.
+    fs::write(play.folder().join("lock"), "1\nboot another\noom-kills 0\nlistens\n").unwrap();
+    fs::remove_dir_all(play.repo.common_dir().join("agent/slots")).unwrap();
+    for look in ["list", "status", "log"] {
+        play.cmd(&[look]).run();
+    }
+    play.rests("paused");
+    assert!(play.supervisor().is_none_or(|pid| pid.as_raw_nonzero().get() == 1));
+    assert!(play.line().contains("paused"), "{}", play.line());
+    play.run("resume", &[]).success();
+    play.rests("done");
+    assert_eq!(play.committed("two.txt"), "two");
+    play.close();
+}
+
+/// The shortest time that the program takes for a list, of several tries.
+fn list_takes(repo: &Repo) -> std::time::Duration {
+    let takes = |_| {
+        let begun = std::time::Instant::now();
+        repo.agent(&["list"]).success();
+        begun.elapsed()
+    };
+    (0..7).map(takes).min().unwrap()
+}
+
+#[test]
+fn a_list_of_many_sessions_grows_with_their_number_alone() {
+    let repo = Repo::new();
+    repo.agent(&["start", "say hi", "--model", &quick(&repo), "--wait"]).success();
+    let id = repo.session_ids().remove(0);
+    let sessions = repo.common_dir().join("agent/sessions");
+    let copy = |number: usize| {
+        let to = sessions.join(format!("copy-{number:04}"));
+        fs::create_dir(&to).unwrap();
+        for file in ["spec.toml", "state.toml"] {
+            let text = fs::read_to_string(sessions.join(&id).join(file)).unwrap();
+            fs::write(to.join(file), text.replace(&id, &format!("copy-{number:04}"))).unwrap();
+        }
+    };
+    let alone = list_takes(&repo);
+    (0..250).for_each(copy);
+    let some = list_takes(&repo).saturating_sub(alone);
+    (250..1_000).for_each(copy);
+    let many = list_takes(&repo).saturating_sub(alone);
+    // Four times as many, and some for a machine that is busy: what looks at each for each takes
+    // sixteen times as long.
+    assert!(many < some * 8, "{alone:?}, {some:?} for 250 more, {many:?} for 1,000 more");
+}
