@@ -94,6 +94,12 @@ enum Verb {
 /// Parses the arguments and runs the verb.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<_> = args.into_iter().collect();
+    // Before anything else: it must stay a process of one thread, and lose no time.
+    #[cfg(target_os = "linux")]
+    if args.get(1).is_some_and(|arg| arg == crate::sandbox::INNER) {
+        let code = crate::sandbox::run_inner(&args[2..]);
+        return ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX));
+    }
     match commands::complete::answer(&args, command) {
         Ok(true) => return exit::DONE.into(),
         Ok(false) => {}

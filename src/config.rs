@@ -6,6 +6,7 @@
 pub mod amount;
 mod keys;
 mod notify;
+mod sandbox;
 mod value;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use amount::Bound;
 pub use keys::{KEYS, Key};
 pub use notify::{Channel, Notify, Occasion};
+pub use sandbox::{Sandbox, SandboxLevel};
 use value::{
     boolean, ceiling, count, near, niceness, one_of, optional, optional_size, size, template, text,
 };
@@ -90,6 +92,8 @@ pub struct Config {
     pub memory_limit: Option<u64>,
     /// `agent.cpuLimit`: how many processors they may keep busy.
     pub cpu_limit: Option<f64>,
+    /// `agent.sandbox` and its kin.
+    pub sandbox: Sandbox,
     /// `agent.unattended`.
     pub unattended: bool,
     /// `agent.logLevel`.
@@ -183,6 +187,7 @@ impl Default for Config {
             nice: 0,
             memory_limit: None,
             cpu_limit: None,
+            sandbox: Sandbox::default(),
             unattended: false,
             log_level: LogLevel::default(),
             notify: Notify::default(),
@@ -278,6 +283,7 @@ impl Config {
             "nice" => self.nice = niceness(entry)?,
             "memorylimit" => self.memory_limit = optional_size(entry)?,
             "cpulimit" => self.cpu_limit = ceiling(entry)?,
+            "sandbox" => self.sandbox.level = one_of(entry)?,
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
             _ => return self.notify.set(entry, name),
@@ -291,6 +297,9 @@ impl Config {
         provider: &str,
         name: &str,
     ) -> Result<bool, ConfigError> {
+        if provider.eq_ignore_ascii_case("sandbox") {
+            return self.sandbox.set(entry, name);
+        }
         let mut set = self.providers.get(provider).cloned().unwrap_or_default();
         match name {
             "baseurl" => set.base_url = Some(text(entry)?),
