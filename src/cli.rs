@@ -58,7 +58,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Start(commands::start::Args),
+    Start(Box<commands::start::Args>),
     #[command(visible_alias = "ls")]
     List(commands::list::Args),
     Status(commands::status::Args),
@@ -81,6 +81,7 @@ enum Verb {
     Demo(commands::demo::Args),
     Gc(commands::gc::Args),
     Doctor(commands::doctor::Args),
+    Sandbox(commands::sandbox::Args),
     Diagnose(commands::diagnose::Args),
     Setup(commands::setup::Args),
     #[command(hide = true)]
@@ -169,6 +170,7 @@ fn dispatch(ui: &Ui, verb: Verb) -> Result {
         Verb::Demo(args) => commands::demo::run(ui, &args),
         Verb::Gc(args) => commands::gc::run(ui, &args),
         Verb::Doctor(args) => commands::doctor::run(ui, &args),
+        Verb::Sandbox(args) => commands::sandbox::run(ui, &args),
         Verb::Diagnose(args) => commands::diagnose::run(ui, &args),
         Verb::Setup(args) => commands::setup::run(ui, &args, command()),
         Verb::Guard(args) => commands::guard::run(&args),

@@ -19,7 +19,8 @@ pub use keys::{KEYS, Key};
 pub use notify::{Channel, Notify, Occasion};
 pub use sandbox::{Sandbox, SandboxLevel};
 use value::{
-    boolean, ceiling, count, near, niceness, one_of, optional, optional_size, size, template, text,
+    boolean, ceiling, count, near, niceness, one_of, optional, optional_size, pattern, size,
+    template, text,
 };
 
 /// How long a model server that is overloaded or limits the rate is waited for, where nothing else
@@ -94,6 +95,8 @@ pub struct Config {
     pub cpu_limit: Option<f64>,
     /// `agent.sandbox` and its kin.
     pub sandbox: Sandbox,
+    /// `agent.protect`: patterns of paths that no agent changes unasked.
+    pub protect: Vec<String>,
     /// `agent.unattended`.
     pub unattended: bool,
     /// `agent.logLevel`.
@@ -188,6 +191,7 @@ impl Default for Config {
             memory_limit: None,
             cpu_limit: None,
             sandbox: Sandbox::default(),
+            protect: Vec::new(),
             unattended: false,
             log_level: LogLevel::default(),
             notify: Notify::default(),
@@ -284,6 +288,7 @@ impl Config {
             "memorylimit" => self.memory_limit = optional_size(entry)?,
             "cpulimit" => self.cpu_limit = ceiling(entry)?,
             "sandbox" => self.sandbox.level = one_of(entry)?,
+            "protect" => self.protect.push(pattern(entry)?),
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
             _ => return self.notify.set(entry, name),
@@ -360,6 +365,8 @@ mod tests {
             ("agent.sandbox.writable", "/scratch"),
             ("agent.memoryLimit", "4g"),
             ("agent.cpuLimit", "2"),
+            ("agent.protect", "*.lock"),
+            ("agent.protect", "docs/"),
             ("agent.unattended", "true"),
             ("agent.logLevel", "debug"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
@@ -400,6 +407,7 @@ mod tests {
             },
             memory_limit: Some(4 << 30),
             cpu_limit: Some(2.0),
+            protect: vec!["*.lock".to_owned(), "docs/".to_owned()],
             unattended: true,
             log_level: LogLevel::Debug,
             notify: Notify::default(),

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::message::{Answer, PlanItem, ToolCall, ToolResult, Usage};
 
 pub use limit::{Limit, LimitChange, LimitMark, NOTICED};
-pub use question::{Decision, Question, QuestionKind, Verdict};
+pub use question::{Decision, Finding, Question, QuestionKind, Verdict};
 
 /// The format number that each line begins with.
 pub const FORMAT: u32 = 1;
@@ -113,6 +113,8 @@ pub enum Update {
     Rewind(Rewind),
     /// What comes before is the past of another session, which this one was forked from.
     Fork(Fork),
+    /// Changes that a person did not allow were taken out of the worktree.
+    PutBack(PutBack),
     /// Anything else a person should know.
     Notice(String),
     /// An update of a newer program: skipped, never an error.
@@ -161,7 +163,7 @@ pub struct Checkpoint {
     /// The commit, or none where the strategy holds it back: then only the tree is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    /// Its tree.
+    /// The tree of the worktree by then: the commit's, and with it what is held back.
     pub tree: String,
     /// First line of its message.
     pub subject: String,
@@ -174,6 +176,21 @@ pub struct Checkpoint {
     /// Files left out, each with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// How a person did it; none where it is the agent's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_person: Option<ByPerson>,
+}
+
+/// How a person did what the session has taken up and goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ByPerson {
+    /// They changed files while the session rested.
+    Edit,
+    /// They committed, or moved the branch, while the session rested.
+    Commit,
+    /// They did so while a step ran; that was found at its end.
+    CommitInStep,
 }
 
 /// A verify command and what it said of one tree.
@@ -320,6 +337,19 @@ pub struct Fork {
     pub session: String,
     /// The last of its steps that both share.
     pub step: u32,
+}
+
+/// Changes that were taken out of the worktree.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutBack {
+    /// The paths, which are as they were after the step before.
+    pub paths: Vec<String>,
+    /// Why, in the person's words; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The commit that holds what they were, in hex; none where nothing was left to put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
 }
 
 /// What a model is saying just now: shown to who looks, never stored.

@@ -5,8 +5,9 @@
 //!
 //! Invariant: a release build has no such points; there [`reach`] is nothing at all.
 
-/// All points, in the order of a session: its task, a step, the checks, the rest.
-pub const POINTS: [&str; 15] = [
+/// The points of every session, in their order: its task, a step, the checks, the rest. Beside them
+/// is `put-back`: what a person has denied is out of the worktree, and the journal does not say so.
+pub const POINTS: [&str; 16] = [
     // Its task is in the journal.
     "task",
     // An answer of the model is in the journal.
@@ -29,6 +30,8 @@ pub const POINTS: [&str; 15] = [
     "checkpoint",
     // The state's file tells of the step.
     "state",
+    // What a person has edited is on branch and record; the journal does not say so yet.
+    "edits",
     // The checks have run, and the journal does not say so yet.
     "verified",
     // The session rests: its notes and its worktree's index are written.

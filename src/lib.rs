@@ -11,8 +11,9 @@
 //! 5. [`model`] and [`tool`] are what the loop calls; [`sandbox`] is where tools run.
 //! 6. [`session`] is what a session is on disk and in refs; [`git`] is git, one noun a file.
 //! 7. [`notify`] tells people of what happens meanwhile.
-//! 8. [`land`] brings the work back to the branch it is for.
-//! 9. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
+//! 8. [`check`] judges what is about to be committed.
+//! 9. [`land`] brings the work back to the branch it is for.
+//! 10. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
 //!
 //! # Layers
 //!
@@ -23,19 +24,20 @@
 //! 7 cli commands error
 //! 6 ui
 //! 5 runner supervise queue
-//! 4 agent land mend
+//! 4 agent check land mend
 //! 3 session
 //! 2 model tool sandbox notify
 //! 1 git
-//! 0 message event config process cancel file http parallel failpoint
+//! 0 message event config process cancel file http parallel failpoint pattern
 //! ```
 //!
 //! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
 //! `runner` and `queue`; in layer 4, `mend` knows `land`; in layer 2, `tool` knows `sandbox`;
-//! in layer 0, `event` knows `message`.
+//! in layer 0, `event` knows `message`; `config` knows `pattern`.
 
 pub mod agent;
 pub mod cancel;
+pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -51,6 +53,7 @@ pub mod message;
 pub mod model;
 pub mod notify;
 pub mod parallel;
+pub mod pattern;
 pub mod process;
 pub mod queue;
 pub mod runner;

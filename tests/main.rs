@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod escape;
+#[cfg(test)]
 mod fault;
 #[cfg(test)]
 mod flow;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use git_agent::config::CommitStrategy;
 use git_agent::git::{ObjectId, Repo};
 use git_agent::process::Cmd;
-use git_agent::session::spec::{Base, Limits, Spec};
+use git_agent::session::spec::{Base, Bounds, Limits, Spec};
 use git_agent::session::state::{Phase, State};
 use git_agent::session::store::Store;
 
@@ -69,6 +69,7 @@ fn make_sessions(root: &Path) {
         sandbox: "none".to_owned(),
         base: Base { commit: head.clone(), name: "main".to_owned() },
         limits: Limits::default(),
+        bounds: Bounds::default(),
         forked_from: None,
         share_budget: None,
     };

@@ -9,6 +9,7 @@ use super::limits::Account;
 use super::question::Questions;
 use crate::agent::compact::{self, Fill, Wish};
 use crate::agent::history::{End, Forgotten, History};
+use crate::agent::hold::Consent;
 use crate::agent::stuck::Circle;
 use crate::agent::{StepWords, prompt};
 use crate::event::line::Line;
@@ -35,6 +36,8 @@ pub struct Conversation {
     questions: Questions,
     /// Calls that a person has approved.
     approved: HashSet<String>,
+    /// What people have said of paths.
+    consent: Consent,
     /// What the limits are, and what of them was said.
     account: Account,
     /// What the model was saying when it was cut short, until somebody speaks.
@@ -163,7 +166,18 @@ impl Conversation {
                 self.stand_in = None;
                 self.circle.break_out();
             }
-            Update::Checkpoint(_) => self.circle.break_out(),
+            Update::PutBack(put_back) => {
+                self.consent.is_put_back();
+                self.say(Origin::Loop, prompt::put_back(put_back));
+            }
+            Update::Checkpoint(made) => {
+                self.circle.break_out();
+                self.consent.settle();
+                if let Some(by) = made.by_person {
+                    let text = prompt::done_by_person(made, by);
+                    self.hear(&UserMessage { from: Origin::Loop, text, inbox_id: None });
+                }
+            }
             Update::Verify(_)
             | Update::State(_)
             | Update::Waiting(_)
@@ -314,6 +328,16 @@ impl Conversation {
         self.approved.contains(call_id)
     }
 
+    /// What people have said of paths.
+    pub fn consent(&self) -> &Consent {
+        &self.consent
+    }
+
+    /// Whether changes wait for an answer before they are committed.
+    pub(super) fn is_held(&self) -> bool {
+        self.questions.hold_changes()
+    }
+
     /// What the limits are, and what of them was said.
     pub(super) fn account(&self) -> &Account {
         &self.account
@@ -391,6 +415,7 @@ impl Conversation {
 
     fn decide(&mut self, decision: &Decision) {
         let Some(question) = self.questions.decide(decision) else { return };
+        self.consent.decide(&question, decision);
         if let Some(limit) = question.limit
             && (decision.verdict.is_yes() || decision.verdict == Verdict::Withdrawn)
         {

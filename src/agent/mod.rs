@@ -7,6 +7,7 @@
 mod compact;
 mod conversation;
 mod history;
+mod hold;
 mod limits;
 mod model;
 pub mod prompt;
@@ -23,10 +24,11 @@ use futures_util::future::join_all;
 
 pub use conversation::{Conversation, Next};
 pub use history::Forgotten;
+pub use hold::Consent;
 pub use limits::{Allowance, Allowances, Limits, Money, Shared};
 pub use model::Models;
 pub use steer::Steer;
-pub use world::{Fault, Moment, StepWords, World};
+pub use world::{Fault, Moment, StepWords, Taken, World};
 
 use crate::cancel::Signals;
 use crate::event::{Origin, Question, ToolEnd, Update, UserMessage};
@@ -53,6 +55,8 @@ pub struct Agent<'a, W> {
     pub conversation: Conversation,
     /// When it gives up by itself.
     pub limits: Limits,
+    /// Whether a person is asked about changes before they are committed.
+    pub is_held: bool,
     /// Since when the time at work is not journalled yet.
     pub lap: Instant,
 }
@@ -108,6 +112,10 @@ impl<W: World> Agent<'_, W> {
 
     async fn advance(&mut self) -> Result<(), Rest> {
         self.steer(Moment::Step)?;
+        if self.is_held && !self.conversation.is_held() {
+            self.is_held = false;
+            return self.commit(&Changed::Anything, Moment::Step);
+        }
         match self.conversation.next() {
             Next::Ask => self.ask().await,
             Next::Call => self.call().await,
@@ -163,6 +171,9 @@ impl<W: World> Agent<'_, W> {
     /// Lets the verify commands judge the committed tree: they say done, not the model.
     async fn verify(&mut self, summary: String) -> Result<(), Rest> {
         self.commit(&Changed::Anything, Moment::Turn)?;
+        if self.is_held {
+            return Ok(());
+        }
         let records = tokio::select! {
             records = self.world.verify() => records?,
             () = self.signals.stop.raised() => return self.steer(Moment::Step).map(drop),
@@ -170,8 +181,11 @@ impl<W: World> Agent<'_, W> {
         let red = records.iter().find(|record| record.exit != 0).cloned();
         self.tell(records.into_iter().map(Update::Verify).collect())?;
         let Some(red) = red else {
-            // What was said meanwhile, or for when this is done, is one more reason to go on.
-            return if self.steer(Moment::Turn)? { Ok(()) } else { Err(Rest::Done { summary }) };
+            // What was said meanwhile, or for when this is done, is one more reason to go on; so is
+            // what a person did to the branch.
+            let is_heard = self.steer(Moment::Turn)?;
+            let is_done = !is_heard && matches!(self.conversation.next(), Next::Verify(_));
+            return if is_done { Err(Rest::Done { summary }) } else { Ok(()) };
         };
         // A person who speaks gives it another go.
         let is_over = self.conversation.red_rounds() > self.limits.red_rounds;
@@ -195,7 +209,8 @@ impl<W: World> Agent<'_, W> {
             updates_of(call, called, 0)
         });
         self.tell(ends.collect())?;
-        if self.conversation.step() == 0 {
+        self.is_held = self.conversation.is_held();
+        if self.conversation.step() == 0 || self.is_held {
             return Ok(());
         }
         self.commit(&Changed::Anything, Moment::Step)
@@ -232,11 +247,18 @@ impl<W: World> Agent<'_, W> {
     }
 
     fn commit(&mut self, changed: &Changed, at: Moment) -> Result<(), Rest> {
+        self.put_back()?;
         let words = self.conversation.step_words(self.tools);
-        if let Some(checkpoint) = self.world.checkpoint(&words, changed, at)? {
+        let taken = self.world.checkpoint(&words, changed, at, self.conversation.consent())?;
+        for checkpoint in taken.told {
             self.conversation.apply(&Update::Checkpoint(checkpoint));
         }
-        Ok(())
+        self.push_messages();
+        if taken.held.is_empty() {
+            return Ok(());
+        }
+        self.is_held = true;
+        self.tell(vec![Update::Question(hold::question(taken.held))])
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::event::{LimitChange, LimitMark, VerifyRecord};
+use crate::event::{ByPerson, Checkpoint, LimitChange, LimitMark, PutBack, VerifyRecord};
 
 /// The system prompt.
 pub const SYSTEM: &str = include_str!("prompt.md");
@@ -83,6 +83,17 @@ pub fn denied(reason: &str) -> String {
     }
 }
 
+/// What the model reads when changes of its step were put back.
+pub fn put_back(put_back: &PutBack) -> String {
+    let PutBack { paths, reason, .. } = put_back;
+    let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!(
+        "The person who watches this session does not allow your changes to {}{because}. These \
+         paths are as they were before the step; do not change them again.",
+        paths.join(", ")
+    )
+}
+
 /// What the model reads when a limit has been set anew.
 pub fn limit_changed(change: &LimitChange) -> String {
     let LimitChange { limit, to, spent, .. } = change;
@@ -98,6 +109,28 @@ pub fn limit_changed(change: &LimitChange) -> String {
 pub fn limit_mark(mark: &LimitMark) -> String {
     let end = if mark.percent >= NEARLY_ALL { " Bring the work to an end." } else { "" };
     format!("{}.{end}", mark.text)
+}
+
+/// What the model reads of what a person has done to branch and files.
+pub fn done_by_person(made: &Checkpoint, by: ByPerson) -> String {
+    const SHOWN: usize = 20;
+    let mut paths = made.paths.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if made.paths.len() > SHOWN {
+        paths = format!("{paths} and {} more", made.paths.len() - SHOWN);
+    }
+    let commit = made.commit.as_deref().and_then(|hex| hex.get(..12)).unwrap_or("no commit yet");
+    let what = match by {
+        ByPerson::Edit => {
+            format!("A person has edited files in your worktree meanwhile ({commit}).")
+        }
+        ByPerson::Commit | ByPerson::CommitInStep => {
+            format!("A person has moved your branch: it is at {commit} now.")
+        }
+    };
+    match paths.is_empty() {
+        true => what,
+        false => format!("{what} Changed: {paths}. Read them again before you edit them."),
+    }
 }
 
 /// What the model reads when a verify command has failed.
@@ -119,6 +152,29 @@ mod tests {
     fn the_system_prompt_stays_short_and_knows_no_date() {
         assert!(SYSTEM.len() <= 2_600, "{} bytes", SYSTEM.len());
         assert!(!SYSTEM.contains("20"));
+    }
+
+    #[test]
+    fn what_a_person_did_is_told_with_its_paths() {
+        let edits = Checkpoint {
+            commit: Some("00112233445566778899aabbccddeeff00112233".to_owned()),
+            tree: String::new(),
+            subject: String::new(),
+            paths: vec!["a".to_owned(), "b/c".to_owned()],
+            insertions: 0,
+            deletions: 0,
+            left_out: Vec::new(),
+            by_person: Some(ByPerson::Edit),
+        };
+        assert_eq!(
+            done_by_person(&edits, ByPerson::Edit),
+            "A person has edited files in your worktree meanwhile (001122334455). \
+             Changed: a, b/c. Read them again before you edit them."
+        );
+        let many = (0..30).map(|n| n.to_string()).collect();
+        let words = done_by_person(&Checkpoint { paths: many, ..edits }, ByPerson::Commit);
+        assert!(words.starts_with("A person has moved your branch: it is at 001122334455 now."));
+        assert!(words.contains("18, 19 and 10 more. Read"), "{words}");
     }
 
     #[test]

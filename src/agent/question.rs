@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::event::{Decision, Question};
+use crate::event::{Decision, Question, QuestionKind};
 
 /// The questions of a session.
 #[derive(Debug, Default)]
@@ -32,6 +32,11 @@ impl Questions {
         self.open.iter().any(|question| question.call_id.as_deref() == Some(call_id))
     }
 
+    /// Whether changes wait for an answer before they are committed.
+    pub(super) fn hold_changes(&self) -> bool {
+        self.open.iter().any(|question| question.kind == QuestionKind::Changes)
+    }
+
     /// A person has spoken: the question that this answers, if one is asked that wants words.
     pub(super) fn hear(&mut self) -> Option<Question> {
         self.pop_if(|question| question.kind.is_for_words())
@@ -50,7 +55,7 @@ impl Questions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Limit, QuestionKind, Verdict};
+    use crate::event::{Limit, Verdict};
 
     fn question(text: &str, kind: QuestionKind) -> Question {
         Question { text: text.to_owned(), kind, ..Question::default() }

@@ -36,8 +36,6 @@ pub enum Steer {
         /// How much there may be in all; none for no limit.
         to: Option<f64>,
     },
-    /// Know this: somebody has touched the branch or the files.
-    Tell(String),
     /// Keep the place and rest.
     Pause,
     /// End here.
@@ -49,7 +47,7 @@ impl Steer {
         match self {
             Self::Say { id, .. } | Self::Answer { id, .. } | Self::Limit { id, .. } => Some(id),
             Self::Decide(decision) => decision.inbox_id.as_deref(),
-            Self::Tell(_) | Self::Pause | Self::Stop => None,
+            Self::Pause | Self::Stop => None,
         }
     }
 }
@@ -87,10 +85,6 @@ impl<W: World> Agent<'_, W> {
                     let change = self.new_limit(limit, to, Some(id.clone()))?;
                     self.tell(vec![Update::Limit(change)])?;
                     self.world.delivered(&id)?;
-                }
-                Steer::Tell(text) => {
-                    self.hear(Origin::Loop, text, None)?;
-                    heard = true;
                 }
                 Steer::Pause => is_paused = true,
                 Steer::Stop => is_stopped = true,

@@ -2,13 +2,14 @@
 //!
 //! Invariant: no test here knows a repository or a network.
 
+mod hold;
 mod limits;
 
 use std::ffi::OsString;
 use std::path::Path;
 
 use super::*;
-use crate::event::{Checkpoint, Delta, Event, VerifyRecord};
+use crate::event::{Checkpoint, Delta, Event, Finding, VerifyRecord};
 use crate::message::{Answer, Message, StopReason, Usage};
 use crate::model::{Choice, Endpoint, PATIENCE, Pace, Setup, Surroundings};
 use crate::sandbox::Sandbox;
@@ -27,6 +28,8 @@ struct Memory {
     shared: Option<Shared>,
     /// Whether each step leaves the tree changed.
     is_changed: bool,
+    /// What the gate finds.
+    findings: Vec<Finding>,
 }
 
 impl World for Memory {
@@ -40,7 +43,13 @@ impl World for Memory {
         words: &StepWords,
         changed: &Changed,
         _: Moment,
-    ) -> Result<Option<Checkpoint>, Fault> {
+        consent: &Consent,
+    ) -> Result<Taken, Fault> {
+        let waiting = self.findings.iter().filter(|it| !consent.covers(it, changed));
+        let held: Vec<_> = waiting.cloned().collect();
+        if !held.is_empty() {
+            return Ok(Taken { held, ..Taken::default() });
+        }
         self.commits.push((words.step, changed.clone()));
         let made = Checkpoint {
             commit: None,
@@ -50,12 +59,16 @@ impl World for Memory {
             insertions: 1,
             deletions: 0,
             left_out: Vec::new(),
+            by_person: None,
         };
-        let made = self.is_changed.then_some(made);
-        if let Some(made) = made.clone() {
-            self.record(words.step, vec![Update::Checkpoint(made)])?;
-        }
-        Ok(made)
+        let made: Vec<_> = self.is_changed.then_some(made).into_iter().collect();
+        self.record(words.step, made.iter().cloned().map(Update::Checkpoint).collect())?;
+        Ok(Taken { told: made, held: Vec::new() })
+    }
+
+    fn put_back(&mut self, paths: &[String]) -> Result<Option<String>, Fault> {
+        self.findings.retain(|finding| !paths.contains(&finding.path));
+        Ok(Some("kept".to_owned()))
     }
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
@@ -182,6 +195,7 @@ impl Scene {
             signals: &self.signals,
             conversation,
             limits: Limits { allowed: self.allowed, ..Limits::default() },
+            is_held: false,
             lap: Instant::now(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

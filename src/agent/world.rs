@@ -3,8 +3,8 @@
 //! Invariant: every method either has its whole effect or returns a [`Fault`]; the loop then rests
 //! and can be resumed.
 
-use crate::agent::{Money, Rest, Steer};
-use crate::event::{Checkpoint, Delta, Update, VerifyRecord};
+use crate::agent::{Consent, Money, Rest, Steer};
+use crate::event::{Checkpoint, Delta, Finding, Update, VerifyRecord};
 use crate::file::Changed;
 use crate::message::Usage;
 
@@ -16,8 +16,8 @@ pub trait World {
     /// The journal cannot be written.
     fn record(&mut self, step: u32, updates: Vec<Update>) -> Result<(), Fault>;
 
-    /// Keeps what a step has changed: snapshot, commit, session ref, state. Gives what the journal
-    /// says of it; none where nothing has changed.
+    /// Keeps what a step has changed: snapshot, commit, session ref, state; nothing of it where a
+    /// person must look at something first that no consent covers.
     ///
     /// # Errors
     /// Nothing was kept: the branch was moved by somebody, a filter is missing, the disk is full.
@@ -26,7 +26,15 @@ pub trait World {
         words: &StepWords,
         changed: &Changed,
         at: Moment,
-    ) -> Result<Option<Checkpoint>, Fault>;
+        consent: &Consent,
+    ) -> Result<Taken, Fault>;
+
+    /// Makes these paths what they were after the last checkpoint, and gives the commit that holds
+    /// what they are now, in hex; none where nothing is left to put back.
+    ///
+    /// # Errors
+    /// Not all of them are as they were; doing it again goes on from there.
+    fn put_back(&mut self, paths: &[String]) -> Result<Option<String>, Fault>;
 
     /// Runs the verify commands on the committed tree, up to the first that fails.
     ///
@@ -80,6 +88,15 @@ pub enum Moment {
     Step,
     /// A turn has ended: the model says that it is done.
     Turn,
+}
+
+/// What came of a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// What the journal says of it, and of what a person did to the branch before.
+    pub told: Vec<Checkpoint>,
+    /// What a person must look at first: nothing of the step is kept then.
+    pub held: Vec<Finding>,
 }
 
 /// A step in words, for its commit message.

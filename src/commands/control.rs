@@ -13,14 +13,15 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::complete;
 use super::context::{Context, config_of};
-use crate::error::{self, CommandError, Result, exit};
+use crate::error::{self, CommandError, Result};
+use crate::mend::worktree::{self, Mended};
 use crate::queue::{self, Place, QueueError};
 use crate::session::inbox::Kind;
 use crate::session::lock::LockError;
 use crate::session::state::Phase;
 use crate::session::store::{Session, SessionError};
 use crate::session::ticket::Priority;
-use crate::ui::card;
+use crate::ui::{Ui, card};
 
 /// How long a supervisor may take from the session's rest to its own end.
 const TIDYING: Duration = Duration::from_secs(10);
@@ -92,7 +93,7 @@ pub fn wake(context: &Context<'_>, session: &Session) -> Result<Woken> {
         return Ok(Woken::Ran);
     }
     session.check_writable()?;
-    check_worktree(session)?;
+    check_worktree(context, session)?;
     queue_up(context, session, None)
 }
 
@@ -157,17 +158,21 @@ fn removed(session: &Session) -> CommandError {
     CommandError::no(format!("session {id} was removed")).hint(format!("git agent restore {id}"))
 }
 
-/// Refuses where nobody could go on with a session.
+/// Refuses where nobody could go on with a session. Where a person has moved its worktree, or
+/// renamed its branch, the session follows, and that is said.
 ///
 /// # Errors
-/// Its worktree is gone.
-pub fn check_worktree(session: &Session) -> Result {
-    let Session { id, spec, .. } = session;
-    if spec.worktree.exists() {
-        return Ok(());
+/// Its worktree is gone, cut off from git, on another branch, or in the middle of something.
+pub fn check_worktree(context: &Context<'_>, session: &Session) -> Result {
+    if let Some(Mended::Followed(said)) = worktree::ready(&context.repo, session)? {
+        tell_followed(context, session, &said);
     }
-    Err(CommandError::no(format!("the worktree of {id} is gone: {}", spec.worktree.display()))
-        .hint(format!("git agent worktree restore {id}")))
+    Ok(())
+}
+
+/// Says that a session has followed a person who has moved its worktree or renamed its branch.
+pub fn tell_followed(context: &Context<'_>, session: &Session, said: &str) {
+    context.ui.narrate(&format!("Followed {}: {said}", session.id));
 }
 
 /// The phase as it is said of a session: `is done`, `needs input`.
@@ -209,25 +214,32 @@ pub fn each(
         true => context.store.list()?.sessions.into_iter().map(Ok).collect(),
         false => args.sessions.iter().map(|given| context.session(given)).collect(),
     };
-    let (mut done, mut worst, mut seen) = (false, exit::DONE, BTreeSet::new());
-    for session in found {
-        let acted = session.and_then(|session| match seen.insert(session.id.clone()) {
-            true => act(&session),
-            // It was named twice.
-            false => Ok(true),
-        });
-        match acted {
-            Ok(acted) => done |= acted,
-            Err(error) => worst = worst.max(error.report(context.ui)),
+    let (mut done, mut seen) = (false, BTreeSet::new());
+    let outcomes = found.into_iter().map(|session| {
+        let session = session?;
+        // It may be named twice.
+        if seen.insert(session.id.clone()) {
+            done |= act(&session)?;
         }
-    }
-    if worst != exit::DONE {
-        return Err(CommandError::new(error::Kind::Told(worst), ""));
-    }
+        Ok(())
+    });
+    told(context.ui, outcomes)?;
     if args.all && !done {
         context.ui.narrate(nothing);
     }
     Ok(())
+}
+
+/// Tells what went wrong with each.
+///
+/// # Errors
+/// Told: something did; the exit code is the highest of all.
+pub fn told(ui: &Ui, outcomes: impl Iterator<Item = Result>) -> Result {
+    let codes = outcomes.filter_map(Result::err).map(|error| error.report(ui));
+    match codes.max() {
+        None => Ok(()),
+        Some(worst) => Err(CommandError::new(error::Kind::Told(worst), "")),
+    }
 }
 
 /// Waits for something on a runtime of its own.

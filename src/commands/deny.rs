@@ -50,10 +50,14 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         }
         let id = &session.id;
         question::decide(&context, session, Verdict::Denied, reason.trim())?;
-        let is_limit = state.question.is_some_and(|asked| asked.kind == QuestionKind::Limit);
-        let becomes = if is_limit { "pauses" } else { "goes on without" };
+        let kind = state.question.map(|asked| asked.kind);
+        let becomes = match kind {
+            Some(QuestionKind::Limit) => "pauses",
+            Some(QuestionKind::Changes) => "puts them back and goes on",
+            _ => "goes on without",
+        };
         ui.narrate(&format!("Denied {id}, which {becomes}"));
-        if is_limit {
+        if kind == Some(QuestionKind::Limit) {
             ui.hint(&format!("git agent resume {id} asks again    git agent stop {id}"));
         }
         Ok(true)

@@ -2,12 +2,9 @@
 //!
 //! Invariant: pager, colours and diff settings are the user's; nothing is written.
 
-use std::path::Path;
-
 use super::context::{Context, SessionArg};
-use super::control;
-use crate::error::{CommandError, Result};
-use crate::git::Repo;
+use crate::error::Result;
+use crate::mend;
 use crate::session::worktree;
 use crate::ui::Ui;
 
@@ -18,7 +15,8 @@ use crate::ui::Ui;
 pub struct Args {
     #[command(flatten)]
     session: SessionArg,
-    /// Compare the worktree as it is now, changes without a commit included
+    /// Compare the worktree as it is now, changes without a commit included; without your external
+    /// diff and textconv programs
     #[arg(short, long)]
     uncommitted: bool,
     /// Show a summary: files and counts of lines
@@ -32,6 +30,20 @@ pub struct Args {
     rest: Vec<String>,
 }
 
+/// `git diff` among files of the agent's: it enters no repository below, and runs no program that a
+/// relative path could make one of those files.
+const IN_WORKTREE: [&str; 9] = [
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "submodule.recurse=false",
+    "diff",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--submodule=short",
+    "--ignore-submodules=dirty",
+];
+
 /// Hands over to `git diff`.
 ///
 /// # Errors
@@ -42,23 +54,19 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let spec = &session.spec;
     let flags = [(args.stat, "--stat"), (args.name_only, "--name-only")];
     let flags = flags.into_iter().filter(|(given, _)| *given).map(|(_, flag)| flag);
-    let (repo, range) = if args.uncommitted {
-        control::check_worktree(&session)?;
-        (worktree(&context.repo, &spec.worktree)?, vec![spec.base.commit.clone()])
+    let (git, range) = if args.uncommitted {
+        let path = match spec.worktree.exists() {
+            true => spec.worktree.clone(),
+            false => mend::worktree::found(&context.repo, &session)?.spec.worktree,
+        };
+        let worktree = worktree::open(&context.repo, &path)?;
+        worktree.check_filters(&path)?;
+        (worktree.user_git().args(IN_WORKTREE), vec![spec.base.commit.clone()])
     } else {
         let head = session.state()?.head.unwrap_or_else(|| spec.base.commit.clone());
-        (context.repo, vec![spec.base.commit.clone(), head])
+        (context.repo.user_git_in_main().arg("diff"), vec![spec.base.commit.clone(), head])
     };
-    let cmd = repo.user_git().arg("diff").args(flags).args(range).args(&args.rest);
+    let cmd = git.args(flags).args(range).args(&args.rest);
     // Replaced by git, so that a Ctrl-C in the pager is the pager's alone.
     Err(cmd.exec().into())
-}
-
-/// The view of a session's worktree, wherever the environment points.
-fn worktree(repo: &Repo, path: &Path) -> Result<Repo> {
-    let view = worktree::open(path)?;
-    if view.common_dir() == repo.common_dir() {
-        return Ok(view);
-    }
-    Err(CommandError::no(format!("{} is no worktree of this repository", path.display())))
 }

@@ -18,8 +18,9 @@ use crate::ui::{Look, Tone, Ui, json, text};
 /// Check what this machine offers, what is missing and what is broken
 ///
 /// Looks at git, the settings, the sandbox, keys (by name only), local model servers and installed
-/// agents; and at the sessions: interrupted ones, stale locks, worktrees that were deleted or moved,
-/// damaged journals and records, half-made starts, left-overs. Exit code 1 says that no session could
+/// agents; and at the sessions: interrupted ones, stale locks, worktrees that were deleted, moved or
+/// cut off from git, damaged files, journals and records, half-made starts, left-overs, and what is
+/// no session. Exit code 1 says that no session could
 /// be started, or that a problem is left.
 #[derive(Debug, clap::Args)]
 pub struct Args {

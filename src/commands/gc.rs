@@ -84,7 +84,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
 /// Lets git pack what has become too many loose objects, by the user's own settings.
 fn pack(context: &Context<'_>) -> Result {
     let auto = ["-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"];
-    let done = context.repo.user_git().args(auto).run()?;
+    let done = context.repo.user_git_in_main().args(auto).run()?;
     if done.exit != 0 {
         let said = String::from_utf8_lossy(&done.stderr);
         context.ui.warning(&format!("git gc --auto: {}", said.trim()));

@@ -34,6 +34,10 @@ pub struct Source<'a> {
 pub fn read(repo: &Repo, source: &Source<'_>) -> Result<String> {
     let from_stdin = |path: &Path| path.as_os_str() == "-";
     let text = match (source.words, source.file) {
+        ([_, ..], Some(_)) => {
+            let twice = "the text is given twice, as words and with -F";
+            return Err(CommandError::usage(twice).hint(HOW));
+        }
         (_, Some(file)) if from_stdin(file) => stdin()?,
         (_, Some(file)) => file_text(file)?,
         ([dash], None) if dash == "-" => stdin()?,

@@ -2,6 +2,7 @@
 //!
 //! Invariant: only this layer knows hints.
 
+pub mod bounds;
 pub mod complete;
 pub mod context;
 pub mod control;

@@ -14,7 +14,7 @@ use crate::session::store::Session;
 /// What a person types to answer.
 pub fn how(id: &str, question: Option<&Question>) -> String {
     match question.map(|question| question.kind) {
-        Some(QuestionKind::Limit | QuestionKind::Permission) => {
+        Some(kind) if kind.is_decision() => {
             format!("git agent approve {id}    git agent deny {id}")
         }
         Some(QuestionKind::Key) => format!("git agent resume {id} once it is mended"),
@@ -64,8 +64,10 @@ pub fn decide(
     verdict: Verdict,
     reason: &str,
 ) -> Result<Woken> {
+    // Let go again: a session that follows its worktree needs the same right.
+    drop(take(session, QuestionKind::is_decision)?);
+    control::check_worktree(context, session)?;
     let asked = take(session, QuestionKind::is_decision)?;
-    control::check_worktree(session)?;
     let question = asked.question().clone();
     if verdict == Verdict::Always && session.spec.share_budget.is_some() && is_on_budget(&question)
     {

@@ -8,7 +8,7 @@ use super::limits::LimitArgs;
 use super::question;
 use crate::error::{CommandError, Result};
 use crate::event::{Limit, QuestionKind};
-use crate::mend::worktree;
+use crate::mend::worktree::{self, Mended};
 use crate::session::inbox::Kind;
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
@@ -18,7 +18,7 @@ use crate::ui::{Ui, card};
 ///
 /// The journal is replayed against the repository first: a step that was cut short is told to the
 /// agent as such, and nothing is run twice. A worktree or branch that was deleted is made again
-/// from the session's ref; what you committed or edited there stays, and the agent is told of it.
+/// from the session's ref; one that you moved or renamed by git's own means is followed; what you committed or edited there stays, and the agent is told of it.
 /// Where as many run as may, it waits for its turn. A limit that is given holds from now on, for
 /// all that the session has used and will use. With --all: every session that is paused or
 /// interrupted.
@@ -73,8 +73,11 @@ fn resume(
         // From now on it waits with the keys and settings of this shell.
         Phase::Queued if control::waits(session)? => control::queue_up(context, session, None)?,
         _ => {
+            if !control::is_run(session)? {
+                prepare(context, session)?;
+            }
             set_limits(session, limits)?;
-            wake(context, session)?
+            control::wake(context, session)?
         }
     };
     match woken {
@@ -95,15 +98,17 @@ fn resume(
     Ok(true)
 }
 
-/// As [`control::wake`], with the worktree brought back where it was deleted.
-fn wake(context: &Context<'_>, session: &Session) -> Result<Woken> {
-    if !control::is_run(session)?
-        && let Some(restored) = worktree::bring_back(&context.repo, session)?
-    {
-        let path = restored.path.display();
-        context.ui.narrate(&format!("Restored the worktree of {} at {path}", session.id));
+/// Makes sure that it can go on in its worktree, which is brought back where it was deleted.
+fn prepare(context: &Context<'_>, session: &Session) -> Result {
+    match worktree::bring_back(&context.repo, session)? {
+        None => {}
+        Some(Mended::Restored(restored)) => {
+            let path = restored.path.display();
+            context.ui.narrate(&format!("Restored the worktree of {} at {path}", session.id));
+        }
+        Some(Mended::Followed(said)) => control::tell_followed(context, session, &said),
     }
-    control::wake(context, session)
+    Ok(())
 }
 
 /// Whether somebody has to say something first. What asks for a key may go on once it is mended; a

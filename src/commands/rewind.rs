@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::event::Way;
 use crate::land::LandError;
 use crate::land::work;
+use crate::mend::worktree;
 use crate::session::rewind::{self, Plan, Target, Touched};
 use crate::session::store::Session;
 use crate::ui::{Ui, json, text, units};
@@ -81,10 +82,11 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     if phase.needs_supervisor() {
         return Err(LandError::NotAtRest { id: session.id, phase }.into());
     }
-    control::check_worktree(&session)?;
+    let session = worktree::found(&context.repo, &session)?;
     let plan = if args.dry_run {
-        rewind::rehearse(&session, target)?
+        rewind::rehearse(&context.repo, &session, target)?
     } else {
+        control::check_worktree(&context, &session)?;
         let (_lock, mut state) = work::hold(&context.repo, &session)?;
         rewind::rewind(&context.repo, &session, &mut state, target)?
     };

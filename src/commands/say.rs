@@ -12,7 +12,7 @@ use super::context::Context;
 use super::control::{self, Woken};
 use super::several::Several;
 use super::{complete, message, question};
-use crate::error::{CommandError, Result};
+use crate::error::Result;
 use crate::event::QuestionKind;
 use crate::session::asked::Asked;
 use crate::session::inbox::{Kind, When};
@@ -71,13 +71,9 @@ pub struct Args {
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
     let (sessions, words) = args.several.split(args.session.as_ref(), &args.text);
-    if args.file.is_some() && !words.is_empty() {
-        return Err(CommandError::usage("the text is given twice, as words and with -F")
-            .hint("git agent say -h"));
-    }
     // Refused before an editor opens in vain.
     if let [given] = sessions.sessions.as_slice() {
-        check(&context.session(given)?)?;
+        check(&context, &context.session(given)?)?;
     }
     let source = message::Source { words: &words, file: args.file.as_deref(), help: HELP };
     let text = message::read(&context.repo, &source)?;
@@ -88,7 +84,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     };
     control::each(&context, &sessions, "Nobody to tell: every session has ended", |session| {
         if !sessions.all {
-            check(session)?;
+            check(&context, session)?;
             return say(&context, session, &text, when).map(|()| true);
         }
         let phase = session.state()?.phase;
@@ -102,14 +98,14 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
 }
 
 /// Refuses where nobody would ever hear.
-fn check(session: &Session) -> Result {
+fn check(context: &Context<'_>, session: &Session) -> Result {
     let phase = session.state()?.phase;
     if phase.is_final() {
         return Err(SessionError::Over { id: session.id.clone(), phase }.into());
     }
     let rests = matches!(phase, Phase::Paused | Phase::Stopped);
     if !rests && session.holder()?.is_none() {
-        control::check_worktree(session)?;
+        control::check_worktree(context, session)?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 
+use super::bounds::BoundArgs;
 use super::context::Context;
 use super::control::{self, Woken};
 use super::follow::{self, Form};
@@ -72,6 +73,8 @@ pub struct Args {
     /// Give the model no way to ask; whatever needs a person pauses
     #[arg(long)]
     unattended: bool,
+    #[command(flatten)]
+    bounds: BoundArgs,
     #[command(flatten)]
     limits: LimitArgs,
     /// Share one budget among all sessions that are started with this name
@@ -256,6 +259,7 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         base: Base { commit: plan.base.to_string(), name: plan.base_name.clone() },
         share_budget: args.share_budget.clone(),
         limits: plan.limits,
+        bounds: args.bounds.to_bounds(),
         forked_from: None,
     }
 }

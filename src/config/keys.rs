@@ -157,6 +157,11 @@ pub const KEYS: &[Key] = &[
         about: "A file or folder that they may change too. May be given several times.",
     },
     Key {
+        name: "agent.protect",
+        value: "<pattern>",
+        about: "Paths that no agent changes before you have said yes, such as migrations/** or **/*.pem; as --protect. May be given several times.",
+    },
+    Key {
         name: "agent.unattended",
         value: "<bool>",
         about: "Whether sessions do without the tool that asks a person. Default: false.",

@@ -3,6 +3,7 @@
 //! Invariant: what is not as its key asks for is refused with its origin.
 
 use super::{ConfigError, Entry, KEYS};
+use crate::pattern::{BadPattern, Patterns, Use};
 
 pub(super) fn text(entry: &Entry) -> Result<String, ConfigError> {
     optional(entry).ok_or_else(|| bad(entry, "some text"))
@@ -78,6 +79,16 @@ pub(super) fn niceness(entry: &Entry) -> Result<u8, ConfigError> {
 pub(super) fn one_of<T: clap::ValueEnum>(entry: &Entry) -> Result<T, ConfigError> {
     let expected = || format!("one of {}", names::<T>());
     T::from_str(entry.value.trim(), true).map_err(|_| bad(entry, &expected()))
+}
+
+/// A pattern of paths.
+pub(super) fn pattern(entry: &Entry) -> Result<String, ConfigError> {
+    match Patterns::new(std::slice::from_ref(&entry.value), Use::Restrict) {
+        Ok(_) => Ok(entry.value.clone()),
+        Err(BadPattern { .. }) => {
+            Err(bad(entry, "a path from the root of the repository, such as docs/** or **/*.pem"))
+        }
+    }
 }
 
 /// Several names, parted by commas or blanks; `none`, and no name at all, give an empty list.

@@ -5,12 +5,11 @@
 
 use std::error::Error;
 use std::io;
-use std::path::Path;
 
 use super::{CommandError, Kind};
 use crate::config::ConfigError;
 use crate::git::{
-    BadOverride, GitError, ObjectError, OpenError, RefError, RevisionError, WorktreeError,
+    BadOverride, GitError, ObjectError, OpenError, RefError, RevisionError, Tampered, WorktreeError,
 };
 use crate::model::{ChoiceError, EndpointError, ModelError};
 use crate::process::ProcessError;
@@ -91,8 +90,17 @@ impl From<OpenError> for CommandError {
             OpenError::Override(error) => error.into(),
             OpenError::Git(error) => error.into(),
             OpenError::Io(error) => Self::from(error).while_doing("cannot read the repository"),
+            OpenError::NotLinked(_) => no(&error).hint("git worktree repair"),
+            OpenError::Tampered(error) => error.into(),
             OpenError::Broken { .. } => no(&error).hint("git fsck"),
         }
+    }
+}
+
+impl From<Tampered> for CommandError {
+    fn from(error: Tampered) -> Self {
+        // What to do with the file is for a person who has looked at it.
+        no(&error).hint(format!("cat {}", error.file.display()))
     }
 }
 
@@ -148,25 +156,20 @@ impl From<FormatError> for CommandError {
             FormatError::Newer { .. } => {
                 no(&error).hint("A newer git-agent wrote it: update this one. Nothing was changed")
             }
-            FormatError::Malformed { ref path, .. } => {
-                let hints = last_good(path).into_iter().collect();
-                Self { hints, ..no(&error) }
-            }
+            FormatError::Malformed { .. } => no(&error).hint("git agent doctor --fix"),
         }
     }
-}
-
-/// Where the session's ref holds a file of its folder.
-fn last_good(path: &Path) -> Option<String> {
-    let file = path.file_name()?.to_str()?;
-    let id = path.parent()?.file_name()?.to_str()?;
-    Some(format!("git show refs/agent/{id}:{file} shows the last good copy"))
 }
 
 impl From<Broken> for CommandError {
     fn from(error: Broken) -> Self {
         let said = no(&error);
-        Self { hints: Self::from(error.source).hints, ..said }
+        match error.source {
+            FormatError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                said.hint("git agent doctor --fix")
+            }
+            source => Self { hints: Self::from(source).hints, ..said },
+        }
     }
 }
 
@@ -359,6 +362,8 @@ impl From<WorktreeError> for CommandError {
             WorktreeError::Filter { .. } => no(&error).hint(
                 "Install what the filter runs (git lfs install?), or unset it; nothing was kept",
             ),
+            WorktreeError::FilterOfCheckout(_) => no(&error)
+                .hint("Name the filter's program by an absolute path, outside the checkout"),
             WorktreeError::Locked { ref path, .. } => {
                 let hint = format!("git worktree unlock {}", path.display());
                 no(&error).hint(hint)

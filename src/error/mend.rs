@@ -3,20 +3,17 @@
 //! Invariant: no hint loses work.
 
 use super::{CommandError, Kind};
-use crate::mend::worktree::{BringBackError, moved_hint};
+use crate::mend::worktree::NotReady;
 
-impl From<BringBackError> for CommandError {
-    fn from(error: BringBackError) -> Self {
-        match error {
-            BringBackError::Moved { ref found, ref path, .. } => {
-                let hint = moved_hint(&found.display(), &path.display());
-                Self::from_error(Kind::No, &error).hint(hint)
-            }
-            BringBackError::Land(error) => error.into(),
-            BringBackError::Io(error) => error.into(),
-            BringBackError::Record(_) => {
-                Self::from_error(Kind::No, &error).hint("git agent doctor")
-            }
-        }
+impl From<NotReady> for CommandError {
+    fn from(error: NotReady) -> Self {
+        let hint = error.hint();
+        let said = match error {
+            NotReady::Land(error) => error.into(),
+            NotReady::Session(error) => error.into(),
+            NotReady::Io(error) => error.into(),
+            error => Self::from_error(Kind::No, &error),
+        };
+        hint.into_iter().fold(said, Self::hint)
     }
 }

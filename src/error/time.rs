@@ -53,6 +53,7 @@ impl From<CheckpointError> for CommandError {
             }
             CheckpointError::WorktreeGone { .. } => said.hint("git agent worktree restore SESSION"),
             CheckpointError::NotLinked { .. } => said.hint("git worktree repair"),
+            CheckpointError::Tampered(error) => error.into(),
             CheckpointError::Elsewhere { branch, .. } => {
                 let branch = branch.strip_prefix("refs/heads/").unwrap_or(&branch).to_owned();
                 said.hint(format!("git switch {branch}, in the worktree"))
@@ -64,7 +65,9 @@ impl From<CheckpointError> for CommandError {
             CheckpointError::Busy { .. } => said.hint("git status, in the worktree"),
             CheckpointError::Snapshot(_)
             | CheckpointError::Foreign(_)
+            | CheckpointError::Journal(_)
             | CheckpointError::Diff(_)
+            | CheckpointError::Unjudged(_)
             | CheckpointError::Identity(_) => said,
         }
     }

@@ -9,7 +9,7 @@
 
 use std::collections::HashSet;
 
-use super::{Event, Origin, Place, Rewind, Update, UserMessage, Way};
+use super::{ByPerson, Event, Origin, Place, Rewind, Update, UserMessage, Way};
 use crate::message::Answer;
 
 /// The line of a journal, and what one can return to.
@@ -141,8 +141,11 @@ fn is_of_step(update: &Update) -> bool {
         | Update::ToolCall(_)
         | Update::ToolCallUpdate(_)
         | Update::Plan(_)
-        | Update::Checkpoint(_)
         | Update::Verify(_) => true,
+        // What a person did while it rested came after the step.
+        Update::Checkpoint(made) => {
+            !matches!(made.by_person, Some(ByPerson::Edit | ByPerson::Commit))
+        }
         // What the program asks, whether it may go on, comes after.
         Update::Question(question) => question.call_id.is_some(),
         _ => false,

@@ -24,10 +24,27 @@ pub struct Question {
     /// The limit that is reached, where that is asked about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
+    /// What is asked about, path by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     /// Which question of the session it is, from 1, so that an answer finds its own; 0 where it is
     /// not counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub number: u32,
+}
+
+/// A path that a rule wants a person to look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// The rule, by a short name that stays the same: `protect`, `scope`.
+    pub rule: String,
+    /// The path, `/`-separated, lossy where not UTF-8.
+    pub path: String,
+    /// Why, in a few words that follow the path.
+    pub why: String,
+    /// The content that was found there, as the hex of its blob; none where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
 }
 
 /// What is asked for.
@@ -43,6 +60,8 @@ pub enum QuestionKind {
     Limit,
     /// Yes or no: may this call run?
     Permission,
+    /// Yes or no: may these changes be kept? No puts them back.
+    Changes,
     /// That a key or an account be mended; the session is resumed then.
     Key,
     /// Something that a newer program asks for.
@@ -53,7 +72,7 @@ pub enum QuestionKind {
 impl QuestionKind {
     /// Whether the answer is a yes or a no.
     pub fn is_decision(self) -> bool {
-        matches!(self, Self::Limit | Self::Permission)
+        matches!(self, Self::Limit | Self::Permission | Self::Changes)
     }
 
     /// Whether the answer is in words.

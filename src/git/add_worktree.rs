@@ -77,6 +77,35 @@ impl Repo {
         Ok(git_dir)
     }
 
+    /// Registers a worktree again whose files are there, and whose registration `git_dir` is gone.
+    /// It is on this branch (full name) then; the files stay as they are, and what of them was
+    /// staged is not known any more.
+    ///
+    /// # Errors
+    /// There is such a registration, or the branch is checked out elsewhere; or git fails.
+    pub fn register_again(
+        &self,
+        path: &Path,
+        git_dir: &Path,
+        branch: &str,
+    ) -> Result<(), WorktreeError> {
+        let _lock = self.lock_worktrees()?;
+        if let Some(at) = self.checked_out_at(branch)? {
+            return Err(WorktreeError::BranchCheckedOut { branch: branch.to_owned(), at });
+        }
+        fs::create_dir_all(self.common_dir().join("worktrees"))?;
+        fs::create_dir(git_dir)?;
+        let indexed = describe(git_dir, path, branch).map_err(WorktreeError::from).and_then(|()| {
+            let view = self.view_of(git_dir)?;
+            command::succeed(&view.git().args(["reset", "--quiet"]))?;
+            Ok(())
+        });
+        if indexed.is_err() {
+            fs::remove_dir_all(git_dir)?;
+        }
+        indexed
+    }
+
     /// The path with all links resolved, at which a worktree can be made.
     fn place_for(&self, path: &Path) -> Result<PathBuf, WorktreeError> {
         let bad = || WorktreeError::BadPath(path.to_owned());
@@ -211,8 +240,7 @@ impl<'a> Made<'a> {
         Ok(git_dir)
     }
 
-    /// Writes the registration, as in gitrepository-layout(5), locked for as long as it is not
-    /// whole, as git does.
+    /// Writes the registration, locked for as long as it is not whole, as git does.
     fn register(&mut self, add: &AddWorktree<'_>, path: &Path) -> io::Result<PathBuf> {
         let worktrees = self.repo.common_dir().join("worktrees");
         fs::create_dir_all(&worktrees)?;
@@ -229,10 +257,7 @@ impl<'a> Made<'a> {
         };
         self.git_dir = Some(git_dir.clone());
         fs::write(git_dir.join("locked"), "initializing\n")?;
-        let dot_git = [path.as_os_str().as_bytes(), b"/.git\n"].concat();
-        fs::write(git_dir.join("gitdir"), dot_git)?;
-        fs::write(git_dir.join("commondir"), "../..\n")?;
-        fs::write(git_dir.join("HEAD"), format!("ref: {}\n", add.branch))?;
+        describe(&git_dir, path, add.branch)?;
         if flag(self.repo.gix(), "core.logAllRefUpdates", true) {
             fs::create_dir(git_dir.join("logs"))?;
             fs::write(git_dir.join("logs/HEAD"), self.first_log_line(add))?;
@@ -310,9 +335,19 @@ impl From<CheckoutError> for WorktreeError {
         match error {
             FilterError::Io(source) => Self::Checkout { path, source },
             FilterError::Failed(reason) => Self::Filter { path, reason },
-            FilterError::Missing(_) => Self::Filter { path, reason: error.to_string() },
+            FilterError::Missing(_) | FilterError::OfCheckout { .. } => {
+                Self::Filter { path, reason: error.to_string() }
+            }
         }
     }
+}
+
+/// Writes what a registration says, as in gitrepository-layout(5).
+fn describe(git_dir: &Path, path: &Path, branch: &str) -> io::Result<()> {
+    let dot_git = [path.as_os_str().as_bytes(), b"/.git\n"].concat();
+    fs::write(git_dir.join("gitdir"), dot_git)?;
+    fs::write(git_dir.join("commondir"), "../..\n")?;
+    fs::write(git_dir.join("HEAD"), format!("ref: {branch}\n"))
 }
 
 /// Deletes all in a folder, but not the folder.

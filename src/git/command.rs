@@ -29,7 +29,7 @@ pub enum GitError {
 
 /// Settings that take away what a repository's configuration could make git run, and what could
 /// change the form of its answers; what is written is put on the disk. `-c` goes over every file.
-const HARDENED: [&str; 11] = [
+pub const HARDENED: [&str; 11] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.fsync=committed,loose-object,reference",
@@ -50,21 +50,33 @@ impl Repo {
     /// A diff made with it still needs `--no-ext-diff --no-textconv`, and a command that writes
     /// blobs from files runs the filters that the configuration names.
     pub fn git(&self) -> Cmd {
-        let hardened = HARDENED
-            .iter()
-            .fold(git(self.environment()), |cmd, setting| cmd.arg("-c").arg(setting));
-        let cmd = hardened
+        self.aim(self.hardened())
+    }
+
+    /// The same in the main checkout; see [`Repo::user_git_in_main`].
+    pub(super) fn git_in_main(&self) -> Cmd {
+        aim(self.hardened(), self.common_dir(), self.main_work_dir().as_deref())
+    }
+
+    fn hardened(&self) -> Cmd {
+        git(self.environment())
+            .args(HARDENED.iter().flat_map(|setting| ["-c", setting]))
             .arg("--no-pager")
             .arg("--no-optional-locks")
             .env("LC_ALL", "C")
-            .env_remove("GIT_EXTERNAL_DIFF");
-        self.aim(cmd)
+            .env_remove("GIT_EXTERNAL_DIFF")
     }
 
     /// git on this repository with the user's own set-up: hooks, filters, signing, credentials.
     /// It never prompts on a terminal.
     pub fn user_git(&self) -> Cmd {
         self.aim(git(self.environment()))
+    }
+
+    /// The same in the repository's main checkout, wherever this view is: a hook that is named by a
+    /// relative path is the one there, never a file of an agent's worktree.
+    pub fn user_git_in_main(&self) -> Cmd {
+        aim(git(self.environment()), self.common_dir(), self.main_work_dir().as_deref())
     }
 
     /// A program that opens this repository again and is to see it under the same settings, those
@@ -79,11 +91,15 @@ impl Repo {
     }
 
     fn aim(&self, cmd: Cmd) -> Cmd {
-        let cmd = cmd.arg("--git-dir").arg(self.git_dir());
-        match self.work_dir() {
-            Some(work_dir) => cmd.arg("--work-tree").arg(work_dir).dir(work_dir),
-            None => cmd.dir(self.git_dir()),
-        }
+        aim(cmd, self.git_dir(), self.work_dir())
+    }
+}
+
+fn aim(cmd: Cmd, git_dir: &Path, work_dir: Option<&Path>) -> Cmd {
+    let cmd = cmd.arg("--git-dir").arg(git_dir);
+    match work_dir {
+        Some(work_dir) => cmd.arg("--work-tree").arg(work_dir).dir(work_dir),
+        None => cmd.dir(git_dir),
     }
 }
 

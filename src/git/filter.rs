@@ -5,12 +5,12 @@
 //! is missing or fails is an error, whether or not it calls itself required.
 
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gix::Repository;
 use gix::attrs::StateRef;
 use gix::attrs::search::Outcome;
-use gix::bstr::{BStr, BString};
+use gix::bstr::{BStr, BString, ByteSlice};
 use gix::filter::plumbing::{Driver, Pipeline};
 use gix::index::entry::Mode as IndexMode;
 use gix::objs::FindExt;
@@ -33,6 +33,7 @@ pub(super) struct Filter {
     rules: Rules,
     pipeline: Pipeline,
     drivers: Vec<Driver>,
+    root: PathBuf,
     /// The `filter` attribute of the last path asked for.
     outcome: Outcome,
 }
@@ -42,6 +43,8 @@ pub(super) struct Filter {
 pub(super) enum FilterError {
     #[error("filter {0} is not configured")]
     Missing(String),
+    #[error("filter {driver} runs {program} of the checkout, which an agent may write")]
+    OfCheckout { driver: String, program: String },
     #[error("{0}")]
     Failed(String),
     #[error(transparent)]
@@ -106,7 +109,7 @@ impl Filter {
         let pipeline = Pipeline::new(context, rules.repo.object_hash(), options);
         let mut outcome = Outcome::default();
         outcome.initialize_with_selection(&Default::default(), ["filter"]);
-        Ok(Self { rules, pipeline, drivers, outcome })
+        Ok(Self { rules, pipeline, drivers, root: root.to_owned(), outcome })
     }
 
     /// The rules that this filter goes by.
@@ -117,7 +120,8 @@ impl Filter {
     /// Whether a program of the user's stands between the file at `path` and what is stored.
     ///
     /// # Errors
-    /// A filter is named that nobody configured, or that is required and cannot clean.
+    /// A filter is named that nobody configured, that is required and cannot clean, or that is a
+    /// program of the worktree.
     pub(super) fn has_driver(&mut self, path: &BStr) -> Result<bool, FilterError> {
         let entry = self.rules.stack.at_entry(path, None, &self.rules.repo.objects)?;
         self.outcome.reset();
@@ -138,7 +142,7 @@ impl Filter {
                 }
                 Ok(false)
             }
-            Some(_) => Ok(true),
+            Some(driver) => is_trusted(driver, &self.root).map(|()| true),
         }
     }
 
@@ -176,6 +180,44 @@ impl Filter {
     }
 }
 
+/// Whether a filter is no program of the checkout at `root`: one that a relative path leads to, or
+/// one found from the top of the checkout. What the user has configured is the user's, but that
+/// file would be the agent's.
+///
+/// # Errors
+/// [`FilterError::OfCheckout`].
+pub(super) fn is_trusted(driver: &Driver, root: &Path) -> Result<(), FilterError> {
+    let commands = [&driver.clean, &driver.smudge, &driver.process].into_iter().flatten();
+    match commands.filter_map(|command| program_in(&command.to_str_lossy(), root)).next() {
+        None => Ok(()),
+        Some(program) => Err(FilterError::OfCheckout { driver: driver.name.to_string(), program }),
+    }
+}
+
+fn program_in(command: &str, root: &Path) -> Option<String> {
+    const INTERPRETERS: [&str; 9] =
+        ["sh", "bash", "dash", "zsh", "python", "python3", "node", "perl", "ruby"];
+    let is_there = |path: &str| !path.is_empty() && root.join(path).is_file();
+    let mut is_script = false;
+    let words = command.split(|c: char| c.is_whitespace() || "'\"`;|&()".contains(c));
+    for word in words.filter(|word| !word.is_empty()) {
+        let (first, rest) = word.split_once('/').unwrap_or((word, ""));
+        let found = match first {
+            // `$PWD/x`, or what is behind `$(git rev-parse --show-toplevel)`.
+            _ if first.starts_with('$') => is_there(rest),
+            "" => !Path::new(word).exists() && is_there(rest),
+            "." | ".." => true,
+            _ if word.contains('/') => is_there(word),
+            _ => is_script && is_there(word),
+        };
+        if found {
+            return Some(word.to_owned());
+        }
+        is_script |= INTERPRETERS.contains(&word.rsplit('/').next().unwrap_or(word));
+    }
+    None
+}
+
 /// A boolean of the repository's configuration.
 pub(super) fn flag(repo: &Repository, key: &str, default: bool) -> bool {
     repo.config_snapshot().boolean(key).unwrap_or(default)
@@ -195,4 +237,36 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_of_the_checkout_is_known_by_its_path() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("tools")).unwrap();
+        for file in ["tools/clean", "clean", "lfs"] {
+            std::fs::write(root.path().join(file), "").unwrap();
+        }
+        for (command, program) in [
+            ("git lfs clean -- %f", None),
+            ("tr a-z A-Z", None),
+            ("sed -e s/a/b/", None),
+            ("/bin/sh -c 'tr a b'", None),
+            ("sh -c 'exec cat'", None),
+            ("clean", None),
+            ("other/clean", None),
+            ("./anything", Some("./anything")),
+            ("../x", Some("../x")),
+            ("tools/clean %f", Some("tools/clean")),
+            ("sh tools/clean", Some("tools/clean")),
+            ("/usr/bin/python3 clean", Some("clean")),
+            ("$PWD/tools/clean", Some("$PWD/tools/clean")),
+            ("\"$(git rev-parse --show-toplevel)/tools/clean\"", Some("/tools/clean")),
+        ] {
+            assert_eq!(program_in(command, root.path()).as_deref(), program, "{command}");
+        }
+    }
 }

@@ -75,7 +75,8 @@ impl Repo {
     /// Lets git merge: gix gives a merge driver file names that a space in the path breaks.
     fn merge_by_git(&self, ours: ObjectId, theirs: ObjectId) -> Result<Merge, MergeError> {
         let args = ["merge-tree", "--write-tree", "--name-only", "-z", "--no-messages"];
-        let cmd = self.git().args(args).args([ours.to_string(), theirs.to_string()]);
+        // A merge driver named by a relative path is the main checkout's.
+        let cmd = self.git_in_main().args(args).args([ours.to_string(), theirs.to_string()]);
         let done = cmd.run().map_err(GitError::from)?;
         let mut fields = done.stdout.split_str("\0").filter(|field| !field.is_empty());
         let tree = fields.next().and_then(|hex| ObjectId::from_hex(hex).ok());

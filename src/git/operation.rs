@@ -26,6 +26,21 @@ pub enum Operation {
     Unmerged,
 }
 
+impl Operation {
+    /// The command of git that goes on with it, or ends it.
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Rebase => "rebase",
+            Self::Am => "am",
+            Self::Merge => "merge",
+            Self::CherryPick => "cherry-pick",
+            Self::Revert => "revert",
+            Self::Bisect => "bisect",
+            Self::Unmerged => "status",
+        }
+    }
+}
+
 impl std::fmt::Display for Operation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

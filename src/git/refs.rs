@@ -223,7 +223,7 @@ impl Repo {
     /// As [`Repo::update_refs`]; a hook's refusal is [`RefError::Git`] with the hook's words.
     pub fn update_refs_as_user(&self, updates: &[RefUpdate]) -> Result<(), RefError> {
         self.sync_objects()?;
-        self.update_by(self.user_git(), updates)
+        self.update_by(self.user_git_in_main(), updates)
     }
 
     /// One transaction of `git update-ref --stdin`. git takes one reason for all of them.

@@ -16,6 +16,7 @@ use crate::git::durable::Unsynced;
 use crate::git::environment::{BadOverride, Environment};
 use crate::git::keep::Keep;
 use crate::git::refs::RefError;
+use crate::git::registration::{self, Tampered};
 use crate::git::{Identity, ObjectId};
 use crate::process::ProcessError;
 
@@ -73,6 +74,12 @@ pub enum OpenError {
     /// A setting in the environment is malformed.
     #[error(transparent)]
     Override(#[from] BadOverride),
+    /// It is a linked worktree whose own git dir was rewritten.
+    #[error(transparent)]
+    Tampered(#[from] Tampered),
+    /// It is not the linked worktree of this repository that it was taken for.
+    #[error("{} is not linked to the repository", .0.display())]
+    NotLinked(PathBuf),
     /// A file of it cannot be read.
     #[error("cannot read the repository")]
     Io(#[from] std::io::Error),
@@ -123,9 +130,34 @@ impl Repo {
         found: Option<&Path>,
         environment: Environment,
     ) -> Result<Self, OpenError> {
+        let options = options(&environment)?;
+        Self::open_with(git_dir, found, environment, options)
+    }
+
+    /// A repository whose own settings were within an agent's reach, that of a submodule in its
+    /// worktree say: no program that they name is known to us. For what is read by gix alone; a git
+    /// child of it obeys them.
+    ///
+    /// # Errors
+    /// As [`Repo::open`].
+    pub fn view_of_foreign(&self, git_dir: &Path) -> Result<Self, OpenError> {
+        use gix::config::Source;
+
+        let options = options(&self.environment)?.filter_config_section(|meta| {
+            meta.trust == gix::sec::Trust::Full
+                && !matches!(meta.source, Source::Local | Source::Worktree)
+        });
+        Self::open_with(git_dir, None, (*self.environment).clone(), options)
+    }
+
+    fn open_with(
+        git_dir: &Path,
+        found: Option<&Path>,
+        environment: Environment,
+        options: gix::open::Options,
+    ) -> Result<Self, OpenError> {
         let git_dir = fs::canonicalize(git_dir)?;
         let broken = |source| OpenError::Broken { git_dir: git_dir.clone(), source };
-        let options = options(&environment)?;
         let mut gix = gix::open_opts(&git_dir, options).map_err(|error| {
             if error.is_not_found() {
                 OpenError::NotARepository(git_dir.clone())
@@ -136,6 +168,9 @@ impl Repo {
         gix.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
         gix.clear_namespace();
         let common_dir = fs::canonicalize(gix.common_dir())?;
+        if git_dir != common_dir {
+            registration::check_opened(&gix, &git_dir, &common_dir)?;
+        }
         let work_dir = match (checkout_of(&gix, &git_dir, &common_dir)?, found) {
             (_, Some(found)) if environment.sets_work_tree() => Some(found.to_owned()),
             (Checkout::At(path), _) => Some(path),
@@ -161,6 +196,18 @@ impl Repo {
         let (unsynced, keep) = (Unsynced::default(), Keep::default());
         let environment = Arc::new(environment);
         Ok(Self { gix, git_dir, common_dir, work_dir, reftable, environment, unsynced, keep })
+    }
+
+    /// Whether what leads from this linked worktree to its repository, and the settings it has of
+    /// its own, are still such that git may be run on it: it reads them anew each time.
+    ///
+    /// # Errors
+    /// They are not.
+    pub fn check_registration(&self) -> Result<(), Tampered> {
+        match self.is_linked() {
+            true => registration::check(&self.git_dir, &self.common_dir),
+            false => Ok(()),
+        }
     }
 
     /// The git dir of this view: for a linked worktree `worktrees/<id>` in [`Repo::common_dir`].

@@ -17,7 +17,7 @@ use gix::worktree::Stack;
 use gix::worktree::stack::state::{attributes, ignore};
 
 use crate::git::ObjectId;
-use crate::git::filter::{FilterError, chain};
+use crate::git::filter::{FilterError, chain, is_trusted};
 use crate::git::index::Folder;
 use crate::git::repo::Repo;
 
@@ -48,6 +48,7 @@ pub(super) struct Smudge<'a> {
     stack: Stack,
     pipeline: Pipeline,
     drivers: Vec<Driver>,
+    target: PathBuf,
     /// What line ends become without any attribute, and with one that only says "text".
     lines: (Form, Form),
     outcome: Outcome,
@@ -145,7 +146,8 @@ impl<'a> Smudge<'a> {
         let names = ["filter", "ident", "working-tree-encoding", "text", "eol", "crlf"];
         outcome.initialize_with_selection(&Default::default(), names);
         let blob = Vec::new();
-        Ok(Self { gix, attributes, stack, pipeline, drivers, lines, outcome, blob })
+        let target = target.to_owned();
+        Ok(Self { gix, attributes, stack, pipeline, drivers, target, lines, outcome, blob })
     }
 
     /// How the file at `path` will differ from what is stored.
@@ -168,6 +170,7 @@ impl<'a> Smudge<'a> {
                     let driver = driver.as_bstr();
                     match self.drivers.iter().find(|known| known.name == driver) {
                         Some(known) if known.smudge.is_some() || known.process.is_some() => {
+                            is_trusted(known, &self.target)?;
                             return Ok(Form::Converted);
                         }
                         Some(known) if known.required => {

@@ -156,6 +156,7 @@ impl SnapshotError {
         match error {
             FilterError::Missing(driver) => Self::FilterMissing { path, driver },
             FilterError::Failed(reason) => Self::Filter { path, reason },
+            FilterError::OfCheckout { .. } => Self::Filter { path, reason: error.to_string() },
             FilterError::Io(source) => Self::Unreadable { path, source },
         }
     }

@@ -12,6 +12,7 @@ use gix::bstr::{BStr, BString, ByteSlice};
 
 use crate::git::ObjectId;
 use crate::git::command::{self, GitError};
+use crate::git::filter;
 use crate::git::index::as_path;
 use crate::git::repo::Repo;
 use crate::git::worktree::WorktreeError;
@@ -29,6 +30,19 @@ impl Repo {
         let read_tree = self.checkout_git().args(["read-tree", "-m", "-u"]);
         command::succeed(&read_tree.arg(old.to_string()).arg(new.to_string()))?;
         Ok(())
+    }
+
+    /// Refuses to let git make or read files in a checkout of an agent's where a filter is
+    /// configured that is a program of that checkout.
+    ///
+    /// # Errors
+    /// [`WorktreeError::FilterOfCheckout`], or the configuration makes no sense.
+    pub fn check_filters(&self, root: &Path) -> Result<(), WorktreeError> {
+        let options = gix::filter::Pipeline::options(self.gix()).map_err(std::io::Error::other)?;
+        options.drivers.iter().try_for_each(|driver| {
+            let trusted = filter::is_trusted(driver, root);
+            trusted.map_err(|error| WorktreeError::FilterOfCheckout(error.to_string()))
+        })
     }
 
     /// Refuses where [`Repo::update_checkout`] would; no file is touched.
@@ -80,7 +94,9 @@ impl Repo {
 
     /// git with the user's filters, but none of the hooks that writing an index or files can run.
     fn checkout_git(&self) -> Cmd {
-        self.user_git().args(["-c", "core.hooksPath=/dev/null", "-c", "submodule.recurse=false"])
+        let settings =
+            ["core.hooksPath=/dev/null", "core.fsmonitor=false", "submodule.recurse=false"];
+        self.user_git().args(settings.iter().flat_map(|setting| ["-c", setting]))
     }
 }
 

@@ -87,6 +87,9 @@ pub enum WorktreeError {
         /// What it said.
         reason: String,
     },
+    /// A filter is configured that is a program of the checkout, where an agent works.
+    #[error("{0}")]
+    FilterOfCheckout(String),
     /// No worktree is registered under this name.
     #[error("no worktree is registered as {0}")]
     NotRegistered(String),
@@ -178,24 +181,30 @@ impl Repo {
         };
         ids.sort();
         for id in ids {
-            let git_dir = folder.join(&id);
-            let id = id.to_string_lossy().into_owned();
-            entries.push(match registered_path(&git_dir) {
-                Ok(path) => self.worktree_entry(&git_dir, path, id),
-                Err(error) => WorktreeEntry {
-                    path: PathBuf::new(),
-                    git_dir,
-                    id,
-                    head: None,
-                    branch: None,
-                    locked: None,
-                    missing: false,
-                    broken: Some(error.to_string()),
-                    main: false,
-                },
-            });
+            entries.push(self.worktree(&id));
         }
         Ok(entries)
+    }
+
+    /// The linked worktree whose registration has this name; what cannot be read of it makes it
+    /// broken.
+    pub fn worktree(&self, id: &OsStr) -> WorktreeEntry {
+        let git_dir = self.common_dir().join("worktrees").join(id);
+        let id = id.to_string_lossy().into_owned();
+        match registered_path(&git_dir) {
+            Ok(path) => self.worktree_entry(&git_dir, path, id),
+            Err(error) => WorktreeEntry {
+                path: PathBuf::new(),
+                git_dir,
+                id,
+                head: None,
+                branch: None,
+                locked: None,
+                missing: false,
+                broken: Some(error.to_string()),
+                main: false,
+            },
+        }
     }
 
     /// Takes a worktree out of the way: its folder is renamed aside on the same file system, its
@@ -345,7 +354,7 @@ fn lock_reason(git_dir: &Path) -> io::Result<Option<String>> {
     }
 }
 
-fn path_in(line: &[u8]) -> PathBuf {
+pub(super) fn path_in(line: &[u8]) -> PathBuf {
     let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |at| at + 1);
     PathBuf::from(OsStr::from_bytes(&line[..end]))
 }

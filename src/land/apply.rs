@@ -110,7 +110,8 @@ fn write_commit(
         return Ok(plan.work.commit);
     }
     let spec = &session.spec;
-    let trailers = trailers(spec).map(|(key, value)| (key.to_owned(), value));
+    let trailers = trailers(spec, &state.models).into_iter();
+    let trailers: Vec<_> = trailers.map(|(key, value)| (key.to_owned(), value)).collect();
     let words = Words {
         task: &spec.task,
         name: &spec.name,
@@ -122,7 +123,7 @@ fn write_commit(
         Way::Merge => vec![plan.target.tip, plan.work.commit],
         Way::Squash | Way::FastForward => vec![plan.target.tip],
     };
-    let git = repo.user_git().args(["-c", "i18n.commitEncoding=UTF-8", "commit-tree"]);
+    let git = repo.user_git_in_main().args(["-c", "i18n.commitEncoding=UTF-8", "commit-tree"]);
     let git = parents.iter().fold(git, |git, parent| git.arg("-p").arg(parent.to_string()));
     let signs = repo.config_bool("commit.gpgSign").unwrap_or(false);
     let git = if signs { git.arg("-S") } else { git };

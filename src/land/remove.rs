@@ -13,7 +13,7 @@ use fs_err as fs;
 use super::LandError;
 use super::ignored::{self, Kept};
 use super::occupied;
-use super::work::{self, SNAPSHOT, head_of};
+use super::work::{self, Leftover, SNAPSHOT, head_of};
 use crate::file::Changed;
 use crate::git::{
     Draft, Expected, Head, ObjectId, RefUpdate, RemoveWorktree, Repo, Snapshot, WorktreeEntry,
@@ -222,7 +222,7 @@ fn unsaved_submodules(view: &Repo) -> Result<Vec<String>, LandError> {
             }
             continue;
         }
-        let theirs = view.view_of(&folder)?;
+        let theirs = view.view_of_foreign(&folder)?;
         let ours = view.view_of(&view.common_dir().join("modules").join(&name));
         let tips = theirs.refs("refs/heads/")?.into_iter().map(|(_, id)| id);
         let head = match theirs.head()? {
@@ -233,10 +233,12 @@ fn unsaved_submodules(view: &Repo) -> Result<Vec<String>, LandError> {
         if !tips.chain(head).all(saved) {
             unsaved.push(format!("{} (commits of a submodule)", name.display()));
         }
-        if theirs.work_dir().is_some() {
-            let status = ["status", "--porcelain", "--untracked-files=normal"];
-            let status = theirs.git().args(status).run()?;
-            if status.exit != 0 || !status.stdout.is_empty() {
+        // Not by git, which would obey the settings that it has here, and run what they name.
+        if let Some(checkout) = theirs.work_dir() {
+            let is_inside = view.work_dir().is_some_and(|root| checkout.starts_with(root));
+            let left = head.filter(|_| is_inside).map(|head| theirs.tree_of(head));
+            let left = left.transpose()?.and_then(|tree| Leftover::of(&theirs, tree).ok());
+            if left != Some(Leftover::default()) {
                 unsaved.push(format!("{} (changes in a submodule)", name.display()));
             }
         }

@@ -57,6 +57,7 @@ pub fn restore(repo: &Repo, session: &Session) -> Result<Restored, LandError> {
         Some(tip) => tip,
         None => head_of(repo, &record)?,
     };
+    repo.check_filters(&spec.worktree)?;
     let git_dir = repo.add_worktree(&AddWorktree {
         path: &spec.worktree,
         branch: &spec.branch,
@@ -108,6 +109,7 @@ fn fill(
 /// Makes the files those of `code`, with the user's filters; the index stays at `head`, so that
 /// they show as what they are: changes in no commit.
 fn put_files(view: &Repo, head: ObjectId, code: ObjectId) -> Result<Vec<String>, LandError> {
+    view.check_filters(view.work_dir().unwrap_or(view.git_dir()))?;
     let source = format!("--source={code}");
     let git = view.git().args(["restore", "--worktree", "--no-overlay", &source, "--", ":/"]);
     let done = git.run()?;

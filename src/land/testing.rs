@@ -12,9 +12,9 @@ use crate::event::{Event, Update, VerifyRecord};
 use crate::file::Changed;
 use crate::git::testing::Fixture;
 use crate::git::{ObjectId, Repo};
-use crate::session::checkpoint::{Checkpoints, Ends, Step};
+use crate::session::checkpoint::{Checkpoints, Ends, Gate, Step};
 use crate::session::journal::Journal;
-use crate::session::spec::{Base, Limits, Spec};
+use crate::session::spec::{Base, Bounds, Limits, Spec};
 use crate::session::state::{Phase, State};
 use crate::session::store::{Session, Store};
 use crate::session::subject::Words;
@@ -68,6 +68,7 @@ impl Bench {
             share_budget: None,
             base: Base { commit: self.git.id("HEAD").to_string(), name: "main".to_owned() },
             limits: Limits::default(),
+            bounds: Bounds::default(),
             forked_from: None,
         };
         set(&mut spec);
@@ -85,8 +86,10 @@ impl Bench {
         let mut checkpoints = self.checkpoints(session);
         let number = state.step + 1;
         let words = Words { text: "Change files", titles: &[] };
-        let step = Step { number, ends: Ends::Step, words, changed: &Changed::Anything };
-        checkpoints.take(&step, &mut state, &session.journal_path()).unwrap();
+        let changed = &Changed::Anything;
+        let step = Step { number, ends: Ends::Step, words, changed, models: &[] };
+        let open: Gate<'_> = &|_, _, _| Ok(Vec::new());
+        checkpoints.take(&step, open, &mut state, &session.journal_path()).unwrap();
         state.write(&session.state_path()).unwrap();
         drop(lock);
     }

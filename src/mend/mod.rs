@@ -8,11 +8,13 @@
 
 mod bare;
 mod draft;
+mod file;
 mod interrupted;
 mod journal;
 mod lock;
 mod login;
 mod record;
+pub mod standing;
 mod trash;
 pub mod worktree;
 
@@ -83,8 +85,10 @@ impl<'a> Problem<'a> {
 /// # Errors
 /// The sessions, the refs or the worktrees cannot be listed.
 pub fn look<'a>(ground: &Ground<'a>) -> Result<Vec<Problem<'a>>, Box<dyn Error>> {
-    let sessions = ground.store.list()?.sessions;
+    let listing = ground.store.list()?;
     let mut found = Vec::new();
+    found.extend(file::find(ground, &listing)?);
+    let sessions = listing.sessions;
     found.extend(bare::find(ground));
     found.extend(draft::find(ground)?);
     found.extend(lock::find(ground, &sessions)?);

@@ -1,4 +1,5 @@
-//! A session whose worktree is not where it should be: deleted by hand, moved, or cut off from git.
+//! A session whose worktree is not where it should be: deleted by hand, moved, cut off from git, or
+//! on another branch.
 //!
 //! Invariant: one that lives on elsewhere is never made a second time, and what stands at its place
 //! is never written over; a worktree that is nobody's session is left alone.
@@ -8,43 +9,83 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::file::free;
+use super::standing::{Place, Standing, short, standing};
 use super::{CureError, Ground, Problem, is_at_rest, record};
+use crate::git::operation::Operation;
 use crate::git::{RemoveWorktree, Repo, WorktreeEntry};
 use crate::land::LandError;
 use crate::land::restore::{self, Restored};
 use crate::session::state::Phase;
-use crate::session::store::Session;
-use crate::session::worktree;
+use crate::session::store::{Session, SessionError};
 
-/// How a session's worktree is found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// As it should be.
-    Good,
-    /// Nothing is there, or an empty folder.
-    Gone,
-    /// It is somewhere else.
-    MovedTo(PathBuf),
-    /// Something is there that is not linked to it.
-    Unlinked,
-}
-
-/// A worktree that is not brought back.
+/// A worktree in which its session cannot go on. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
-pub enum BringBackError {
-    /// It is somewhere else.
+pub enum NotReady {
+    /// It was deleted.
+    #[error("the worktree of {id} is gone: {}", path.display())]
+    Gone {
+        /// The session.
+        id: String,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// It was moved, and git does not know.
     #[error("the worktree of {id} was moved to {}", found.display())]
     Moved {
         /// The session.
         id: String,
         /// Where it is.
         found: PathBuf,
+    },
+    /// It was deleted, and its branch is checked out elsewhere.
+    #[error("the worktree of {id} is gone, and its branch is checked out at {}", at.display())]
+    Taken {
+        /// The session.
+        id: String,
+        /// That worktree.
+        at: PathBuf,
+    },
+    /// It, or what is there in its place, does not belong to the repository.
+    #[error("the worktree of {id} is cut off from git: {} {how}", path.display())]
+    CutOff {
+        /// The session.
+        id: String,
         /// Where it should be.
         path: PathBuf,
+        /// In which way.
+        how: Cut,
+    },
+    /// git is in the middle of something there.
+    #[error("the worktree of {id} is in the middle of {operation}")]
+    Busy {
+        /// The session.
+        id: String,
+        /// Where it is.
+        path: PathBuf,
+        /// Of what.
+        operation: Operation,
+    },
+    /// It is on another branch.
+    #[error("the worktree of {id} is on {found}, not on {branch}")]
+    Elsewhere {
+        /// The session.
+        id: String,
+        /// Where it is.
+        path: PathBuf,
+        /// The session's branch, as people say it.
+        branch: String,
+        /// Where that ended, if it is gone.
+        lost: Option<String>,
+        /// The other branch, or a commit.
+        found: String,
     },
     /// It cannot be made.
     #[error(transparent)]
     Land(#[from] LandError),
+    /// Where it is now cannot be written down.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// The session's ref cannot be made again first.
     #[error("its record cannot be made again: {0}")]
     Record(String),
@@ -53,133 +94,224 @@ pub enum BringBackError {
     Io(#[from] io::Error),
 }
 
-/// Brings back a session's worktree that was deleted by hand; none where it is there.
+/// How what is at a worktree's place is cut off from the repository.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cut {
+    /// Its link leads nowhere, or to another repository.
+    #[error("is not linked to the repository")]
+    Unlinked,
+    /// The registration that its link leads to is gone.
+    #[error("is registered no more")]
+    Unregistered(PathBuf),
+    /// It is no folder.
+    #[error("is {0}")]
+    InTheWay(&'static str),
+}
+
+impl NotReady {
+    /// What a person may do about it; none where the error itself has it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Gone { id, .. } => format!("git agent worktree restore {id}"),
+            Self::Moved { found, .. } => format!("git worktree repair {}", found.display()),
+            Self::Taken { at, .. } => {
+                format!("git -C {} switch --detach sets the branch free", at.display())
+            }
+            Self::CutOff { .. } => "git agent doctor --fix".to_owned(),
+            Self::Busy { path, operation, .. } => {
+                let git = format!("git -C {} {}", path.display(), operation.command());
+                match operation {
+                    Operation::Bisect => format!("{git} reset"),
+                    Operation::Unmerged => git,
+                    _ => format!("{git} --continue    {git} --abort"),
+                }
+            }
+            Self::Elsewhere { path, branch, lost, .. } => {
+                let switch = format!("git -C {} switch", path.display());
+                match lost {
+                    None => format!("{switch} {branch}"),
+                    Some(commit) => format!("{switch} -c {branch} {commit}"),
+                }
+            }
+            Self::Record(_) => "git agent doctor".to_owned(),
+            Self::Land(_) | Self::Session(_) | Self::Io(_) => return None,
+        })
+    }
+}
+
+/// What was put right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mended {
+    /// The worktree was made again.
+    Restored(Restored),
+    /// A person had moved it, or renamed its branch: in words.
+    Followed(String),
+}
+
+/// The session as it is found, with nothing written: where a person has moved its worktree, or
+/// renamed its branch, by git's own means, it is there.
 ///
 /// # Errors
-/// It was moved, or cannot be made.
-pub fn bring_back(repo: &Repo, session: &Session) -> Result<Option<Restored>, BringBackError> {
-    let path = &session.spec.worktree;
-    match standing(repo, session)? {
-        Standing::Good | Standing::Unlinked => return Ok(None),
-        Standing::MovedTo(found) => {
-            let (id, path) = (session.id.clone(), path.clone());
-            return Err(BringBackError::Moved { id, found, path });
-        }
-        Standing::Gone => {}
-    }
+/// It cannot go on in its worktree.
+pub fn found(repo: &Repo, session: &Session) -> Result<Session, NotReady> {
+    let session = session.clone();
+    Ok(match look(repo, &session)? {
+        None => session,
+        Some(place) => Session { spec: session.spec.at(&place.path, &place.branch), ..session },
+    })
+}
+
+/// Makes sure that a session can go on in its worktree. Where a person has moved it, or renamed its
+/// branch, by git's own means, the session follows.
+///
+/// # Errors
+/// It cannot; nothing was changed.
+pub fn ready(repo: &Repo, session: &Session) -> Result<Option<Mended>, NotReady> {
+    let session = &session.again()?;
+    let Some(place) = look(repo, session)? else { return Ok(None) };
+    let said = words(session, &place);
+    session.follow(&place.path, &place.branch, &said)?;
+    Ok(Some(Mended::Followed(said)))
+}
+
+/// As [`ready`]; a worktree that was deleted by hand is brought back.
+///
+/// # Errors
+/// The session cannot go on there; nothing was changed.
+pub fn bring_back(repo: &Repo, session: &Session) -> Result<Option<Mended>, NotReady> {
+    let path = match ready(repo, session) {
+        Err(NotReady::Gone { path, .. }) => path,
+        ready => return ready,
+    };
     if path.exists() {
         fs::remove_dir(path)?;
     }
     if repo.ref_id(&session.ref_name()).map_err(LandError::from)?.is_none() {
-        record::rebuild(repo, session).map_err(|it| BringBackError::Record(it.to_string()))?;
+        record::rebuild(repo, session).map_err(|it| NotReady::Record(it.to_string()))?;
     }
-    Ok(Some(restore::restore(repo, session)?))
+    Ok(Some(Mended::Restored(restore::restore(repo, session)?)))
 }
 
-/// How the session's worktree is found.
-///
-/// # Errors
-/// The worktrees cannot be listed.
-pub fn standing(repo: &Repo, session: &Session) -> io::Result<Standing> {
-    let path = &session.spec.worktree;
-    let entries = repo.worktrees()?;
-    let is_empty = fs::read_dir(path).is_ok_and(|mut files| files.next().is_none());
-    if path.symlink_metadata().is_ok() && !is_empty {
-        let found = worktree::git_dir(path);
-        let is_linked = entries.iter().any(|entry| {
-            let git_dir = fs::canonicalize(&entry.git_dir).ok();
-            entry.path == *path && entry.broken.is_none() && git_dir.is_some() && git_dir == found
-        });
-        return Ok(if is_linked { Standing::Good } else { Standing::Unlinked });
-    }
-    let on_branch = |entry: &&WorktreeEntry| {
-        !entry.main && !entry.missing && entry.branch.as_ref() == Some(&session.spec.branch)
-    };
-    let elsewhere = entries.iter().filter(|entry| entry.path != *path).find(on_branch);
-    if let Some(entry) = elsewhere {
-        return Ok(Standing::MovedTo(entry.path.clone()));
-    }
-    let entry = entries.iter().find(|entry| !entry.main && entry.path == *path);
-    let moved = entry.and_then(|entry| moved_from(repo, path, &entry.git_dir));
-    Ok(moved.map_or(Standing::Gone, Standing::MovedTo))
+/// Where it is to be followed to; none where all is as it should be.
+fn look(repo: &Repo, session: &Session) -> Result<Option<Place>, NotReady> {
+    let spec = &session.spec;
+    let (id, path) = (session.id.clone(), spec.worktree.clone());
+    Err(match standing(repo, session)? {
+        Standing::Good => return Ok(None),
+        Standing::Followed(place) => return Ok(Some(place)),
+        Standing::Gone => NotReady::Gone { id, path },
+        Standing::MovedTo(found) => NotReady::Moved { id, found },
+        Standing::Taken(at) => NotReady::Taken { id, at },
+        Standing::Unlinked => NotReady::CutOff { id, path, how: Cut::Unlinked },
+        Standing::Unregistered(at) => NotReady::CutOff { id, path, how: Cut::Unregistered(at) },
+        Standing::InTheWay(what) => NotReady::CutOff { id, path, how: Cut::InTheWay(what) },
+        Standing::Busy(operation) => NotReady::Busy { id, path, operation },
+        Standing::Elsewhere(found) => {
+            let is_lost = repo.ref_id(&spec.branch).map_err(LandError::from)?.is_none();
+            let head = session.state().map_err(SessionError::from)?.head;
+            let last = || head.unwrap_or_else(|| spec.first_commit().to_owned());
+            let (branch, lost) = (spec.branch_name().to_owned(), is_lost.then(last));
+            NotReady::Elsewhere { id, path, branch, lost, found }
+        }
+    })
 }
 
-/// Where a worktree lies now that still names this git dir: beside where it was, or one folder
-/// up, or where the repository has taken it along.
-fn moved_from(repo: &Repo, path: &Path, git_dir: &Path) -> Option<PathBuf> {
-    let beside = path.parent()?;
-    let mut places: Vec<_> = [Some(beside), beside.parent()]
-        .into_iter()
-        .flatten()
-        .filter_map(|folder| fs::read_dir(folder).ok())
-        .flat_map(|entries| entries.flatten().map(|entry| entry.path()))
-        .collect();
-    let around = repo.main_work_dir();
-    places.extend(
-        around
-            .as_deref()
-            .and_then(Path::parent)
-            .and_then(|around| Some(around.join(beside.file_name()?).join(path.file_name()?))),
-    );
-    let id = git_dir.file_name()?;
-    // After a move of the whole repository the link leads to where that was.
-    let names_it = |place: &PathBuf| {
-        let link = fs::read_to_string(place.join(".git")).unwrap_or_default();
-        let named = link.strip_prefix("gitdir: ").map(|it| Path::new(it.trim_end()));
-        named.is_some_and(|named| {
-            named == git_dir
-                || (!named.exists() && named.ends_with(Path::new("worktrees").join(id)))
-        })
-    };
-    places.into_iter().filter(|place| place != path).find(names_it)
+/// Where a session is now, against where it was.
+fn words(session: &Session, place: &Place) -> String {
+    let (path, branch) = (place.path.display(), short(&place.branch));
+    match (place.path == session.spec.worktree, place.branch == session.spec.branch) {
+        (true, _) => format!("its branch is {branch} now"),
+        (false, true) => format!("its worktree is {path} now"),
+        (false, false) => format!("its worktree is {path} now, its branch {branch}"),
+    }
 }
 
-pub(super) fn find<'a>(ground: &Ground<'a>, sessions: &[Session]) -> io::Result<Vec<Problem<'a>>> {
-    let repo = ground.repo;
+pub(super) fn find<'a>(
+    ground: &Ground<'a>,
+    sessions: &[Session],
+) -> Result<Vec<Problem<'a>>, NotReady> {
     let mut found = Vec::new();
     for session in sessions.iter().filter(|session| is_at_rest(session)) {
         // One that cannot be read is told of by whoever lists the sessions.
         let Ok(state) = session.state() else { continue };
-        let (id, path) = (&session.id, &session.spec.worktree);
-        let entries = repo.worktrees()?;
-        let entry = entries.into_iter().find(|entry| !entry.main && entry.path == *path);
-        let shown = path.display();
-        let problem = |what: String| Problem::new("worktree", what);
-        match (standing(repo, session)?, entry) {
-            (Standing::Good, _) => {}
-            (Standing::Gone, Some(entry)) if state.phase.is_final() => {
-                let what = format!("{id} has landed, and its worktree {shown} is registered still");
-                found.push(problem(what).cure(move || forget(repo, &entry)));
-            }
-            // One that was removed on purpose has no registration.
-            (Standing::Gone, None) if state.phase != Phase::Interrupted => {}
-            (Standing::Gone, _) => {
-                let session = session.clone();
-                let problem = problem(format!("the worktree of {id} was deleted: {shown}"));
-                found.push(problem.cure(move || match bring_back(repo, &session)? {
-                    Some(restored) => Ok(format!("{} is back as it was", restored.path.display())),
-                    None => Ok("it is there again".to_owned()),
-                }));
-            }
-            (Standing::MovedTo(to), _) => {
-                let to = to.display();
-                let what = format!("the worktree of {id} was moved from {shown} to {to}");
-                found.push(problem(what).hint(moved_hint(&to, &shown)));
-            }
-            (Standing::Unlinked, None) if state.phase.is_final() => {}
-            (Standing::Unlinked, _) => {
-                let session = session.clone();
-                let what = format!("{shown} is not linked to the repository, or to another");
-                found.push(problem(format!("{id}: {what}")).cure(move || repair(repo, &session)));
-            }
-        }
+        found.extend(problem(ground.repo, session, state.phase)?);
     }
     Ok(found)
 }
 
-/// How a worktree that was moved gets back.
-pub fn moved_hint(from: &impl std::fmt::Display, to: &impl std::fmt::Display) -> String {
-    format!("mv {from} {to} && git worktree repair {to}")
+fn problem<'a>(
+    repo: &'a Repo,
+    session: &Session,
+    phase: Phase,
+) -> Result<Option<Problem<'a>>, NotReady> {
+    let path = session.spec.worktree.clone();
+    let is_over = phase.is_final();
+    let waits = matches!(phase, Phase::Paused | Phase::NeedsInput | Phase::Interrupted);
+    let entry = || -> io::Result<Option<WorktreeEntry>> {
+        Ok(repo.worktrees()?.into_iter().find(|entry| !entry.main && entry.path == path))
+    };
+    let problem = |error: NotReady| Problem::new("worktree", error.to_string());
+    let owned = session.clone();
+    let back = move || mended(&owned, bring_back(repo, &owned)?);
+    Ok(Some(match look(repo, session) {
+        Ok(None) => return Ok(None),
+        Err(NotReady::Gone { .. }) if is_over => {
+            let Some(entry) = entry()? else { return Ok(None) };
+            let (id, shown) = (&session.id, path.display());
+            let what = format!("{id} has landed, and its worktree {shown} is registered still");
+            Problem::new("worktree", what).cure(move || forget(repo, &entry))
+        }
+        // What has landed needs none.
+        _ if is_over => return Ok(None),
+        // One that was removed on purpose has no registration.
+        Err(NotReady::Gone { .. }) if phase != Phase::Interrupted && entry()?.is_none() => {
+            return Ok(None);
+        }
+        Ok(Some(place)) => {
+            let what = format!("{} was moved by hand: {}", session.id, words(session, &place));
+            Problem::new("worktree", what).cure(back)
+        }
+        Err(error @ NotReady::Gone { .. }) => problem(error).cure(back),
+        Err(NotReady::Moved { id, found }) => {
+            let at = found.clone();
+            problem(NotReady::Moved { id, found }).cure(move || {
+                repair(repo, &at)?;
+                back()
+            })
+        }
+        Err(NotReady::CutOff { id, path, how }) => {
+            let (at, branch) = (path.clone(), session.spec.branch.clone());
+            let cut = how.clone();
+            problem(NotReady::CutOff { id, path, how }).cure(move || match cut {
+                Cut::Unlinked => repair(repo, &at),
+                Cut::Unregistered(git_dir) => {
+                    repo.register_again(&at, &git_dir, &branch)?;
+                    Ok(format!("{} is registered again", at.display()))
+                }
+                Cut::InTheWay(_) => {
+                    let kept = set_aside(&at)?;
+                    Ok(format!("{} (what was there is {} now)", back()?, kept.display()))
+                }
+            })
+        }
+        Err(NotReady::Busy { .. } | NotReady::Elsewhere { .. }) if !waits => return Ok(None),
+        Err(
+            error @ (NotReady::Busy { .. } | NotReady::Elsewhere { .. } | NotReady::Taken { .. }),
+        ) => {
+            let hint = error.hint().unwrap_or_default();
+            problem(error).hint(hint)
+        }
+        Err(error) => return Err(error),
+    }))
+}
+
+/// What was done, in words.
+fn mended(session: &Session, mended: Option<Mended>) -> Result<String, CureError> {
+    Ok(match mended {
+        Some(Mended::Restored(it)) => format!("{} is back as it was", it.path.display()),
+        Some(Mended::Followed(said)) => format!("{}: {said}", session.id),
+        None => format!("the worktree of {} is there again", session.id),
+    })
 }
 
 /// Takes away the registration of a worktree whose folder is gone.
@@ -189,15 +321,23 @@ fn forget(repo: &Repo, entry: &WorktreeEntry) -> Result<String, CureError> {
     Ok(format!("{} is registered no more", entry.path.display()))
 }
 
-/// Lets git link the two again.
-fn repair(repo: &Repo, session: &Session) -> Result<String, CureError> {
-    let path = &session.spec.worktree;
+/// Lets git link a worktree and its registration again.
+fn repair(repo: &Repo, path: &Path) -> Result<String, CureError> {
     let done = repo.git().args(["worktree", "repair"]).arg(path).run()?;
-    match standing(repo, session)? {
-        Standing::Good => Ok(format!("git worktree repair has linked {} again", path.display())),
-        _ => {
+    let entries = repo.worktrees()?;
+    match entries.iter().any(|entry| entry.path == path && entry.broken.is_none()) {
+        true => Ok(format!("git worktree repair has linked {} again", path.display())),
+        false => {
             let said = String::from_utf8_lossy(&done.stderr);
             Err(format!("git worktree repair does not link it: {}", said.trim()).into())
         }
     }
+}
+
+/// Gives what stands in a worktree's place another name beside it, and says which.
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let free = free(&path.with_file_name(format!("{name}.aside")))?;
+    fs::rename(path, &free)?;
+    Ok(free)
 }

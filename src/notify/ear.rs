@@ -160,7 +160,7 @@ fn about(question: Option<&Question>) -> Occasion {
 /// The verbs that answer a question.
 fn answers(question: Option<&Question>) -> &'static [&'static str] {
     match question.map(|question| question.kind) {
-        Some(QuestionKind::Limit | QuestionKind::Permission) => &["approve", "deny"],
+        Some(kind) if kind.is_decision() => &["approve", "deny"],
         Some(QuestionKind::Key) => &["resume"],
         _ => &["answer"],
     }

@@ -18,6 +18,10 @@ pub(super) struct Bill {
     /// The same, as far as prices are known: what a budget holds.
     counted_usd: f64,
     answers: u32,
+    /// The models that have answered, in the order of their first answer: in all, and since the
+    /// agent's last commit.
+    models: Vec<String>,
+    since_commit: Vec<String>,
 }
 
 /// A model and its price.
@@ -45,13 +49,25 @@ impl Bill {
             cost_usd: None,
             counted_usd: 0.0,
             answers: 0,
+            models: Vec::new(),
+            since_commit: Vec::new(),
         }
     }
 
     /// Takes in what has happened.
     pub(super) fn apply(&mut self, update: &Update) {
         match update {
-            Update::AgentMessage(answer) => self.add(&answer.usage),
+            Update::AgentMessage(answer) => {
+                self.add(&answer.usage);
+                for models in [&mut self.models, &mut self.since_commit] {
+                    if !models.contains(&self.now.label) {
+                        models.push(self.now.label.clone());
+                    }
+                }
+            }
+            Update::Checkpoint(made) if made.commit.is_some() && made.by_person.is_none() => {
+                self.since_commit.clear();
+            }
             Update::Unfinished(unfinished) => self.add(&unfinished.usage),
             Update::Compaction(made) if made.usage != Usage::default() => self.add(&made.usage),
             Update::Model(change) => self.now = Seat::of(&change.to),
@@ -88,6 +104,16 @@ impl Bill {
     /// The model that goes on, for people.
     pub(super) fn model(&self) -> &str {
         &self.now.label
+    }
+
+    /// The models that have answered, for people.
+    pub(super) fn models(&self) -> &[String] {
+        &self.models
+    }
+
+    /// Those that have answered since the agent's last commit.
+    pub(super) fn since_commit(&self) -> &[String] {
+        &self.since_commit
     }
 
     fn add(&mut self, usage: &Usage) {

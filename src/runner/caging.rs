@@ -8,6 +8,7 @@ use super::fault;
 use crate::agent::Fault;
 use crate::config::Config;
 use crate::git::Repo;
+use crate::sandbox::layer::Layers;
 use crate::sandbox::shadow::Shadow;
 use crate::sandbox::{Level, Request, Sandbox};
 use crate::session::store::Session;
@@ -31,6 +32,7 @@ impl Caging {
             readable: [config.sandbox.readable.clone(), vec![out.clone()]].concat(),
             writable: config.sandbox.writable.clone(),
             caller: std::env::vars_os().collect(),
+            layers: Layers::of_environment(),
         };
         let (worktree, branch) = (worktree.clone(), spec.branch.clone());
         Ok(Self(tokio::task::spawn_blocking(move || {

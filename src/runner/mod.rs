@@ -6,6 +6,7 @@
 mod bill;
 mod caging;
 mod facts;
+mod gate;
 mod models;
 mod notes;
 mod past;
@@ -41,6 +42,7 @@ use crate::session::worktree;
 use crate::tool::{self, Toolbox};
 
 use caging::Caging;
+use gate::Gate;
 use models::Models;
 use past::{Past, Told};
 use shadowing::Followed;
@@ -172,8 +174,11 @@ async fn work(
     let checkpoints = Checkpoints::open(worktree.clone(), spec.clone(), config.max_file_size);
     let checkpoints = checkpoints.map_err(fault)?;
 
+    let untold = checkpoint::untold(&worktree, spec, &state, &session.journal_path());
+    unsaid.splice(0..0, untold.map_err(fault)?.into_iter().map(Update::Checkpoint));
     let mut state = past::caught_up(state, &told);
     checkpoints.catch_up(&mut state);
+    state.untold.clear();
     let Told { mut conversation, bill, notes, .. } = told;
     let (sandbox, mut shadow) = caging.done().await?;
     if let Some(shadow) = &mut shadow {
@@ -199,8 +204,12 @@ async fn work(
     }
     let budget =
         spec.share_budget.as_deref().map(|name| Store::open(repo.common_dir()).budget(name));
+    let base_tree = worktree.tree_of(base).map_err(fault)?;
+    let gate = Gate::new(spec, &config, base_tree).map_err(fault)?;
     let mut world = SessionWorld {
         session,
+        gate,
+        is_held: false,
         tools: &tools,
         journal,
         state,
@@ -208,7 +217,6 @@ async fn work(
         shadow: shadow.map(Followed::new),
         notes,
         bill,
-        untold: Vec::new(),
         untaken: false,
         min_free_disk: config.min_free_disk,
         budget,
@@ -219,12 +227,14 @@ async fn work(
         conversation.apply(update);
     }
     world.say(unsaid)?;
-    world.take_edits()?;
     if conversation.is_new() {
         let text = prompt::task(&spec.task, &facts::collect(repo, spec, base).map_err(fault)?);
         let task = Update::UserMessage(UserMessage { from: Origin::Task, text, inbox_id: None });
         conversation.apply(&task);
         crate::agent::World::record(&mut world, 0, vec![task])?;
+    }
+    for made in world.take_edits()? {
+        conversation.apply(&Update::Checkpoint(made));
     }
     let allowed = Limit::ALL
         .into_iter()
@@ -239,6 +249,7 @@ async fn work(
         signals,
         conversation,
         limits,
+        is_held: false,
         lap: Instant::now(),
     };
     let rest = agent.run().await;
@@ -282,19 +293,13 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
     if !path.exists() {
         return Err(Fault(format!("its worktree is gone: {}", path.display())));
     }
-    let worktree = worktree::open(path).map_err(|error| {
-        Fault(format!("the worktree cannot be used: {error}; git worktree repair may mend it"))
-    })?;
-    let is_ours = worktree.common_dir() == repo.common_dir()
-        && worktree.is_linked()
-        && worktree.work_dir() == Some(path);
-    match is_ours {
-        true => Ok(worktree),
-        false => Err(Fault(format!(
+    worktree::open(repo, path).map_err(|error| match error {
+        OpenError::NotLinked(_) => Fault(format!(
             "{} is no longer the session's worktree; git worktree repair may mend it",
             path.display()
-        ))),
-    }
+        )),
+        error => Fault(format!("the worktree cannot be used: {error}")),
+    })
 }
 
 fn bounds(config: &Config) -> sandbox::Limits {

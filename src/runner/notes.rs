@@ -35,7 +35,8 @@ impl Notes {
     /// last rested.
     pub(super) fn replay(&mut self, event: &Event, bill: &Bill) {
         match &event.update {
-            Update::Checkpoint(checkpoint) => {
+            // What a person did is not noted.
+            Update::Checkpoint(checkpoint) if checkpoint.by_person.is_none() => {
                 let commit = checkpoint.commit.as_deref();
                 let commit = commit.and_then(|hex| ObjectId::from_hex(hex.as_bytes()).ok());
                 if let Some(commit) = commit {

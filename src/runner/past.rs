@@ -194,6 +194,7 @@ fn unsaid_commit(
         insertions: stat.insertions,
         deletions: stat.deletions,
         left_out: Vec::new(),
+        by_person: None,
     }))
 }
 
@@ -205,6 +206,7 @@ pub(super) fn caught_up(mut state: State, told: &Told) -> State {
     state.usage = told.bill.usage();
     state.cost_usd = told.bill.cost_usd();
     state.counted_usd = told.bill.counted_usd();
+    state.models = told.bill.models().to_vec();
     state.limits = told.limits.or(state.limits);
     state
 }

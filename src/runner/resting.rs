@@ -3,7 +3,7 @@
 //! Invariant: the state's file comes last, so who sees the session at rest finds all else as it
 //! says; and only `done` waits for the record.
 
-use crate::agent::{Fault, Rest, StepWords, World};
+use crate::agent::{Consent, Fault, Rest, StepWords, World};
 use crate::event::Update;
 use crate::failpoint;
 use crate::file::Changed;
@@ -16,8 +16,8 @@ use super::world::{SessionWorld, fault};
 impl SessionWorld<'_> {
     /// Takes what jobs have written up to their end, as the last step's.
     pub(super) fn take_from_jobs(&mut self, words: &StepWords) {
-        let taken = self.take(words, &Changed::Anything, Ends::Step);
-        self.untaken = taken.is_err();
+        let taken = self.take(words, &Changed::Anything, Ends::Step, &Consent::default());
+        self.untaken = self.is_held || taken.is_err();
         self.complain(taken.map(drop));
     }
 
@@ -31,7 +31,7 @@ impl SessionWorld<'_> {
                 said: format!("{task}\n\n{summary}"),
                 calls: Vec::new(),
             };
-            self.take(&words, &Changed::Nothing, Ends::Session)?;
+            self.take(&words, &Changed::Nothing, Ends::Session, &Consent::default())?;
         }
         let (phase, reason) = match rest {
             Rest::Done { .. } => (Phase::Done, ""),
@@ -83,11 +83,11 @@ impl SessionWorld<'_> {
 
     /// Whether the worktree holds nothing of the session's that is not taken.
     fn is_settled(&self) -> bool {
-        !self.untaken
-            || self.checkpoints.is_clean().unwrap_or_else(|error| {
+        !self.is_held
+            && (!self.untaken || self.checkpoints.is_clean().unwrap_or_else(|error| {
                 tracing::debug!(%error, "what is changed by hand from now on is not told apart");
                 false
-            })
+            }))
     }
 
     /// Tells of what did not work and need not keep the session from resting.

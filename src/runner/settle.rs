@@ -5,13 +5,14 @@
 
 use jiff::Timestamp;
 
+use super::gate::Gate;
 use super::past::{self, Past};
 use super::{break_dead_locks, fault, open_worktree};
 use crate::agent::Fault;
 use crate::event::{Event, Update};
 use crate::file::Changed;
 use crate::git::Repo;
-use crate::session::checkpoint::{Checkpoints, Ends, Step};
+use crate::session::checkpoint::{self, Checkpoints, Ends, Step};
 use crate::session::format::FormatError;
 use crate::session::journal::Journal;
 use crate::session::lock::LockError;
@@ -90,7 +91,10 @@ fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
     let (config, _unknown) = worktree.agent_config().map_err(fault)?;
-    let Past { mut journal, told, unsaid } = Past::open(&worktree, session)?;
+    let Past { mut journal, told, mut unsaid } = Past::open(&worktree, session)?;
+    let path = session.journal_path();
+    let untold = checkpoint::untold(&worktree, spec, state, &path).map_err(fault)?;
+    unsaid.splice(0..0, untold.into_iter().map(Update::Checkpoint));
     if told.has_died() {
         break_dead_locks(&worktree, session)?;
     }
@@ -105,14 +109,25 @@ fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints
     if !unsaid.is_empty() {
         tell(unsaid, state.step)?;
     }
+    state.untold.clear();
     // Nothing was done before the first answer.
     if told.conversation.step() > 0 {
         let words = Words { text: LEFT, titles: &[] };
-        let step =
-            Step { number: state.step, ends: Ends::Step, words, changed: &Changed::Anything };
-        let made = checkpoints.take(&step, state, &session.journal_path()).map_err(fault)?;
-        if let Some(event) = made.event {
-            tell(vec![Update::Checkpoint(event)], state.step)?;
+        let (number, models) = (state.step, told.bill.since_commit());
+        let changed = &Changed::Anything;
+        let step = Step { number, ends: Ends::Step, words, changed, models };
+        let base = repo.resolve_commit(&spec.base.commit).map_err(fault)?;
+        let rules = Gate::new(spec, &config, repo.tree_of(base).map_err(fault)?).map_err(fault)?;
+        let gate: checkpoint::Gate<'_> = &|repo, before, after| rules.findings(repo, before, after);
+        let made = checkpoints.take(&step, gate, state, &path).map_err(fault)?;
+        let told = state.untold.iter().cloned().chain(made.event).map(Update::Checkpoint);
+        let told: Vec<_> = told.collect();
+        if !told.is_empty() {
+            tell(told, state.step)?;
+        }
+        state.untold.clear();
+        if let Some(found) = made.held.first() {
+            return Err(Fault(format!("{} {}", found.path, found.why)));
         }
         checkpoints.rest().map_err(fault)?;
     }

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::agent::{Allowance, Fault, Moment, Money, Shared, Steer, StepWords, World};
-use crate::event::{self, Decision, Delta, Event, Origin, Update, UserMessage, VerifyRecord};
+use crate::agent::{
+    Allowance, Consent, Fault, Moment, Money, Shared, Steer, StepWords, Taken, World,
+};
+use crate::event::{self, Decision, Delta, Event, Update, VerifyRecord};
 use crate::failpoint;
 use crate::file::Changed;
 use crate::git::ObjectId;
 use crate::message::Usage;
 use crate::session::budget::Budget;
-use crate::session::checkpoint::{Checkpoints, Ends, Foreign, Step};
+use crate::session::checkpoint::{self, Checkpoints, Ends, Step};
 use crate::session::disk;
 use crate::session::inbox::{Kind, When};
 use crate::session::journal::Journal;
@@ -26,6 +28,7 @@ use crate::tool::Toolbox;
 use crate::tool::output::Cap;
 
 use super::bill::Bill;
+use super::gate::Gate;
 use super::notes::Notes;
 use super::shadowing::Followed;
 
@@ -45,8 +48,10 @@ pub(super) struct SessionWorld<'a> {
     pub(super) shadow: Option<Followed>,
     pub(super) notes: Notes,
     pub(super) bill: Bill,
-    /// What somebody else did, which the model does not know yet.
-    pub(super) untold: Vec<Foreign>,
+    /// What a person must look at before it is committed.
+    pub(super) gate: Gate,
+    /// What was changed waits for that.
+    pub(super) is_held: bool,
     /// A call or a check has run since the worktree was last taken.
     pub(super) untaken: bool,
     /// `agent.minFreeDisk`, in bytes.
@@ -80,10 +85,6 @@ impl World for SessionWorld<'_> {
         written.map_err(fault("cannot write the journal"))?;
         for event in &events {
             self.follow(&event.update);
-            if let Update::UserMessage(UserMessage { from: Origin::Loop, text, .. }) = &event.update
-            {
-                self.untold.retain(|foreign| foreign.words() != *text);
-            }
             reach(&event.update);
         }
         match events.iter().any(|event| has_cost(&event.update)) {
@@ -97,12 +98,16 @@ impl World for SessionWorld<'_> {
         words: &StepWords,
         changed: &Changed,
         at: Moment,
-    ) -> Result<Option<event::Checkpoint>, Fault> {
+        consent: &Consent,
+    ) -> Result<Taken, Fault> {
         let ends = match at {
             Moment::Step => Ends::Step,
             Moment::Turn => Ends::Turn,
         };
-        let made = self.take(words, changed, ends)?;
+        let taken = self.take(words, changed, ends, consent)?;
+        if self.is_held {
+            return Ok(taken);
+        }
         self.untaken = false;
         self.state.activity.clear();
         // No sync: the journal and the record, which have one, tell all of it but the phase.
@@ -114,7 +119,16 @@ impl World for SessionWorld<'_> {
         if at == Moment::Step {
             self.check_disk()?;
         }
-        Ok(made)
+        Ok(taken)
+    }
+
+    fn put_back(&mut self, paths: &[String]) -> Result<Option<String>, Fault> {
+        let journal = self.session.journal_path();
+        let kept = self.checkpoints.put_back(paths, &mut self.state, &journal);
+        let kept = kept.map_err(fault("what was denied is not put back"))?;
+        failpoint::reach("put-back");
+        self.write_state()?;
+        Ok(kept.map(|commit| commit.to_string()))
     }
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
@@ -153,8 +167,7 @@ impl World for SessionWorld<'_> {
         for (path, reason) in waiting.unreadable {
             tracing::warn!(path = %path.display(), reason, "a message that cannot be read");
         }
-        let told = self.untold.iter();
-        let mut steers: Vec<_> = told.map(|foreign| Steer::Tell(foreign.words())).collect();
+        let mut steers = Vec::new();
         for letter in waiting.letters {
             steers.push(match letter.kind {
                 Kind::Say { when: When::AfterTurn, .. } if at == Moment::Step => continue,
@@ -230,26 +243,37 @@ impl SessionWorld<'_> {
     }
 
     /// Takes what was changed by hand while the session rested, as the user's own. Until that is
-    /// done, what differs stays theirs, whatever comes between.
-    pub(super) fn take_edits(&mut self) -> Result<(), Fault> {
+    /// done, what differs stays theirs, whatever comes between. Gives what the journal says of it.
+    pub(super) fn take_edits(&mut self) -> Result<Vec<event::Checkpoint>, Fault> {
         if !self.state.settled {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let taken = self.checkpoints.take_edits(&mut self.state, &self.session.journal_path());
-        self.untold.extend(taken.map_err(fault("the edits by hand are not committed"))?);
+        taken.map_err(fault("the edits by hand are not committed"))?;
+        failpoint::reach("edits");
+        let told = self.tell_untold()?;
         self.state.settled = false;
-        self.write_state()
+        self.write_state()?;
+        Ok(told)
     }
 
-    /// Journals what an earlier run had no time to say.
+    /// Journals what a person has done, and is on record.
+    fn tell_untold(&mut self) -> Result<Vec<event::Checkpoint>, Fault> {
+        let untold = self.state.untold.clone();
+        self.say(untold.iter().cloned().map(Update::Checkpoint).collect())?;
+        self.state.untold.clear();
+        Ok(untold)
+    }
+
+    /// Journals what an earlier run, or what a person did, had no time to say.
     pub(super) fn say(&mut self, unsaid: Vec<Update>) -> Result<(), Fault> {
         if unsaid.is_empty() {
             return Ok(());
         }
         let commits = unsaid.iter().filter_map(|update| match update {
-            Update::Checkpoint(event::Checkpoint { commit: Some(hex), .. }) => {
-                ObjectId::from_hex(hex.as_bytes()).ok()
-            }
+            Update::Checkpoint(event::Checkpoint {
+                commit: Some(hex), by_person: None, ..
+            }) => ObjectId::from_hex(hex.as_bytes()).ok(),
             _ => None,
         });
         for commit in commits {
@@ -277,7 +301,8 @@ impl SessionWorld<'_> {
         words: &StepWords,
         changed: &Changed,
         ends: Ends,
-    ) -> Result<Option<event::Checkpoint>, Fault> {
+        consent: &Consent,
+    ) -> Result<Taken, Fault> {
         let committed = self.shadow.as_ref().and_then(Followed::message);
         let text = committed.as_ref().unwrap_or(&words.said);
         let step = Step {
@@ -285,19 +310,27 @@ impl SessionWorld<'_> {
             ends,
             words: Words { text, titles: &words.calls },
             changed,
+            models: self.bill.since_commit(),
+        };
+        let gate: checkpoint::Gate<'_> = &|repo, before, after| {
+            let mut found = self.gate.findings(repo, before, after)?;
+            found.retain(|finding| !consent.covers(finding, changed));
+            Ok(found)
         };
         let made = self
             .checkpoints
-            .take(&step, &mut self.state, &self.session.journal_path())
+            .take(&step, gate, &mut self.state, &self.session.journal_path())
             .map_err(fault("the step is not committed"))?;
-        self.untold.extend(made.foreign);
+        self.is_held = !made.held.is_empty();
+        let mut told = self.tell_untold()?;
         if let Some(commit) = made.commit {
             self.notes.add(commit, words.step, &self.bill);
         }
         if let Some(event) = made.event.clone() {
             self.record(words.step, vec![Update::Checkpoint(event)])?;
         }
-        Ok(made.event)
+        told.extend(made.event);
+        Ok(Taken { told, held: made.held })
     }
 
     /// Lets git in the sandbox see the steps that were committed since.
@@ -315,6 +348,7 @@ impl SessionWorld<'_> {
         self.state.updated = Timestamp::now();
         self.bill.apply(update);
         (self.state.usage, self.state.cost_usd) = (self.bill.usage(), self.bill.cost_usd());
+        self.state.models = self.bill.models().to_vec();
         self.state.counted_usd = self.bill.counted_usd();
         match update {
             Update::AgentMessage(_) => {

@@ -156,7 +156,11 @@ fn first_process(
         rustix::process::setsid()?;
         return Err(become_command(folder, command));
     };
-    syscall::on_terminate(OnTerminate::Tell);
+    // Without a process namespace it would tell all processes of the machine.
+    syscall::on_terminate(match rustix::process::getpid().is_init() {
+        true => OnTerminate::Tell,
+        false => OnTerminate::Ignore,
+    });
     let_go()?;
     reap(child, tell)
 }

@@ -39,6 +39,11 @@ pub struct Layers {
 }
 
 impl Layers {
+    /// All but these, in a debug build.
+    pub fn without(layers: &[Layer]) -> Self {
+        Self { without: layers.to_vec() }
+    }
+
     /// All, but for those that the environment of a debug build leaves out.
     pub fn of_environment() -> Self {
         let named = std::env::var(WITHOUT).ok().filter(|_| cfg!(debug_assertions));

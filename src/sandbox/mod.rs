@@ -20,6 +20,8 @@ pub mod limits;
 mod namespace;
 #[cfg(target_os = "linux")]
 mod seccomp;
+#[cfg(any(test, not(target_os = "linux")))]
+mod seatbelt;
 pub mod shadow;
 #[cfg(target_os = "linux")]
 mod syscall;
@@ -42,6 +44,7 @@ pub use inner::{NAME as INNER, run as run_inner};
 
 pub use crate::config::SandboxLevel as Level;
 use crate::process::Cmd;
+use layer::{Layer, Layers};
 use view::View;
 use wall::{Kept, Wall};
 
@@ -64,6 +67,8 @@ pub struct Request {
     pub writable: Vec<PathBuf>,
     /// The environment of whoever dispatched the session.
     pub caller: Vec<(OsString, OsString)>,
+    /// The layers that stand: all, but in a test.
+    pub layers: Layers,
 }
 
 /// The surroundings of every program that a tool starts.
@@ -137,7 +142,8 @@ impl Sandbox {
         let mut sandbox = Self::new(&request.root, &request.caller)?;
         let unavailable =
             |reasons| SandboxError::Unavailable { level: request.level, reasons };
-        let kept = wall::kept(&request.common_dir).filter(|_| request.level == Level::Full);
+        let is_kept = request.level == Level::Full && request.shadow.is_some();
+        let kept = is_kept.then(|| wall::kept(&request.common_dir)).flatten();
         let view = view_of(request, &sandbox.env, sandbox.tmp.path(), kept.as_ref());
         let wall = Wall::put_up(request, &sandbox.env, &view, sandbox.tmp.path());
         let wall = wall.map_err(unavailable)?.keeping(kept);
@@ -218,11 +224,47 @@ fn view_of(
         view.write(path);
     }
     view.write(&request.root);
-    if let Some(shadow) = &request.shadow {
+    if let Some(shadow) = request.shadow.as_ref().filter(|_| request.layers.has(Layer::Shadow)) {
         view.write(&shadow::git_dir(shadow));
         view.put(&shadow::pointer(shadow), &request.root.join(".git"), false);
     }
     view
+}
+
+/// What a command may do, told without running it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Explained {
+    /// The level that it was told for.
+    pub level: Level,
+    /// Files and folders that it can change; none says nothing is held.
+    pub writes: Vec<PathBuf>,
+    /// What it can read besides.
+    pub reads: Vec<PathBuf>,
+    /// The variables that it sees.
+    pub variables: Vec<String>,
+}
+
+/// What the commands of a session could read and change.
+///
+/// # Errors
+/// There is no shell, or no room for temporary files.
+pub fn explain(request: &Request) -> Result<Explained, SandboxError> {
+    let sandbox = Sandbox::new(&request.root, &request.caller)?;
+    let view = view_of(request, &sandbox.env, Path::new(wall::TMP), None);
+    let (writes, reads) = match request.level {
+        Level::Full => (view.writable(), view.readable()),
+        Level::Reduced => {
+            let writes = [vec![request.root.clone(), wall::TMP.into()], request.writable.clone()];
+            let reads = [view.readable(), vec![request.common_dir.clone()]];
+            (writes.concat(), reads.concat())
+        }
+        Level::None => (vec![PathBuf::from("/")], vec![PathBuf::from("/")]),
+    };
+    let reads = reads.into_iter().filter(|path| !writes.contains(path)).collect();
+    let mut variables: Vec<_> =
+        sandbox.env.iter().map(|(key, _)| key.to_string_lossy().into_owned()).collect();
+    variables.sort();
+    Ok(Explained { level: request.level, writes, reads, variables })
 }
 
 /// What this machine can do at most, and at least as much as `request` asks for if it can; tried

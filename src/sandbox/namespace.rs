@@ -77,18 +77,27 @@ pub(super) fn enter(holder: Holder) -> io::Result<bool> {
         ("ipc", LinkNameSpaceType::InterProcessCommunication),
         ("uts", LinkNameSpaceType::HostNameAndNISDomainName),
     ];
-    let opened: Vec<_> =
-        kinds.iter().map(|(name, kind)| Ok((open(name)?, *kind))).collect::<io::Result<_>>()?;
+    let own = |name: &str| -> io::Result<OwnedFd> {
+        Ok(fs::File::open(Path::new("/proc/self/ns").join(name))?.into_file().into())
+    };
+    let opened: Vec<_> = kinds
+        .iter()
+        .map(|(name, kind)| Ok((open(name)?, own(name)?, *kind)))
+        .collect::<io::Result<_>>()?;
     // Looked at behind the opening: what was opened is that process's.
     if since(holder.pid)? != holder.since {
         return Err(io::Error::other("the holder of the namespaces has gone"));
     }
     let owner = syscall::owner_of(opened[0].0.as_fd())?;
-    let has_users = !is_same(&owner, &fs::File::open("/proc/self/ns/user")?.into_file().into())?;
+    let has_users = !is_same(&owner, &own("user")?)?;
     if has_users {
         move_into_link_name_space(owner.as_fd(), Some(LinkNameSpaceType::User))?;
     }
-    for (namespace, kind) in &opened {
+    for (namespace, own, kind) in &opened {
+        // One that is shared with the machine need not be entered, nor may it be.
+        if is_same(namespace, own)? {
+            continue;
+        }
         move_into_link_name_space(namespace.as_fd(), Some(*kind))?;
     }
     Ok(has_users)

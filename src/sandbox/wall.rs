@@ -141,7 +141,7 @@ impl Wall {
         view: &View,
         tmp: &Path,
     ) -> Result<Self, Vec<String>> {
-        let layers = Layers::of_environment();
+        let layers = request.layers.clone();
         let walls = match request.level {
             Level::None => return Ok(Self::default()),
             Level::Reduced => {
@@ -179,7 +179,6 @@ fn reduced(request: &Request, view: &View, tmp: &Path, layers: Layers) -> Walls 
 }
 
 /// Whether a command comes through.
-#[cfg(target_os = "linux")]
 fn check(way: &Cmd, env: &[(OsString, OsString)]) -> Result<(), String> {
     let cmd = way.clone().before(Cmd::new("true")).dir("/").env_clear();
     let cmd = env.iter().fold(cmd, |cmd, (key, value)| cmd.env(key, value));
@@ -196,15 +195,29 @@ fn check(way: &Cmd, env: &[(OsString, OsString)]) -> Result<(), String> {
 
 #[cfg(not(target_os = "linux"))]
 impl Wall {
+    /// Puts up the wall of a level, and nothing less.
+    ///
+    /// # Errors
+    /// Why the machine cannot.
     pub(super) fn put_up(
         request: &Request,
-        _env: &[(OsString, OsString)],
-        _view: &View,
-        _tmp: &Path,
+        env: &[(OsString, OsString)],
+        view: &View,
+        tmp: &Path,
     ) -> Result<Self, Vec<String>> {
         match request.level {
             Level::None => Ok(Self::default()),
-            _ => Err(vec!["there is no such sandbox on this system yet".to_owned()]),
+            Level::Full => Err(vec!["there are no namespaces on this system".to_owned()]),
+            Level::Reduced => {
+                let mut readable = view.readable();
+                readable.push(request.common_dir.clone());
+                let mut writable = vec![request.root.clone(), tmp.to_owned()];
+                writable.extend(request.writable.iter().cloned());
+                let profile = super::seatbelt::profile(&request.root, &readable, &writable);
+                let way = Cmd::new("sandbox-exec").args(["-p", &profile]);
+                check(&way, env).map_err(|reason| vec![reason])?;
+                Ok(Self { level: Level::Reduced, way: Some(way), ..Self::default() })
+            }
         }
     }
 }

@@ -72,8 +72,8 @@ impl<'s> Asked<'s> {
     }
 }
 
-/// The session's spec, which is always there and never changes, locked.
-fn lock(session: &Session) -> io::Result<File> {
+/// The session's spec, which is always there, locked.
+pub(super) fn lock(session: &Session) -> io::Result<File> {
     // To write, as some file systems demand it for a lock.
     let spec = File::options().read(true).write(true).open(session.dir.join(Spec::FILE))?;
     let deadline = Instant::now() + PATIENCE;

@@ -9,34 +9,41 @@
 //! Where the strategy holds a commit back, the tree is kept by a snapshot commit that only the
 //! record points to; the branch gets it at the end of the turn, or of the session.
 //!
-//! What a person does to branch and worktree meanwhile is followed: see [`Foreign`].
+//! What a person does to branch and worktree meanwhile is followed: the table of it is in
+//! `checkpoint/foreign.rs`.
 //!
 //! Invariant: what a record says of the branch was true when the ref moved; a branch that somebody
 //! else has moved is never moved back, and the step's work is kept by the record all the same.
 
+mod commit;
+mod error;
 mod foreign;
+mod hold;
 mod place;
+#[cfg(test)]
+mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs_err as fs;
 
-pub use foreign::{Foreign, ForeignError, make_branch_again};
+pub use commit::trailers;
+pub use error::CheckpointError;
+pub use foreign::{ForeignError, make_branch_again, untold};
+pub use hold::{Gate, Unjudged};
 pub use place::{Move, Place};
 
-use super::record::{Record, RecordError, Recorder};
+use super::record::{Record, Recorder};
 use super::spec::Spec;
 use super::state::{Changes, State};
-use super::subject::{self, Words};
+use super::subject::Words;
 use super::worktree;
-use crate::config::CommitStrategy;
-use crate::event;
+use crate::event::{self, ByPerson, Finding};
 use crate::failpoint;
 use crate::file::Changed;
-use crate::git::operation::Operation;
 use crate::git::{
-    self, Counted, DiffError, Draft, Expected, GitError, Head, Identity, LeftOut, ObjectError,
-    ObjectId, RefError, RefUpdate, Repo, RevisionError, Snapshot, SnapshotError, WorktreeError,
+    self, Counted, DiffError, Expected, Head, Identity, LeftOut, ObjectId, RefError, RefUpdate,
+    Repo, Snapshot,
 };
 
 /// Makes the checkpoints of one session, in its supervisor.
@@ -55,6 +62,9 @@ pub struct Checkpoints {
     code: ObjectId,
     /// The state in the record that this began behind.
     recorded: Option<State>,
+    /// Commits of the session are no longer on its branch; a person wanted that, and the journal
+    /// does not tell of it yet.
+    is_rewritten: bool,
 }
 
 /// What has just ended.
@@ -79,6 +89,8 @@ pub struct Step<'a> {
     pub words: Words<'a>,
     /// What its calls may have changed.
     pub changed: &'a Changed,
+    /// The models whose answers led to it since the last commit, as people read them; may be empty.
+    pub models: &'a [String],
 }
 
 /// What a checkpoint made.
@@ -86,87 +98,11 @@ pub struct Step<'a> {
 pub struct Made {
     /// The commit on the branch, if there is a new one.
     pub commit: Option<ObjectId>,
-    /// The event for the journal; none if nothing has changed and nothing was committed.
+    /// The event for the journal; none if nothing has changed and nothing was committed. What a
+    /// person had done to the branch before is in [`State::untold`], and goes before it.
     pub event: Option<event::Checkpoint>,
-    /// What somebody else had done to the branch before.
-    pub foreign: Option<Foreign>,
-}
-
-/// Why there is no checkpoint. But for [`CheckpointError::BranchMoved`], everything is as before.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    /// Somebody else moved the branch, or deleted it. The work is kept by the session's ref.
-    #[error("{branch} was {} by somebody else", match found { Some(id) => format!("moved to {id}"), None => "deleted".to_owned() })]
-    BranchMoved {
-        /// The branch.
-        branch: String,
-        /// Where it is now; none if it is gone.
-        found: Option<ObjectId>,
-        /// The commit that holds the step's work, on top of where the branch was.
-        kept: ObjectId,
-    },
-    /// There is no such branch any more; the session's ref still holds the code.
-    #[error("{branch} is gone")]
-    BranchGone {
-        /// The branch.
-        branch: String,
-    },
-    /// What somebody else did cannot be gone on from.
-    #[error(transparent)]
-    Foreign(#[from] Box<ForeignError>),
-    /// The worktree is gone, or is no worktree any more: its missing files are nobody's deletions.
-    #[error("the worktree is gone: {}", path.display())]
-    WorktreeGone {
-        /// Where it was.
-        path: PathBuf,
-    },
-    /// What leads git from the worktree to the session's git dir was changed or taken away.
-    #[error(
-        "{} is gone or does not lead to the session's git dir; git worktree repair mends it",
-        path.display()
-    )]
-    NotLinked {
-        /// The `.git` of the worktree.
-        path: PathBuf,
-    },
-    /// The worktree is on another branch, so its files are not the session's.
-    #[error("the worktree is on {found} instead of {branch}")]
-    Elsewhere {
-        /// The session's branch.
-        branch: String,
-        /// What the worktree is on.
-        found: String,
-    },
-    /// A person has begun something in the worktree that is not at its end.
-    #[error("the worktree is in the middle of {operation}: finish or abort it, then resume")]
-    Busy {
-        /// What git is about there.
-        operation: Operation,
-    },
-    /// The worktree cannot be taken.
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    /// The files cannot follow.
-    #[error(transparent)]
-    Worktree(#[from] WorktreeError),
-    /// The record cannot be written.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// An object cannot be written or read.
-    #[error(transparent)]
-    Object(#[from] ObjectError),
-    /// The base is not there, in a clone that is too shallow say.
-    #[error(transparent)]
-    Base(#[from] RevisionError),
-    /// Trees cannot be compared.
-    #[error(transparent)]
-    Diff(#[from] DiffError),
-    /// The refs cannot be moved, or the session's ref was moved by somebody else.
-    #[error(transparent)]
-    Ref(#[from] RefError),
-    /// git does not know who the user is.
-    #[error("the author of commits is not known")]
-    Identity(#[source] GitError),
+    /// What a person must look at first: nothing of the step was committed or recorded then.
+    pub held: Vec<Finding>,
 }
 
 impl Checkpoints {
@@ -179,13 +115,25 @@ impl Checkpoints {
         let who = repo.identity().map_err(CheckpointError::Identity)?;
         let recorder = Recorder::open(&repo, &spec.id)?;
         let record = recorder.tip().map(|tip| Record::read(&repo, tip)).transpose()?;
-        let (head, code) = foreign::begin(&repo, &spec.branch, record.as_ref())?;
+        let (head, code, is_rewritten) = foreign::begin(&repo, &spec.branch, record.as_ref())?;
         let tree = repo.tree_of(code)?;
         let snapshot = Snapshot::open(&repo, tree, max_file_size)?;
         let base_tree = repo.tree_of(repo.resolve_commit(&spec.base.commit)?)?;
         let recorded = record.map(|record| record.state);
         let counted = Counted::default();
-        Ok(Self { repo, spec, who, snapshot, recorder, base_tree, counted, head, code, recorded })
+        Ok(Self {
+            repo,
+            spec,
+            who,
+            snapshot,
+            recorder,
+            base_tree,
+            counted,
+            head,
+            code,
+            recorded,
+            is_rewritten,
+        })
     }
 
     /// Finishes what a crash cut between the move of the refs and the state's file: brings what
@@ -201,6 +149,7 @@ impl Checkpoints {
         state.head.clone_from(&recorded.head);
         state.tree.clone_from(&recorded.tree);
         state.left_out.clone_from(&recorded.left_out);
+        state.untold.clone_from(&recorded.untold);
     }
 
     /// The branch's commit.
@@ -230,16 +179,18 @@ impl Checkpoints {
 
     /// Takes the worktree as it is, commits it if the strategy says so, and records the state with
     /// the journal up to its end. The state is brought up to date; the caller writes its file.
+    /// Where the gate finds something, the step is left as it is.
     ///
     /// # Errors
     /// See [`CheckpointError`]; the state has not changed then.
     pub fn take(
         &mut self,
         step: &Step<'_>,
+        gate: Gate<'_>,
         state: &mut State,
         journal: &Path,
     ) -> Result<Made, CheckpointError> {
-        self.despite_gc(|it| it.take_once(step, state, journal))
+        self.despite_gc(|it| it.take_once(step, gate, state, journal))
     }
 
     /// Does it again where a gc has taken away under it what was written, and is there again.
@@ -260,41 +211,52 @@ impl Checkpoints {
     fn take_once(
         &mut self,
         step: &Step<'_>,
+        gate: Gate<'_>,
         state: &mut State,
         journal: &Path,
     ) -> Result<Made, CheckpointError> {
         self.check_worktree()?;
-        let before = self.snapshot.tree();
+        // What was taken last may wait for a person still.
+        let before = self.repo.tree_of(self.code)?;
         let taken = self.snapshot.take(step.changed)?;
         failpoint::reach("tree");
         let mut next = state.clone();
         next.step = step.number;
         note_left_out(&mut next, &taken.left_out, step.changed);
-        let followed = self.follow(&mut next, journal);
+        let followed = self.follow(before, ByPerson::CommitInStep, &mut next, journal);
         state.moved_to.clone_from(&next.moved_to);
-        let foreign = followed?;
-        let before = if foreign.is_some() { self.repo.tree_of(self.head)? } else { before };
-        let tree = self.snapshot.tree();
-        let is_new = tree != self.repo.tree_of(self.head)?;
-        let commit = match is_new && self.commits_at(step.ends) {
-            true => Some(self.commit(tree, step)?),
+        let followed = followed?;
+        let before = followed.unwrap_or(before);
+        let (tree, on_branch) = (self.snapshot.tree(), self.repo.tree_of(self.head)?);
+        let held = if tree == before { Vec::new() } else { gate(&self.repo, before, tree)? };
+        if !held.is_empty() {
+            if followed.is_some() {
+                self.settle(None, self.code, &mut next, journal)?;
+                *state = next;
+            }
+            return Ok(Made { held, ..Made::default() });
+        }
+        let commit = match tree != on_branch && self.commits_at(step.ends) {
+            true => Some(self.commit(self.head, tree, step)?),
             false => None,
         };
         failpoint::reach("commit");
         let code = match commit {
             Some(commit) => commit,
-            None => self.code_for(tree, step.number)?,
+            None => self.code_for(self.head, tree, step.number)?,
         };
-        let event = match tree != before || commit.is_some() {
-            true => Some(self.event(before, tree, commit, step, &taken.left_out)?),
-            false => None,
+        let event = match (commit, tree != before) {
+            // With what was held back before.
+            (Some(_), _) => Some(self.event(on_branch, tree, commit, step, &taken.left_out)?),
+            (None, true) => Some(self.event(before, tree, None, step, &taken.left_out)?),
+            (None, false) => None,
         };
-        if event.is_some() || foreign.is_some() {
+        if event.is_some() || followed.is_some() {
             next.changes = self.changes()?;
         }
         self.settle(commit, code, &mut next, journal)?;
         *state = next;
-        Ok(Made { commit, event, foreign })
+        Ok(Made { commit, event, held })
     }
 
     /// What the tree taken last differs in from the base.
@@ -303,17 +265,6 @@ impl Checkpoints {
         let stat = self.repo.diff_stat_again(self.base_tree, tree, &mut self.counted)?;
         let git::DiffStat { files, insertions, deletions, .. } = stat;
         Ok(Changes { files, insertions, deletions })
-    }
-
-    /// The commit that holds a tree which the branch does not get yet: one that is there, or a
-    /// snapshot commit.
-    fn code_for(&self, tree: ObjectId, number: u32) -> Result<ObjectId, ObjectError> {
-        for code in [self.head, self.code] {
-            if self.repo.tree_of(code)? == tree {
-                return Ok(code);
-            }
-        }
-        self.hold(tree, number)
     }
 
     /// Records the state, with the journal up to its end, where no step has ended: the session
@@ -385,7 +336,7 @@ impl Checkpoints {
                 Ok(())
             }
             Err(RefError::Moved { name, found, .. }) if name == self.spec.branch => {
-                self.keep_work(code, state, journal)?;
+                self.keep_work(code, self.snapshot.tree(), state, journal)?;
                 Err(CheckpointError::BranchMoved { branch: name, found, kept: code })
             }
             Err(error) => Err(error.into()),
@@ -393,14 +344,16 @@ impl Checkpoints {
     }
 
     /// Moves the session's ref alone, so that the work is kept where the branch cannot have it.
+    /// `own` is the tree without what a person has edited.
     fn keep_work(
         &mut self,
         code: ObjectId,
+        own: ObjectId,
         state: &mut State,
         journal: &Path,
     ) -> Result<(), CheckpointError> {
         state.head = Some(self.head.to_string());
-        state.tree = Some(self.snapshot.tree().to_string());
+        state.tree = Some(own.to_string());
         let kept = self.recorder.write(&self.repo, &self.spec, state, journal, code, &self.who)?;
         self.repo.update_refs(std::slice::from_ref(&kept.update))?;
         self.recorder.advance(&kept);
@@ -419,6 +372,7 @@ impl Checkpoints {
         if worktree::git_dir(path).is_none_or(|found| found != self.repo.git_dir()) {
             return Err(CheckpointError::NotLinked { path: path.join(".git") });
         }
+        self.repo.check_registration()?;
         let found = match self.repo.head()? {
             Head::Branch { name, .. } if name == self.spec.branch => return Ok(()),
             // The branch is gone: what moves it will say so, after the work is kept.
@@ -428,83 +382,6 @@ impl Checkpoints {
         };
         Err(CheckpointError::Elsewhere { branch: self.spec.branch.clone(), found })
     }
-
-    fn commits_at(&self, ends: Ends) -> bool {
-        match self.spec.commit_strategy {
-            CommitStrategy::Incremental => true,
-            CommitStrategy::Turn => ends >= Ends::Turn,
-            CommitStrategy::Single => ends >= Ends::Session,
-            CommitStrategy::None => false,
-        }
-    }
-
-    fn commit(&self, tree: ObjectId, step: &Step<'_>) -> Result<ObjectId, ObjectError> {
-        let (subject, body) = subject::message(&step.words, &self.spec.commit_prefix, step.number);
-        let message = match body.is_empty() {
-            true => format!("{subject}\n"),
-            false => format!("{subject}\n\n{body}\n"),
-        };
-        self.write(tree, &message)
-    }
-
-    /// Keeps a tree that the branch does not get yet.
-    fn hold(&self, tree: ObjectId, number: u32) -> Result<ObjectId, ObjectError> {
-        self.write(tree, &format!("Snapshot after step {number}\n"))
-    }
-
-    fn write(&self, tree: ObjectId, message: &str) -> Result<ObjectId, ObjectError> {
-        self.write_on(self.head, tree, message)
-    }
-
-    fn write_on(
-        &self,
-        parent: ObjectId,
-        tree: ObjectId,
-        message: &str,
-    ) -> Result<ObjectId, ObjectError> {
-        let message = match self.spec.trailers {
-            true => git::append(message, &trailers(&self.spec)),
-            false => message.to_owned(),
-        };
-        self.repo.write_commit(&Draft {
-            tree,
-            parents: vec![parent],
-            author: self.who.clone(),
-            committer: self.who.clone(),
-            time: None,
-            message,
-        })
-    }
-
-    fn event(
-        &self,
-        before: ObjectId,
-        tree: ObjectId,
-        commit: Option<ObjectId>,
-        step: &Step<'_>,
-        left_out: &[LeftOut],
-    ) -> Result<event::Checkpoint, CheckpointError> {
-        let stat = self.repo.diff_stat(before, tree)?;
-        let (subject, _) = subject::message(&step.words, &self.spec.commit_prefix, step.number);
-        Ok(event::Checkpoint {
-            commit: commit.map(|id| id.to_string()),
-            tree: tree.to_string(),
-            subject,
-            paths: stat.paths.iter().map(|change| change.path.to_string()).collect(),
-            insertions: stat.insertions,
-            deletions: stat.deletions,
-            left_out: left_out.iter().map(left_out_line).collect(),
-        })
-    }
-}
-
-/// The trailers of a commit of this session: what tells it apart, and the form that the kernel's
-/// `Documentation/process/coding-assistants.rst` asks for.
-pub fn trailers(spec: &Spec) -> [(&'static str, String); 2] {
-    [
-        ("Agent-Session", spec.id.clone()),
-        ("Assisted-by", format!("git-agent:{}", spec.model_label())),
-    ]
 }
 
 fn note_left_out(state: &mut State, left_out: &[LeftOut], changed: &Changed) {
@@ -520,402 +397,4 @@ fn note_left_out(state: &mut State, left_out: &[LeftOut], changed: &Changed) {
 
 fn left_out_line(left_out: &LeftOut) -> String {
     format!("{}: {}", left_out.path, left_out.why)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::{Event, Update};
-    use crate::git::testing::Fixture;
-    use crate::session::journal::Journal;
-    use crate::session::spec::tests::sample;
-    use crate::session::state::Phase;
-    use fs_err as fs;
-
-    /// A session in a worktree of its own, at its beginning.
-    struct Bench {
-        git: Fixture,
-        worktree: std::path::PathBuf,
-        journal_path: std::path::PathBuf,
-        journal: Journal,
-        checkpoints: Checkpoints,
-        state: State,
-    }
-
-    fn bench(options: &[&str], strategy: CommitStrategy) -> Bench {
-        let git = Fixture::with_commit(options);
-        let base = git.id("HEAD");
-        let worktree = git.beside("wt");
-        let path = worktree.to_str().unwrap();
-        git.git(&["worktree", "add", "-q", "-b", "agent/add-rate", path]);
-        let mut spec = sample("add-rate-7f3k");
-        spec.base.commit = base.to_string();
-        spec.commit_strategy = strategy;
-        let journal_path = git.beside("journal.jsonl");
-        let (journal, _) = Journal::open(&journal_path).unwrap();
-        let repo = git.repo_at(&worktree, &[]);
-        let checkpoints = Checkpoints::open(repo, spec.clone(), 1 << 20).unwrap();
-        let state = State { phase: Phase::Running, ..State::new(spec.created) };
-        Bench { git, worktree, journal_path, journal, checkpoints, state }
-    }
-
-    impl Bench {
-        /// A step that wrote this file and said these words.
-        fn step(
-            &mut self,
-            number: u32,
-            file: &str,
-            text: &str,
-            ends: Ends,
-        ) -> Result<Made, CheckpointError> {
-            fs::write(self.worktree.join(file), format!("{number}\n")).unwrap();
-            let changed = Changed::Paths(vec![file.into()]);
-            self.take(number, text, ends, &changed)
-        }
-
-        fn take(
-            &mut self,
-            number: u32,
-            text: &str,
-            ends: Ends,
-            changed: &Changed,
-        ) -> Result<Made, CheckpointError> {
-            self.journal.append(&[Event::now(number, Update::Notice(text.to_owned()))]).unwrap();
-            let words = Words { text, titles: &[] };
-            let step = Step { number, ends, words, changed };
-            self.checkpoints.take(&step, &mut self.state, &self.journal_path)
-        }
-
-        fn log(&self) -> String {
-            self.git.git(&["log", "--format=%s", "--reverse", "main..agent/add-rate"])
-        }
-
-        fn last_record(&self) -> Record {
-            let repo = self.checkpoints.repo();
-            Record::read(repo, repo.ref_id("refs/agent/add-rate-7f3k").unwrap().unwrap()).unwrap()
-        }
-    }
-
-    #[test]
-    fn each_step_is_a_commit_and_a_record_under_one_ref() {
-        for options in [&[][..], &["--object-format=sha256"], &["--ref-format=reftable"]] {
-            let mut bench = bench(options, CommitStrategy::Incremental);
-            let first = bench.step(1, "a", "Add a. With care.", Ends::Step).unwrap();
-            bench.take(2, "Look around", Ends::Step, &Changed::Nothing).unwrap();
-            let third = bench.step(3, "new file", "", Ends::Step).unwrap();
-            assert_eq!(bench.log(), "feat(cart): Add a\nfeat(cart): step 3");
-            let message = bench.git.git(&["log", "-1", "--format=%B", "agent/add-rate~1"]);
-            assert_eq!(
-                message.trim_end(),
-                "feat(cart): Add a\n\nWith care.\n\nAgent-Session: add-rate-7f3k\n\
-                 Assisted-by: git-agent:replay/x.jsonl"
-            );
-            let who = bench.git.git(&["log", "-1", "--format=%an <%ae> %cn", "agent/add-rate"]);
-            assert_eq!(who, "Ada Person <ada@example.org> Ada Person");
-            let event = first.event.unwrap();
-            assert_eq!(
-                (event.paths, event.insertions, event.deletions),
-                (vec!["a".to_owned()], 1, 1)
-            );
-            let record = bench.last_record();
-            assert_eq!(
-                (record.code, Some(record.code)),
-                (bench.git.id("agent/add-rate"), third.commit)
-            );
-            assert_eq!(record.state, bench.state);
-            bench.checkpoints.rest().unwrap();
-            assert_eq!(bench.git.git_in(&bench.worktree, &["status", "--porcelain"]), "");
-            assert_eq!(record.state.changes, Changes { files: 2, insertions: 2, deletions: 1 });
-            let mut journal = Vec::new();
-            record.write_journal(bench.checkpoints.repo(), &mut journal).unwrap();
-            assert_eq!(journal, fs::read(&bench.journal_path).unwrap());
-            bench.git.fsck();
-        }
-    }
-
-    #[test]
-    fn a_strategy_holds_commits_back_and_the_record_keeps_the_work() {
-        let cases = [
-            (CommitStrategy::Turn, "feat(cart): two\nfeat(cart): three"),
-            (CommitStrategy::Single, "feat(cart): three"),
-            (CommitStrategy::None, ""),
-        ];
-        for (strategy, want) in cases {
-            let mut bench = bench(&[], strategy);
-            let held = bench.step(1, "one", "one", Ends::Step).unwrap();
-            assert_eq!((held.commit, held.event.unwrap().commit), (None, None));
-            assert_eq!(bench.log(), "");
-            let record = bench.last_record();
-            let kept = bench.git.git(&["show", &format!("{}:one", record.code)]);
-            assert_eq!((kept.as_str(), record.code == bench.checkpoints.head()), ("1", false));
-            // A supervisor that starts anew goes on from what was held back.
-            let repo = bench.git.repo_at(&bench.worktree, &[]);
-            let again = Checkpoints::open(repo, bench.checkpoints.spec.clone(), 1 << 20).unwrap();
-            assert_eq!((again.code, again.head), (record.code, bench.git.id("main")));
-            bench.checkpoints = again;
-            bench.take(2, "two", Ends::Turn, &Changed::Nothing).unwrap();
-            bench.step(3, "three", "three", Ends::Session).unwrap();
-            assert_eq!(bench.log(), want, "{strategy:?}");
-            let files =
-                bench.git.git(&["ls-tree", "--name-only", &bench.last_record().code.to_string()]);
-            assert_eq!(files, "a\ndir\none\nthree");
-            bench.git.fsck();
-        }
-    }
-
-    impl Bench {
-        /// As a supervisor that begins anew.
-        fn reopen(&mut self) {
-            let repo = self.git.repo_at(&self.worktree, &[]);
-            let spec = self.checkpoints.spec.clone();
-            self.checkpoints = Checkpoints::open(repo, spec, 1 << 20).unwrap();
-        }
-
-        fn edits(&mut self) -> Vec<Foreign> {
-            self.checkpoints.take_edits(&mut self.state, &self.journal_path).unwrap()
-        }
-
-        fn show(&self, path: &str) -> String {
-            self.git.git(&["show", &format!("agent/add-rate:{path}")])
-        }
-
-        /// A commit on the branch that nobody made in the worktree.
-        fn commit_elsewhere(&self, path: &str, text: &str) -> ObjectId {
-            let other = self.git.beside("other");
-            self.git.git(&[
-                "worktree",
-                "add",
-                "-q",
-                "--detach",
-                other.to_str().unwrap(),
-                "agent/add-rate",
-            ]);
-            fs::write(other.join(path), text).unwrap();
-            self.git.git_in(&other, &["add", "-A"]);
-            self.git.git_in(&other, &["commit", "-qm", "theirs"]);
-            let id = self.git.git_in(&other, &["rev-parse", "HEAD"]);
-            self.git.git(&["worktree", "remove", "--force", other.to_str().unwrap()]);
-            self.git.git(&["update-ref", "refs/heads/agent/add-rate", &id]);
-            self.git.id("agent/add-rate")
-        }
-    }
-
-    #[test]
-    fn b05_a_commit_made_in_the_worktree_is_gone_on_from() {
-        for options in [&[][..], &["--ref-format=reftable"]] {
-            let mut bench = bench(options, CommitStrategy::Incremental);
-            bench.step(1, "a", "one", Ends::Step).unwrap();
-            fs::write(bench.worktree.join("mine"), "mine").unwrap();
-            bench.git.git_in(&bench.worktree, &["add", "mine"]);
-            bench.git.git_in(&bench.worktree, &["commit", "-qm", "mine", "--only", "mine"]);
-            let mine = bench.git.id("agent/add-rate");
-            let made = bench.step(2, "b", "two", Ends::Step).unwrap();
-            let paths = vec!["mine".to_owned()];
-            assert_eq!(made.foreign, Some(Foreign { commit: Some(mine), by_commit: true, paths }));
-            assert_eq!(made.event.unwrap().paths, ["b"]);
-            assert_eq!(bench.log(), "feat(cart): one\nmine\nfeat(cart): two");
-            assert_eq!(bench.last_record().code, bench.git.id("agent/add-rate"));
-            bench.git.fsck();
-        }
-    }
-
-    #[test]
-    fn b05_an_amended_branch_is_gone_on_from_and_what_it_lost_stays_reachable() {
-        let mut bench = bench(&[], CommitStrategy::Incremental);
-        let one = bench.step(1, "a", "one", Ends::Step).unwrap().commit.unwrap();
-        bench.checkpoints.rest().unwrap();
-        bench.git.git_in(&bench.worktree, &["commit", "-q", "--amend", "-m", "my one"]);
-        bench.step(2, "b", "two", Ends::Step).unwrap();
-        assert_eq!(bench.log(), "my one\nfeat(cart): two");
-        let one = one.to_string();
-        bench.git.git(&["merge-base", "--is-ancestor", &one, "refs/agent/add-rate-7f3k"]);
-    }
-
-    #[test]
-    fn b05_a_commit_made_elsewhere_is_merged_into_the_worktree() {
-        for strategy in [CommitStrategy::Incremental, CommitStrategy::Single] {
-            let mut bench = bench(&[], strategy);
-            bench.step(1, "a", "one", Ends::Step).unwrap();
-            let theirs = bench.commit_elsewhere("theirs", "theirs\n");
-            let made = bench.step(2, "b", "two", Ends::Session).unwrap();
-            assert_eq!(made.foreign.unwrap().commit, Some(theirs));
-            assert_eq!(fs::read_to_string(bench.worktree.join("theirs")).unwrap(), "theirs\n");
-            assert_eq!((bench.show("theirs"), bench.show("b")), ("theirs".into(), "2".into()));
-            bench.git.git(&["merge-base", "--is-ancestor", &theirs.to_string(), "agent/add-rate"]);
-            bench.checkpoints.rest().unwrap();
-            assert_eq!(bench.git.git_in(&bench.worktree, &["status", "--porcelain"]), "");
-            bench.git.fsck();
-        }
-    }
-
-    #[test]
-    fn b05_commits_that_conflict_wait_for_a_person_who_merges_them() {
-        let mut bench = bench(&[], CommitStrategy::Incremental);
-        bench.step(1, "a", "one", Ends::Step).unwrap();
-        let theirs = bench.commit_elsewhere("b", "theirs\n");
-        for _ in 0..2 {
-            let error = bench.step(2, "b", "two", Ends::Step).unwrap_err();
-            let said = error.to_string();
-            assert!(said.contains("conflicts with the session in b; merge and commit"), "{said}");
-            assert_eq!(bench.git.id("agent/add-rate"), theirs);
-            let code = bench.last_record().code;
-            assert_eq!(bench.git.git(&["show", &format!("{code}:b")]), "2");
-            bench.reopen();
-        }
-        fs::write(bench.worktree.join("b"), "both\n").unwrap();
-        bench.git.git_in(&bench.worktree, &["add", "-A"]);
-        bench.git.git_in(&bench.worktree, &["commit", "-qm", "merged"]);
-        bench.step(3, "c", "three", Ends::Step).unwrap();
-        assert_eq!(bench.log(), "feat(cart): one\ntheirs\nmerged\nfeat(cart): three");
-        assert_eq!(bench.show("b"), "both");
-    }
-
-    #[test]
-    fn b05_a_branch_that_lost_commits_elsewhere_waits_once() {
-        let mut bench = bench(&[], CommitStrategy::Incremental);
-        bench.step(1, "a", "one", Ends::Step).unwrap();
-        bench.step(2, "b", "two", Ends::Step).unwrap();
-        bench.git.git(&["update-ref", "refs/heads/agent/add-rate", "main"]);
-        let error = bench.step(3, "c", "three", Ends::Step).unwrap_err();
-        assert!(error.to_string().contains("resume goes on from there"), "{error}");
-        assert_eq!(bench.git.id("agent/add-rate"), bench.git.id("main"));
-        bench.checkpoints.record(&mut bench.state, &bench.journal_path).unwrap();
-        bench.reopen();
-        bench.step(4, "d", "four", Ends::Step).unwrap();
-        assert_eq!(bench.log(), "feat(cart): four");
-        assert_eq!(bench.state.moved_to, None);
-    }
-
-    #[test]
-    fn b07_a_deleted_branch_is_missed_and_made_again_from_the_ref() {
-        let mut bench = bench(&[], CommitStrategy::Incremental);
-        bench.step(1, "a", "one", Ends::Step).unwrap();
-        bench.git.git(&["update-ref", "-d", "refs/heads/agent/add-rate"]);
-        let error = bench.step(2, "b", "two", Ends::Step).unwrap_err();
-        assert_eq!(error.to_string(), "refs/heads/agent/add-rate was deleted by somebody else");
-        let code = bench.last_record().code;
-        assert_eq!(bench.git.git(&["show", &format!("{code}:b")]), "2");
-        let (repo, spec) =
-            (bench.git.repo_at(&bench.worktree, &[]), bench.checkpoints.spec.clone());
-        let opened = Checkpoints::open(repo.clone(), spec.clone(), 1);
-        assert!(matches!(opened, Err(CheckpointError::BranchGone { .. })));
-        assert!(make_branch_again(&repo, &spec).unwrap());
-        assert!(!make_branch_again(&repo, &spec).unwrap());
-        bench.reopen();
-        bench.take(3, "three", Ends::Step, &Changed::Nothing).unwrap();
-        assert_eq!(bench.log(), "feat(cart): one\nfeat(cart): three");
-        assert_eq!(bench.show("b"), "2");
-    }
-
-    #[test]
-    fn n08_edits_while_the_session_rests_are_the_users_commit() {
-        let mut bench = bench(&[], CommitStrategy::Incremental);
-        bench.step(1, "a", "one", Ends::Step).unwrap();
-        assert_eq!(bench.edits(), []);
-        fs::write(bench.worktree.join("a"), "mine").unwrap();
-        assert!(!bench.checkpoints.is_clean().unwrap());
-        bench.reopen();
-        let found = bench.edits();
-        let tip = bench.git.id("agent/add-rate");
-        let paths = vec!["a".to_owned()];
-        assert_eq!(found, [Foreign { commit: Some(tip), by_commit: false, paths }]);
-        assert_eq!(
-            bench.git.git(&["log", "-1", "--format=%B%an", "agent/add-rate"]),
-            "Edit by hand\nAda Person"
-        );
-        assert!(bench.checkpoints.is_clean().unwrap());
-        assert_eq!((bench.edits(), bench.state.changes.files), (vec![], 1));
-        bench.step(2, "b", "two", Ends::Step).unwrap();
-        assert_eq!(bench.log(), "feat(cart): one\nEdit by hand\nfeat(cart): two");
-        assert_eq!(bench.show("a"), "mine");
-    }
-
-    #[test]
-    fn n08_where_commits_are_held_back_edits_are_too() {
-        for strategy in [CommitStrategy::Single, CommitStrategy::None] {
-            let mut bench = bench(&[], strategy);
-            bench.step(1, "a", "one", Ends::Step).unwrap();
-            fs::write(bench.worktree.join("mine"), "mine").unwrap();
-            let paths = vec!["mine".to_owned()];
-            assert_eq!(bench.edits(), [Foreign { commit: None, by_commit: false, paths }]);
-            let code = bench.last_record().code;
-            assert_eq!(bench.git.git(&["show", &format!("{code}:mine")]), "mine");
-            assert_eq!(bench.log(), "");
-        }
-    }
-
-    #[test]
-    fn the_files_of_another_branch_are_never_taken_for_the_sessions() {
-        let mut bench = bench(&[], CommitStrategy::Incremental);
-        bench.git.git_in(&bench.worktree, &["switch", "-q", "-c", "other"]);
-        let error = bench.step(1, "b", "x", Ends::Step).unwrap_err();
-        let want = "the worktree is on refs/heads/other instead of refs/heads/agent/add-rate";
-        assert_eq!(error.to_string(), want);
-        assert_eq!((bench.log(), bench.state.step), (String::new(), 0));
-    }
-
-    #[test]
-    fn e01_a_crash_before_the_states_file_loses_nothing_of_the_step() {
-        let mut bench = bench(&[], CommitStrategy::Incremental);
-        bench.step(1, "a", "one", Ends::Step).unwrap();
-        let on_disk = bench.state.clone();
-        bench.step(2, "b", "two", Ends::Step).unwrap();
-        let repo = bench.git.repo_at(&bench.worktree, &[]);
-        let again = Checkpoints::open(repo, bench.checkpoints.spec.clone(), 1 << 20).unwrap();
-        let mut state = on_disk;
-        again.catch_up(&mut state);
-        assert_eq!(state, bench.state);
-        bench.checkpoints = again;
-        // What the journal and the worktree have beyond the refs becomes the next step.
-        bench.step(3, "c", "three", Ends::Step).unwrap();
-        assert_eq!(bench.log(), "feat(cart): one\nfeat(cart): two\nfeat(cart): three");
-        let mut journal = Vec::new();
-        bench.last_record().write_journal(bench.checkpoints.repo(), &mut journal).unwrap();
-        assert_eq!(journal, fs::read(&bench.journal_path).unwrap());
-    }
-
-    #[test]
-    fn files_left_out_are_told() {
-        let mut bench = bench(&[], CommitStrategy::Incremental);
-        fs::write(bench.worktree.join("big"), vec![0; 2 << 20]).unwrap();
-        let made = bench.take(1, "x", Ends::Step, &Changed::Anything).unwrap();
-        assert_eq!(made, Made::default());
-        assert_eq!(bench.state.left_out, ["big: 2097152 bytes are more than a snapshot takes"]);
-        fs::remove_file(bench.worktree.join("big")).unwrap();
-        bench.take(2, "x", Ends::Step, &Changed::Anything).unwrap();
-        assert!(bench.state.left_out.is_empty());
-    }
-
-    #[test]
-    fn a_record_of_250_steps_reads_back_and_each_costs_its_own_part() {
-        let mut bench = bench(&[], CommitStrategy::None);
-        let repo = bench.checkpoints.repo().clone();
-        let mut blobs = std::collections::BTreeSet::new();
-        for number in 1..=250 {
-            bench.take(number, &format!("step {number}"), Ends::Step, &Changed::Nothing).unwrap();
-            let tree = repo.tree_of(bench.last_record().commit).unwrap();
-            let path = format!("journal/{:04}/{:04}.jsonl", (number - 1) / 100, number - 1);
-            let part = repo.entry(tree, &path).unwrap().unwrap();
-            assert!(blobs.insert(part.id), "{path} is new");
-        }
-        let record = bench.last_record();
-        let mut journal = Vec::new();
-        record.write_journal(&repo, &mut journal).unwrap();
-        assert_eq!(journal, fs::read(&bench.journal_path).unwrap());
-        assert_eq!(
-            bench.git.git(&["rev-list", "--count", "main..refs/agent/add-rate-7f3k"]),
-            "250"
-        );
-        // A record writes a commit, its part, the state, and the trees root, journal and folder;
-        // all there was before is the 9 of the fixture and, once, the spec.
-        let objects = bench.git.git(&["count-objects"]);
-        let count: u32 = objects.split(' ').next().unwrap().parse().unwrap();
-        assert!((250 * 5..=250 * 6 + 10).contains(&count), "{count} objects");
-        let store = crate::session::store::Store::open(&bench.git.beside("elsewhere"));
-        let restored = record.restore(&repo, &store).unwrap();
-        assert_eq!(fs::read(restored.journal_path()).unwrap(), journal);
-        assert_eq!(restored.spec, record.spec);
-        assert_eq!(restored.lock().unwrap().1.phase, Phase::Interrupted);
-        bench.git.fsck();
-    }
 }

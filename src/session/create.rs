@@ -157,7 +157,7 @@ pub fn create(
         create_branch: true,
     })?;
     drop(lock);
-    let view = worktree::open(&place.path)?;
+    let view = worktree::open(repo, &place.path)?;
     let mut state = State::new(draft.spec().created);
     state.head = Some(request.base.to_string());
     state.tree = Some(repo.tree_of(request.base)?.to_string());

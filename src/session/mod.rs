@@ -20,6 +20,7 @@ pub mod inbox;
 pub mod include;
 pub mod journal;
 pub mod lock;
+mod moved;
 pub mod note;
 pub mod record;
 pub mod removed;

@@ -69,6 +69,8 @@ pub enum RecordError {
 pub struct Recorder {
     name: String,
     tip: Option<Tip>,
+    /// What was asked, as it is on record.
+    spec: Option<Spec>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +89,7 @@ pub struct Written {
     /// The move of the session's ref, for a transaction together with others.
     pub update: RefUpdate,
     tip: Tip,
+    spec: Spec,
 }
 
 impl Written {
@@ -103,15 +106,13 @@ impl Recorder {
     /// The ref points to what is no record, or cannot be read.
     pub fn open(repo: &Repo, id: &str) -> Result<Self, RecordError> {
         let name = format!("{PREFIX}{id}");
-        let tip = match repo.ref_id(&name)? {
-            None => None,
-            Some(commit) => {
-                let record = Record::read(repo, commit)?;
-                let next = parts(repo, record.tree)?.last().map_or(0, |(number, _)| number + 1);
-                Some(Tip { commit, tree: record.tree, next, journal: record.state.recorded })
-            }
+        let Some(commit) = repo.ref_id(&name)? else {
+            return Ok(Self { name, tip: None, spec: None });
         };
-        Ok(Self { name, tip })
+        let Record { tree, state, spec, .. } = Record::read(repo, commit)?;
+        let next = parts(repo, tree)?.last().map_or(0, |(number, _)| number + 1);
+        let tip = Tip { commit, tree, next, journal: state.recorded };
+        Ok(Self { name, tip: Some(tip), spec: Some(spec) })
     }
 
     /// The last record.
@@ -139,7 +140,7 @@ impl Recorder {
         let state_text = text(state.to_text(), State::FILE)?;
         let mut edits = vec![(State::FILE.to_owned(), file(repo, state_text.as_bytes())?)];
         let number = self.tip.map_or(0, |tip| tip.next);
-        if self.tip.is_none() {
+        if self.spec.as_ref() != Some(spec) {
             let spec_text = text(spec.to_text(), Spec::FILE)?;
             edits.push((Spec::FILE.to_owned(), file(repo, spec_text.as_bytes())?));
         }
@@ -162,12 +163,14 @@ impl Recorder {
             reason: format!("agent: {}, step {}", state.phase, state.step),
         };
         let next = if part.is_empty() { number } else { number + 1 };
-        Ok(Written { update, tip: Tip { commit, tree, next, journal: state.recorded } })
+        let tip = Tip { commit, tree, next, journal: state.recorded };
+        Ok(Written { update, tip, spec: spec.clone() })
     }
 
     /// Goes on behind a record, once the ref points to it.
     pub fn advance(&mut self, written: &Written) {
         self.tip = Some(written.tip);
+        self.spec = Some(written.spec.clone());
     }
 }
 

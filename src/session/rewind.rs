@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::checkpoint::{CheckpointError, Checkpoints, Place};
+use super::checkpoint::{self, CheckpointError, Checkpoints, Place};
 use super::format::FormatError;
 use super::journal::{self, Journal, Reader};
 use super::record::{Record, RecordError, Recorder};
@@ -154,8 +154,12 @@ pub enum RewindError {
 ///
 /// # Errors
 /// Every reason not to rewind.
-pub fn rehearse(session: &Session, target: Target) -> Result<Option<Plan>, RewindError> {
-    let view = worktree::open(&session.spec.worktree)?.in_memory();
+pub fn rehearse(
+    repo: &Repo,
+    session: &Session,
+    target: Target,
+) -> Result<Option<Plan>, RewindError> {
+    let view = worktree::open(repo, &session.spec.worktree)?.in_memory();
     let mut checkpoints = open(view, &session.spec)?;
     let from = checkpoints.here()?;
     decide(&checkpoints, session, &session.state()?, from, target)
@@ -174,13 +178,21 @@ pub fn rewind(
 ) -> Result<Option<Plan>, RewindError> {
     let path = session.journal_path();
     // A torn end is set aside before anything is recorded.
-    drop(Journal::open(&path)?);
-    let mut checkpoints = open(worktree::open(&session.spec.worktree)?, &session.spec)?;
+    let (mut journal, _torn) = Journal::open(&path)?;
+    let untold = checkpoint::untold(repo, &session.spec, state, &path)?.into_iter();
+    let untold: Vec<_> =
+        untold.map(|made| Event::now(state.step, Update::Checkpoint(made))).collect();
+    journal.append(&untold)?;
+    drop(journal);
+    state.untold.clear();
+    let mut checkpoints = open(worktree::open(repo, &session.spec.worktree)?, &session.spec)?;
+    let own = own_place(repo, session)?.tree;
+    let moved = checkpoints.take_branch(own)?;
     let from = checkpoints.here()?;
     let Some(plan) = decide(&checkpoints, session, state, from, target)? else { return Ok(None) };
     let to = Place::parse(&plan.rewind.to).ok_or_else(|| damaged(session))?;
     // From here on a lock on the worktree's index may be one of ours.
-    let mut intent = Intent::new(plan.rewind.clone());
+    let mut intent = Intent::new(plan.rewind.clone(), moved);
     intent.write(session)?;
     if let Err(error) = set_out(&mut checkpoints, session, state, &mut intent, to) {
         Intent::clear(session)?;
@@ -234,7 +246,7 @@ pub fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<bool,
     // a person has committed since is gone on from, as ever.
     let is_there = repo.ref_id(&session.spec.branch)? == Some(to.head);
     if is_there && !is_said(session, &intent)? && session.spec.worktree.exists() {
-        let mut checkpoints = open(worktree::open(&session.spec.worktree)?, &session.spec)?;
+        let mut checkpoints = open(worktree::open(repo, &session.spec.worktree)?, &session.spec)?;
         // Some are there already, and somebody may have worked in it since.
         checkpoints.here()?;
         checkpoints.keep(state, &session.journal_path())?;
@@ -289,6 +301,12 @@ fn unlock_index(repo: &Repo, session: &Session) -> Result<(), RewindError> {
 fn is_said(session: &Session, intent: &Intent) -> Result<bool, RewindError> {
     let mut events = Reader::open(&session.journal_path(), intent.journal)?.events();
     Ok(events.any(|event| event.is_ok_and(|event| matches!(event.update, Update::Rewind(_)))))
+}
+
+/// Where the code is as the whole journal says it: without what nobody has taken up yet.
+fn own_place(repo: &Repo, session: &Session) -> Result<Place, RewindError> {
+    let events = journal::events(&session.journal_path())?;
+    place_said(repo, session, Line::of(&events).events())
 }
 
 /// Where the code was at the end of a step: what the checkpoints of the line say, else where the
@@ -460,7 +478,10 @@ fn complete(
     let (mut journal, _torn) = Journal::open(&path)?;
     let rewind = &intent.rewind;
     if !is_said(session, intent)? {
-        let mut news = vec![Event::now(rewind.step, Update::Rewind(rewind.clone()))];
+        let moved = intent.moved.clone().map(Update::Checkpoint);
+        let moved = moved.into_iter().map(|moved| Event::now(state.step, moved));
+        let mut news: Vec<_> = moved.collect();
+        news.push(Event::now(rewind.step, Update::Rewind(rewind.clone())));
         if !matches!(state.phase, Phase::Paused | Phase::Queued) {
             let change = state.move_to(Phase::Paused, "", Timestamp::now())?;
             news.push(Event::now(rewind.step, Update::State(change)));

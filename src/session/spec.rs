@@ -1,8 +1,10 @@
-//! What was asked: written once, never changed.
+//! What was asked: written once, never changed, but that place and branch follow git where a person
+//! has moved them.
 //!
 //! Invariant: the first thing in the file is its format number; what a session may do is decided
 //! here, so a resume can never loosen it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -28,7 +30,7 @@ pub struct Spec {
     pub created: Timestamp,
     /// The branch, whole: `refs/heads/agent/add-rate-limiting`.
     pub branch: String,
-    /// The worktree's absolute path on the machine where it was made.
+    /// The worktree's absolute path on the machine where it is.
     pub worktree: PathBuf,
     /// The folder that `start` was typed in, relative to the repository's root; empty for the root.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -63,6 +65,9 @@ pub struct Spec {
     /// What it may use up.
     #[serde(default)]
     pub limits: Limits,
+    /// Where it may work.
+    #[serde(default, skip_serializing_if = "Bounds::is_open")]
+    pub bounds: Bounds,
     /// The session whose past it shares; none for one that began by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<Origin>,
@@ -103,6 +108,29 @@ pub struct Limits {
     /// US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<f64>,
+}
+
+/// Where a session may work, in patterns of paths; empty is everywhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Where alone it may change files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scope: Vec<String>,
+    /// Where it may change none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Where a person is asked first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub protect: Vec<String>,
+    /// How many files it may change in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_files: Option<u32>,
+}
+
+impl Bounds {
+    fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Limits {
@@ -160,6 +188,36 @@ impl Spec {
         format::parse(text, path)
     }
 
+    /// The same, with its worktree here and on this branch (full name).
+    #[must_use]
+    pub fn at(&self, worktree: &Path, branch: &str) -> Self {
+        Self { worktree: worktree.to_owned(), branch: branch.to_owned(), ..self.clone() }
+    }
+
+    /// The text of the file, made from an older text of it that may hold what only a newer program
+    /// knows: that stays, where the lines are as this program writes them.
+    ///
+    /// # Errors
+    /// A path is not UTF-8, which the file cannot hold.
+    pub(super) fn text_from(&self, old: &str) -> Result<String, toml::ser::Error> {
+        let line = |key: &str, value: &str| toml::to_string(&BTreeMap::from([(key, value)]));
+        let mut text = old.to_owned();
+        if let Ok(before) = toml::from_str::<Self>(old) {
+            let values = |spec: &Self| {
+                let worktree = spec.worktree.to_string_lossy().into_owned();
+                [("branch", spec.branch.clone()), ("worktree", worktree)]
+            };
+            for ((key, from), (_, to)) in values(&before).iter().zip(values(self)) {
+                let (from, to) = (line(key, from)?, line(key, &to)?);
+                text = text.replacen(&format!("\n{from}"), &format!("\n{to}"), 1);
+            }
+        }
+        match toml::from_str::<Self>(&text) {
+            Ok(spec) if spec == *self => Ok(text),
+            _ => self.to_text(),
+        }
+    }
+
     /// The text of the file.
     ///
     /// # Errors
@@ -203,6 +261,7 @@ pub(super) mod tests {
                 timeout: Some(7200),
                 budget: Some(5.0),
             },
+            bounds: Bounds { scope: vec!["src/**".to_owned()], ..Bounds::default() },
             forked_from: None,
         }
     }

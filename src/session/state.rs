@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::format::{self, FORMAT, FormatError};
 use super::spec::Limits;
 use super::ticket::Priority;
-use crate::event::{Question, StateChange, VerifyRecord, Waiting};
+use crate::event::{Checkpoint, Question, StateChange, VerifyRecord, Waiting};
 use crate::file;
 use crate::message::{PlanItem, PlanStatus, Usage};
 
@@ -228,6 +228,9 @@ pub struct State {
     /// What a person should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
+    /// The models that have answered, as people read them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
     /// Tokens so far.
     #[serde(default)]
     pub usage: Usage,
@@ -252,6 +255,9 @@ pub struct State {
     /// The model's plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<PlanItem>,
+    /// What the journal has still to say of branch and files; it does so behind the record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<Checkpoint>,
     /// Keys of a newer program, kept as they are.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, toml::Value>,
@@ -307,6 +313,7 @@ impl State {
             updated: created,
             left_out: Vec::new(),
             notices: Vec::new(),
+            models: Vec::new(),
             usage: Usage::default(),
             worked: 0,
             changes: Changes::default(),
@@ -315,6 +322,7 @@ impl State {
             waiting: None,
             verify: None,
             plan: Vec::new(),
+            untold: Vec::new(),
             unknown: BTreeMap::new(),
         }
     }

@@ -341,11 +341,31 @@ impl Store {
         self.root.join(ASIDE).join(id)
     }
 
+    /// The folder of the session with this id, whether it is one or not.
+    pub fn folder_of(&self, id: &str) -> PathBuf {
+        self.sessions().join(id)
+    }
+
+    /// What lies among the sessions' folders and is none: files and links.
+    ///
+    /// # Errors
+    /// The folder of the sessions cannot be read.
+    pub fn strays(&self) -> io::Result<Vec<PathBuf>> {
+        let mut strays = self.entries(|kind| !kind.is_dir())?;
+        strays.retain(|name| !name.starts_with('.'));
+        Ok(strays.into_iter().map(|name| self.sessions().join(name)).collect())
+    }
+
     fn sessions(&self) -> PathBuf {
         self.root.join("sessions")
     }
 
     fn folders(&self) -> io::Result<Vec<String>> {
+        self.entries(std::fs::FileType::is_dir)
+    }
+
+    /// The names in the folder of the sessions of what is of such a kind, sorted.
+    fn entries(&self, is_meant: impl Fn(&std::fs::FileType) -> bool) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(self.sessions()) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -354,7 +374,7 @@ impl Store {
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry?;
-            if entry.file_type()?.is_dir() {
+            if is_meant(&entry.file_type()?) {
                 names.push(entry.file_name().to_string_lossy().into_owned());
             }
         }

@@ -5,7 +5,6 @@
 
 use std::path::PathBuf;
 
-use super::worktree;
 use crate::git::{Mode, ObjectError, ObjectId, OpenError, Repo};
 use crate::process::{Cmd, ProcessError};
 
@@ -110,8 +109,8 @@ pub fn init(
         if updated.exit != 0 {
             return Err(failed(&updated.stderr));
         }
-        let inside = checkout.work_dir().unwrap_or(checkout.git_dir()).join(path);
-        let inner = worktree::open(&inside)?;
+        // Where git has just made it: what stands in the checkout is not asked.
+        let inner = Repo::open(&checkout.git_dir().join("modules").join(name))?;
         if let Some(url) = url {
             let named = inner.git().args(["config", "remote.origin.url", &url]).run()?;
             if named.exit != 0 {
@@ -137,7 +136,7 @@ fn has_commit(clone: &std::path::Path, commit: ObjectId) -> bool {
 fn git_in(checkout: &Repo) -> Cmd {
     Cmd::new("git")
         .dir(checkout.work_dir().unwrap_or(checkout.git_dir()))
-        .args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"])
+        .args(crate::git::HARDENED.iter().flat_map(|setting| ["-c", setting]))
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("LC_ALL", "C")
 }

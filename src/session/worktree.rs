@@ -140,19 +140,22 @@ pub fn place(repo: &Repo, layout: &Layout, wish: &Wish<'_>) -> Result<Place, Pla
     }
 }
 
-/// The view of the worktree or submodule that stands at this path, by its `.git` file: the
-/// environment, which may name another repository, is not asked.
+/// The view of the linked worktree of `repo` that stands at this path. What its `.git` file leads
+/// to is opened only if it is registered in `repo`, for this very path: who works there could have
+/// made it lead to settings of their own.
 ///
 /// # Errors
-/// There is none, or it cannot be opened.
-pub fn open(path: &Path) -> Result<Repo, OpenError> {
-    let dot_git = path.join(".git");
-    if dot_git.is_dir() {
-        return Repo::open(&dot_git);
+/// It is no such worktree, or cannot be opened.
+pub fn open(repo: &Repo, path: &Path) -> Result<Repo, OpenError> {
+    let registered = repo.common_dir().join("worktrees");
+    let git_dir = git_dir(path).filter(|found| found.parent() == Some(&registered));
+    let not_linked = || OpenError::NotLinked(path.to_owned());
+    let view = repo.view_of(&git_dir.ok_or_else(not_linked)?)?;
+    let path = fs::canonicalize(path)?;
+    if view.common_dir() == repo.common_dir() && view.work_dir() == Some(&*path) {
+        return Ok(view);
     }
-    let bytes = fs::read(&dot_git)?;
-    let dir = bytes.strip_prefix(b"gitdir: ").unwrap_or(&bytes).trim_ascii_end();
-    Repo::open(&path.join(OsStr::from_bytes(dir)))
+    Err(not_linked())
 }
 
 /// The git dir that a linked worktree's `.git` leads to, symbolic links resolved; none where that

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use super::text::{neutral, truncate, wrap};
 use super::{Look, Tone, card, table, units};
 use crate::event::{
-    self, Checkpoint, Compaction, Decision, Event, LimitChange, Origin, Question, Rewind,
+    self, Checkpoint, Compaction, Decision, Event, LimitChange, Origin, PutBack, Question, Rewind,
     StateChange, ToolEnd, Unfinished, Update, Verdict, VerifyRecord, Waiting, Way,
 };
 use crate::message::{Answer, PlanItem, PlanStatus, ToolCall};
@@ -102,6 +102,7 @@ impl Narrator {
                 let text = format!("of {} after step {}", fork.session, fork.step);
                 vec![Said::new("fork", Tone::Strong, text)]
             }
+            Update::PutBack(put_back) => vec![put_back_said(put_back)],
             Update::Notice(text) => vec![Said::new("note", Tone::Ask, text.clone())],
             Update::Unknown => Vec::new(),
         }
@@ -268,15 +269,18 @@ fn tool_kind(name: &str) -> &'static str {
 }
 
 fn checkpoint_said(checkpoint: &Checkpoint, look: &Look) -> Vec<Said> {
-    let Checkpoint { commit, tree, subject, paths, insertions, deletions, left_out } = checkpoint;
-    let (kind, id) = match commit {
-        Some(commit) => ("commit", commit),
-        None => ("tree", tree),
+    let Checkpoint { commit, tree, subject, paths, insertions, deletions, left_out, by_person } =
+        checkpoint;
+    let (kind, id) = match (commit, by_person) {
+        (id, Some(_)) => ("you", id.as_ref().unwrap_or(tree)),
+        (Some(commit), None) => ("commit", commit),
+        (None, None) => ("tree", tree),
     };
     let (dot, files) = (look.glyph("·", "-"), units::counted(paths.len() as u64, "file"));
     let lines = table::lines(*insertions, *deletions, look);
     let text = format!("{}  {subject} {dot} {files}{lines}", card::short(id));
-    let mut said = vec![Said::new(kind, Tone::Good, text)];
+    let tone = if by_person.is_some() { Tone::Strong } else { Tone::Good };
+    let mut said = vec![Said::new(kind, tone, text)];
     if !left_out.is_empty() {
         let text = format!("left out of the commit:\n{}", left_out.join("\n"));
         said.push(Said::new("note", Tone::Ask, text));
@@ -326,6 +330,12 @@ fn decided(decision: &Decision) -> Option<Said> {
         reason => format!("{verdict}: {reason}"),
     };
     Some(Said::new("you", Tone::Strong, text))
+}
+
+fn put_back_said(put_back: &PutBack) -> Said {
+    let kept = put_back.kept.as_deref().map(card::short);
+    let kept = kept.map_or_else(String::new, |kept| format!("  (kept in {kept})"));
+    Said::new("note", Tone::Ask, format!("{} put back{kept}", put_back.paths.join(", ")))
 }
 
 fn limited(change: &LimitChange) -> Said {
@@ -417,6 +427,7 @@ mod tests {
                     insertions: 10,
                     deletions: 3,
                     left_out: vec!["big.bin: 12 MiB, over agent.maxFileSize".to_owned()],
+                    by_person: None,
                 }),
             ),
             (

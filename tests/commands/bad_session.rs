@@ -76,7 +76,7 @@ fn one_that_cannot_be_read_hides_no_other() {
         let hint = if bytes.contains("99") {
             "A newer git-agent wrote it: update this one. Nothing was changed".to_owned()
         } else {
-            format!("git show refs/agent/go-bad-[id]:{file} shows the last good copy")
+            "git agent doctor --fix".to_owned()
         };
         let line = format!("{session}{path}/{file} {what}\nhint: {hint}\n");
         listed(&format!("warning: {line}"));
@@ -92,8 +92,15 @@ fn one_that_cannot_be_read_hides_no_other() {
         "No sessions.\nhint: git agent start \"…\"\n",
     );
     // The hint tells the truth.
-    let shown = repo.git(&["show", &format!("refs/agent/{bad}:state.toml")]);
-    assert!(shown.starts_with("format = 1\n"), "{shown}");
+    for file in ["state.toml", "spec.toml"] {
+        let (place, before) = (file_of(&repo, &bad, file), repo.agent(&["status", &bad]));
+        fs::write(&place, "{").unwrap();
+        let out = repo.agent(&["doctor", "--fix"]);
+        let mended = format!("{file} of {bad} is back from its ref");
+        assert!(out.stdout.contains(&mended), "{}", out.stdout);
+        assert_eq!(repo.agent(&["status", &bad]).stdout, before.stdout);
+        assert_eq!(fs::read_to_string(place.with_extension("toml.damaged")).unwrap(), "{");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `answer`, `approve` and `deny`: who asks, who does not, and what is asked.
 
 use super::{PATIENCE, curious, patient, quick, ran, refused, said, transcript};
+use crate::flow::play::until;
 use crate::support::repo::Repo;
 use serde_json::json;
 
@@ -114,6 +115,50 @@ fn several_and_all_are_decided() {
 }
 
 #[test]
+fn several_and_all_are_answered() {
+    let repo = Repo::new();
+    // Those that have just ended may hold their slots still.
+    repo.git(&["config", "agent.maxRunning", "8"]);
+    let done = "Nothing to answer: no session asks for words\n";
+    refused(&repo, &["answer", "--all", "Redis"], 0, done);
+    for task in ["ask one", "ask two", "ask three", "ask four"] {
+        ran(&repo, task, &curious(&repo), &[]);
+    }
+    limited(&repo, "limit me");
+    let answered = |name: &str| format!("Answered {name}-[id], which goes on\n");
+    let limit = "error: limit-me-[id] asks for yes or no: the limit of 1 step is reached; \
+                 approve adds another 1 step\n\
+                 hint: git agent approve limit-me-[id]    git agent deny limit-me-[id]\n";
+    let nope = "error: no session 'nope'\nhint: git agent list\n";
+    // Whoever cannot be answered is told first; the others are answered all the same.
+    said(
+        &repo,
+        &["answer", "-s", "ask-one", "-s", "limit-me", "-s", "nope", "-s", "ask-two", "Redis"],
+        2,
+        "",
+        &[limit, nope, &answered("ask-one"), &answered("ask-two")].concat(),
+    );
+    for task in ["ask-one", "ask-two"] {
+        repo.wait_state(task, "done", PATIENCE);
+    }
+    until("their supervisors have ended", || repo.home().processes().is_empty());
+    // Nothing is sent where there is no text, and none that asks for yes or no is meant by --all.
+    let empty = "error: the text is empty, so nothing was done\n\
+                 hint: Give it as an argument, with -F FILE, or with - on standard input\n";
+    refused(&repo, &["answer", "--all", " "], 2, empty);
+    let all = [answered("ask-three"), answered("ask-four")].concat();
+    said(&repo, &["answer", "--all", "Redis", "7"], 0, "", &all);
+    for task in ["ask-three", "ask-four"] {
+        repo.wait_state(task, "done", PATIENCE);
+    }
+    until("their supervisors have ended", || repo.home().processes().is_empty());
+    refused(&repo, &["answer", "--all", "Redis"], 0, done);
+    let log = repo.agent(&["log", "ask-three"]).success();
+    assert!(log.contains("Redis 7"), "{log}");
+    repo.assert_whole();
+}
+
+#[test]
 fn several_and_all_are_told() {
     let repo = Repo::new();
     ran(&repo, "all done", &quick(&repo), &[]);
@@ -152,7 +197,8 @@ fn several_and_all_are_told() {
         &repo,
         &["say", "-s", "wait-here", "-F", "text", "word"],
         2,
-        "error: the text is given twice, as words and with -F\nhint: git agent say -h\n",
+        "error: the text is given twice, as words and with -F\n\
+         hint: Give it as an argument, with -F FILE, or with - on standard input\n",
     );
     super::go(&repo);
     repo.agent(&["stop", "--all", "--kill"]);

@@ -41,11 +41,17 @@ fn kept(play: &Play) -> String {
     play.repo.git(&["diff", "--name-only", "main", &code])
 }
 
-/// What the loop itself told the model of what a person did.
+/// What the model was told, in its last request, of what a person did.
 fn told_by_the_loop(play: &Play) -> Vec<String> {
-    let messages = play.told("user_message").into_iter();
-    let told = messages.filter(|message| message["from"] == "loop");
-    told.map(|message| message["text"].as_str().unwrap().to_owned()).collect()
+    let body = String::from_utf8(play.server.bodies().pop().expect("a request")).unwrap();
+    let told = body.split("A person has ").skip(1);
+    told.map(|rest| rest.split('"').next().unwrap_or_default().replace("\\n", "\n")).collect()
+}
+
+/// What the journal has of what a person did: how, and in which files.
+fn journalled(play: &Play) -> Vec<String> {
+    let made = play.told("checkpoint").into_iter().filter(|made| !made["by_person"].is_null());
+    made.map(|made| format!("{} {}", made["by_person"], made["paths"]).replace('"', "")).collect()
 }
 
 fn trailers(play: &Play, commit: &str) -> String {
@@ -69,11 +75,12 @@ fn b05_n08_a_users_commit_on_the_branch_is_kept_and_gone_on_from() {
     assert_eq!(
         told,
         [format!(
-            "A person has moved your branch: it is at {} now. Changed: mine.txt. Read them again \
-             before you edit them.",
+            "moved your branch: it is at {} now. Changed: mine.txt. Read them again before you \
+             edit them.",
             &mine[..12]
         )]
     );
+    assert_eq!(journalled(&play), ["commit_in_step [mine.txt]"]);
     assert_eq!(trailers(&play, &mine), "");
     play.close();
 }
@@ -184,10 +191,9 @@ fn r17_a_worktree_that_was_moved_is_not_made_a_second_time() {
     let elsewhere = play.repo.home().root().join("elsewhere");
     fs::rename(play.worktree(), &elsewhere).unwrap();
     let refused = play.run("resume", &[]);
-    let (from, to) = (elsewhere.display(), play.worktree().display().to_string());
+    let from = elsewhere.display();
     let said = format!(
-        "error: the worktree of {} was moved to {from}\n\
-         hint: mv {from} {to} && git worktree repair {to}\n",
+        "error: the worktree of {} was moved to {from}\nhint: git worktree repair {from}\n",
         play.id
     );
     assert_eq!((refused.code, refused.stderr), (1, said));
@@ -231,6 +237,9 @@ fn n08_what_a_user_edits_while_it_rests_is_a_commit_of_theirs() {
     let told = told_by_the_loop(&play);
     assert!(told[0].contains("edited files in your worktree meanwhile"), "{told:?}");
     assert!(told[0].contains("Changed: mine.txt, one.txt."), "{told:?}");
+    assert_eq!(journalled(&play), ["edit [mine.txt,one.txt]"]);
+    let log = play.run("log", &[]).success();
+    assert!(log.contains(&format!("  you      {}  Edit by hand", &hand[..7])), "{log}");
     assert!(!play.repo.git(&["notes", "--ref=agent", "list"]).contains(&hand));
     play.close();
 }
@@ -251,8 +260,14 @@ fn a_merge_that_a_user_has_not_finished_is_no_edit() {
     let merge = play.repo.home().cmd("git").dir(&worktree).args(&["merge", "side"]).run();
     assert_eq!(merge.code, 1, "{merge:?}");
     let before = play.subjects();
-    play.run("resume", &[]).success();
-    until("it rests again", || play.line().contains("in the middle of a merge"));
+    let refused = play.run("resume", &[]);
+    let said = format!(
+        "error: the worktree of {} is in the middle of a merge\n\
+         hint: git -C {at} merge --continue    git -C {at} merge --abort\n",
+        play.id,
+        at = worktree.display()
+    );
+    assert_eq!((refused.code, refused.stderr), (1, said));
     play.rests("paused");
     assert_eq!(play.subjects(), before);
     fs::write(worktree.join("one.txt"), "both\n").unwrap();
@@ -345,4 +360,28 @@ fn b05_a_branch_that_is_moved_before_the_only_commit_is_gone_on_from() {
     assert_eq!(kept(&play), "one.txt\nthree.txt\ntwo.txt");
     assert_eq!(play.repo.git(&["rev-parse", "agent/mend-the-shop~1"]), theirs);
     play.close();
+}
+
+#[test]
+fn n08_edits_that_a_kill_kept_from_the_model_are_told_by_the_next_run() {
+    for strategy in ["incremental", "single", "none"] {
+        let play = Play::start(Dialect::Anthropic, script(), &["--commit-strategy", strategy]);
+        until("the command runs", || play.worktree().with_file_name("begun").exists());
+        play.run("pause", &[]).success();
+        let_go(&play);
+        play.rests("paused");
+        fs::write(play.worktree().join("mine.txt"), "mine\n").unwrap();
+        let env = [("GIT_AGENT_FAIL_POINT", "edits:1".to_owned())];
+        play.cmd(&["resume", &play.id]).envs(env).run().success();
+        until("it dies", || play.status()["state"] == "interrupted");
+        assert_eq!(journalled(&play), [""; 0]);
+        play.run("resume", &[]).success();
+        play.rests("done");
+        assert_eq!(journalled(&play), ["edit [mine.txt]"], "{strategy}");
+        let told = told_by_the_loop(&play);
+        assert!(told.len() == 1 && told[0].contains("Changed: mine.txt."), "{told:?}");
+        let by_hand = play.subjects().iter().filter(|it| *it == "Edit by hand").count();
+        assert_eq!(by_hand, usize::from(strategy != "none"), "{strategy}");
+        play.close();
+    }
 }

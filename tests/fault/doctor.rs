@@ -16,7 +16,7 @@ fn bash(command: &str) -> Turn {
 }
 
 /// A session that is paused behind its first step; two more are to come.
-fn paused() -> Play {
+pub(super) fn paused() -> Play {
     let script = Script::new([
         bash("echo one > one.txt; touch ../begun; while [ ! -e ../go ]; do sleep 0.02; done"),
         bash("echo two > two.txt"),
@@ -31,7 +31,7 @@ fn paused() -> Play {
 }
 
 /// What `doctor` says with these verdicts, a line each: `area: what`.
-fn said(play: &Play, args: &[&str], verdict: &str) -> Vec<String> {
+pub(super) fn said(play: &Play, args: &[&str], verdict: &str) -> Vec<String> {
     let out = play.cmd(&[&["doctor", "--json"], args].concat()).run();
     let told: Value = serde_json::from_str(&out.stdout).expect("it is JSON");
     let checks = told["checks"].as_array().unwrap().iter();
@@ -48,17 +48,10 @@ fn said(play: &Play, args: &[&str], verdict: &str) -> Vec<String> {
     found
 }
 
-/// Breaks something, and asserts what is said of it before and after it is mended; then the
-/// session goes on to its end.
+/// Asserts what is said of what is broken, before and after it is mended; then the session goes on
+/// to its end.
 fn mends(play: Play, problem: &str, mended: &str) {
-    let root = play.repo.home().root().to_str().unwrap().to_owned();
-    let plain =
-        |lines: Vec<String>| lines.iter().map(|it| it.replace(&root, "ROOT")).collect::<Vec<_>>();
-    let before = plain(said(&play, &[], "problem"));
-    assert_eq!(before, [problem]);
-    assert_eq!(plain(said(&play, &[], "problem")), before, "nothing changes without --fix");
-    assert_eq!(plain(said(&play, &["--fix"], "mended")), [mended]);
-    assert_eq!(said(&play, &[], "problem"), Vec::<String>::new());
+    is_mended(&play, problem, mended);
     play.run("resume", &[]).success();
     play.rests("done");
     assert_eq!(
@@ -66,6 +59,18 @@ fn mends(play: Play, problem: &str, mended: &str) {
         ("one".into(), "two".into())
     );
     play.close();
+}
+
+/// Asserts what is said of what is broken, before and after it is mended.
+pub(super) fn is_mended(play: &Play, problem: &str, mended: &str) {
+    let root = play.repo.home().root().to_str().unwrap().to_owned();
+    let plain =
+        |lines: Vec<String>| lines.iter().map(|it| it.replace(&root, "ROOT")).collect::<Vec<_>>();
+    let before = plain(said(play, &[], "problem"));
+    assert_eq!(before, [problem]);
+    assert_eq!(plain(said(play, &[], "problem")), before, "nothing changes without --fix");
+    assert_eq!(plain(said(play, &["--fix"], "mended")), [mended]);
+    assert_eq!(said(play, &[], "problem"), Vec::<String>::new());
 }
 
 #[test]
@@ -83,7 +88,7 @@ fn a_worktree_that_was_deleted() {
     fs::remove_dir_all(play.worktree()).unwrap();
     mends(
         play,
-        "worktree: the worktree of ID was deleted: ROOT/shop.worktrees/mend-the-shop",
+        "worktree: the worktree of ID is gone: ROOT/shop.worktrees/mend-the-shop",
         "worktree: ROOT/shop.worktrees/mend-the-shop is back as it was",
     );
 }
@@ -94,7 +99,8 @@ fn a_worktree_that_lost_its_link() {
     fs::remove_file(play.worktree().join(".git")).unwrap();
     mends(
         play,
-        "worktree: ID: ROOT/shop.worktrees/mend-the-shop is not linked to the repository, or to another",
+        "worktree: the worktree of ID is cut off from git: ROOT/shop.worktrees/mend-the-shop is not \
+         linked to the repository",
         "worktree: git worktree repair has linked ROOT/shop.worktrees/mend-the-shop again",
     );
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever was done to it, no work is lost and nothing is done twice in silence.
 
+mod astray;
 mod branch;
 mod breakage;
 mod crash;

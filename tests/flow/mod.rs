@@ -2,10 +2,13 @@
 //!
 //! Invariant: what is asserted is what a person sees: output, refs, files.
 
+mod gate;
 mod journey;
 mod limits;
+mod person;
 mod places;
 pub(crate) mod play;
+mod real_package;
 mod real_project;
 mod session;
 mod snapshot;

@@ -160,6 +160,16 @@ impl Play {
         rustix::process::test_kill_process(pid).is_ok().then_some(pid)
     }
 
+    /// Waits until nobody runs any session of the repository.
+    pub(crate) fn wait_for_supervisors(&self) {
+        let sessions = self.repo.common_dir().join("agent/sessions");
+        let is_held = |id: &String| {
+            let lock = sessions.join(id).join("lock");
+            git_agent::session::lock::holder(&lock).expect("a file").is_some()
+        };
+        until("no session runs", || !self.repo.session_ids().iter().any(is_held));
+    }
+
     /// Whether anybody runs the session, the number in its lock's file written or not.
     fn is_held(&self) -> bool {
         git_agent::session::lock::holder(&self.folder().join("lock")).expect("a file").is_some()

@@ -13,7 +13,7 @@ use super::journey::{Node, files, status};
 use super::play::{Play, SOON, in_each_dialect, until};
 use crate::support::server::{Dialect, Script, Turn};
 
-fn bash(command: &str) -> Turn {
+pub(super) fn bash(command: &str) -> Turn {
     Turn::call("bash", json!({"command": command}))
 }
 
@@ -37,7 +37,7 @@ fn done(dialect: Dialect, args: &[&str]) -> Play {
     play
 }
 
-fn tip(play: &Play) -> String {
+pub(super) fn tip(play: &Play) -> String {
     play.git(&["rev-parse", "HEAD"])
 }
 
@@ -47,7 +47,7 @@ fn moment(play: &Play) -> (BTreeMap<PathBuf, Node>, String, String) {
     (files(&worktree), status(&play.repo, &worktree), tip(play))
 }
 
-fn rewound(play: &Play, args: &[&str]) -> Value {
+pub(super) fn rewound(play: &Play, args: &[&str]) -> Value {
     let said = play.run("rewind", &[args, &["--json"]].concat()).success();
     let said: Value = serde_json::from_str(&said).expect("it is JSON");
     said["rewound"].clone()
@@ -227,7 +227,7 @@ fn where_commits_are_held_back_the_work_goes_back_all_the_same() {
 }
 
 /// The id that a `fork` has told.
-fn forked(said: &str) -> String {
+pub(super) fn forked(said: &str) -> String {
     let id = said.split(" as ").nth(1).and_then(|rest| rest.split_whitespace().next());
     id.unwrap_or_else(|| panic!("no id in {said}")).to_owned()
 }
@@ -306,7 +306,9 @@ fn the_removed_one_of_a_name_is_restored_though_its_fork_is_there() {
 fn a_fork_of_what_runs_ends_with_a_finished_step_and_rests() {
     let go = "cd ..; touch begun; while [ ! -e go ]; do sleep 0.02; done";
     let script = Script::new([bash("echo one > one.txt"), bash(go), Turn::text("Done.")]);
-    let play = Play::start(Dialect::Anthropic, script, &["--commit-strategy", "single"]);
+    // The command is to be seen and steered from outside.
+    let args = ["--commit-strategy", "single", "--sandbox", "none"];
+    let play = Play::start(Dialect::Anthropic, script, &args);
     until("it runs", || play.worktree().with_file_name("begun").exists());
     let out = play.run("fork", &["--at", "2"]);
     assert_eq!(

@@ -115,7 +115,8 @@ fn line(event: &Event) -> String {
         Update::Checkpoint(it) => {
             let commit = it.commit.as_deref().and_then(|hex| hex.get(..12)).unwrap_or("held back");
             let files = units::counted(it.paths.len() as u64, "file");
-            format!("commit {commit}: {files} +{} -{}", it.insertions, it.deletions)
+            let whose = if it.by_person.is_some() { " by a person" } else { "" };
+            format!("commit {commit}{whose}: {files} +{} -{}", it.insertions, it.deletions)
         }
         Update::Verify(it) => {
             format!("verify: {} · exit {} in {}", it.command, it.exit, units::duration(it.millis))
@@ -165,7 +166,7 @@ fn git(context: &Context<'_>, session: &Session) -> String {
     ];
     let shape: Vec<_> = shape.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
     let worktrees = repo.worktrees().map_or(0, |worktrees| worktrees.len());
-    let standing = mend::worktree::standing(repo, session);
+    let standing = mend::standing::standing(repo, session);
     let standing = standing.map_or_else(|it| it.to_string(), |it| format!("{it:?}"));
     let lines = [
         format!(

@@ -13,6 +13,8 @@ use crate::commands::sandbox;
 use crate::error::CommandError;
 use crate::model::{Choice, Looked, Surroundings, look};
 use crate::process::Cmd;
+use crate::session::format::FormatError;
+use crate::session::store::Broken;
 
 /// How long a local server may take to answer.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -99,7 +101,8 @@ fn repository(context: std::result::Result<&Context<'_>, &CommandError>) -> Vec<
         }
     }
     match context.store.list() {
-        Ok(listing) => checks.extend(listing.broken.into_iter().map(|broken| {
+        // What is damaged is told of where it can be mended.
+        Ok(listing) => checks.extend(listing.broken.into_iter().filter(is_newer).map(|broken| {
             let error = CommandError::from(broken);
             let check = Check::new("sessions", Verdict::Warning, error.line());
             error.hints.into_iter().fold(check, Check::hint)
@@ -107,6 +110,10 @@ fn repository(context: std::result::Result<&Context<'_>, &CommandError>) -> Vec<
         Err(error) => checks.push(Check::new("sessions", Verdict::Bad, error.to_string())),
     }
     checks
+}
+
+fn is_newer(broken: &Broken) -> bool {
+    matches!(broken.source, FormatError::Newer { .. })
 }
 
 fn sandbox(context: Option<&Context<'_>>) -> Check {

@@ -56,7 +56,9 @@ impl Checkpoints {
     /// The worktree is gone or on another branch, or cannot be read.
     pub fn here(&mut self) -> Result<Place, CheckpointError> {
         self.check_worktree()?;
-        self.take_branch()?;
+        if let Some(tip) = self.repo.ref_id(&self.spec.branch)?.filter(|tip| *tip != self.head) {
+            (self.head, self.code) = (tip, tip);
+        }
         let tree = self.snapshot.take(&Changed::Anything)?.tree;
         Ok(Place { head: self.head, tree })
     }
@@ -93,6 +95,7 @@ impl Checkpoints {
     /// Something that no record holds is in the way, or the index is locked.
     pub fn check_way(&self, tree: ObjectId) -> Result<(), CheckpointError> {
         self.snapshot.refresh_worktree_index()?;
+        self.repo.check_filters(&self.spec.worktree)?;
         Ok(self.repo.check_update(self.snapshot.tree(), tree)?)
     }
 
@@ -141,6 +144,7 @@ impl Checkpoints {
     /// then.
     pub fn check_out(&mut self, tree: ObjectId) -> Result<(), CheckpointError> {
         self.snapshot.refresh_worktree_index()?;
+        self.repo.check_filters(&self.spec.worktree)?;
         self.repo.update_checkout(self.snapshot.tree(), tree)?;
         Ok(self.snapshot.reset_to(tree)?)
     }
@@ -150,6 +154,6 @@ impl Checkpoints {
         if self.repo.tree_of(place.head)? == place.tree {
             return Ok(place.head);
         }
-        Ok(self.write_on(place.head, place.tree, "Snapshot\n")?)
+        Ok(self.snapshot_on(&[place.head], place.tree, "Snapshot\n")?)
     }
 }

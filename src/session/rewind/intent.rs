@@ -8,7 +8,7 @@ use std::io;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use crate::event::Rewind;
+use crate::event::{Checkpoint, Rewind};
 use crate::file;
 use crate::git::ObjectId;
 use crate::session::format::{self, FORMAT, FormatError};
@@ -24,11 +24,14 @@ pub(super) struct Intent {
     pub(super) journal: u64,
     /// What the journal is to say.
     pub(super) rewind: Rewind,
+    /// What it is to say before: that a person had moved the branch, where nobody knew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) moved: Option<Checkpoint>,
 }
 
 impl Intent {
-    pub(super) fn new(rewind: Rewind) -> Self {
-        Self { format: FORMAT, record: String::new(), journal: 0, rewind }
+    pub(super) fn new(rewind: Rewind, moved: Option<Checkpoint>) -> Self {
+        Self { format: FORMAT, record: String::new(), journal: 0, rewind, moved }
     }
 
     /// The refs are about to move; the journal is this long.

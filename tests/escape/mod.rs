@@ -1,0 +1,13 @@
+//! What an agent tries in order to get out: of its worktree, its sandbox, its place.
+//!
+//! Invariant: each attempt is shown to work where nothing holds it, so that a test cannot pass
+//! because its attempt was a dud.
+
+mod our_git;
+// The attempts name system calls by their numbers.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod probes;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod stage;
+#[cfg(target_os = "linux")]
+mod session;
