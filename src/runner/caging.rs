@@ -18,7 +18,11 @@ pub(super) struct Caging(JoinHandle<Result<(Sandbox, Option<Shadow>), Fault>>);
 
 impl Caging {
     /// Begins to make it, on another thread.
-    pub(super) fn begin(worktree: &Repo, session: &Session, config: &Config) -> Result<Self, Fault> {
+    pub(super) fn begin(
+        worktree: &Repo,
+        session: &Session,
+        config: &Config,
+    ) -> Result<Self, Fault> {
         let spec = &session.spec;
         let level = Level::named(&spec.sandbox)
             .ok_or_else(|| Fault(format!("there is no sandbox level {}", spec.sandbox)))?;

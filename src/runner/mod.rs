@@ -11,8 +11,8 @@ mod models;
 mod notes;
 mod past;
 mod resting;
-mod shadowing;
 pub mod settle;
+mod shadowing;
 mod world;
 
 use std::error::Error;

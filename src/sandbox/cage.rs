@@ -94,4 +94,3 @@ impl Cage {
 pub(super) fn inner(program: &Path, task: &Task) -> Cmd {
     Cmd::new(program).arg(NAME).arg(task.to_arg())
 }
-

@@ -23,9 +23,10 @@ const VERSION: ABI = ABI::V7;
 /// # Errors
 /// The kernel has no Landlock.
 pub(super) fn apply(level: Level, readable: &[PathBuf], writable: &[PathBuf]) -> io::Result<()> {
-    restrict(level, readable, writable).map_err(io::Error::other)?.then_some(()).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::Unsupported, "this kernel has no Landlock")
-    })
+    restrict(level, readable, writable)
+        .map_err(io::Error::other)?
+        .then_some(())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "this kernel has no Landlock"))
 }
 
 fn restrict(
@@ -41,8 +42,7 @@ fn restrict(
         rules = rules.handle_access(AccessNet::from_all(VERSION))?;
     }
     let mut rules = rules.create()?;
-    let lists =
-        [(readable, AccessFs::from_read(VERSION)), (writable, AccessFs::from_all(VERSION))];
+    let lists = [(readable, AccessFs::from_read(VERSION)), (writable, AccessFs::from_all(VERSION))];
     for (paths, access) in lists {
         for path in paths {
             // What is not there cannot be opened either.

@@ -18,10 +18,10 @@ pub mod layer;
 pub mod limits;
 #[cfg(target_os = "linux")]
 mod namespace;
-#[cfg(target_os = "linux")]
-mod seccomp;
 #[cfg(any(test, not(target_os = "linux")))]
 mod seatbelt;
+#[cfg(target_os = "linux")]
+mod seccomp;
 pub mod shadow;
 #[cfg(target_os = "linux")]
 mod syscall;
@@ -37,10 +37,10 @@ use std::{fs, io};
 
 use tempfile::TempDir;
 
-pub use limits::{Bounds, Limits};
-pub use wall::{Found, Mechanism};
 #[cfg(target_os = "linux")]
 pub use inner::{NAME as INNER, run as run_inner};
+pub use limits::{Bounds, Limits};
+pub use wall::{Found, Mechanism};
 
 pub use crate::config::SandboxLevel as Level;
 use crate::process::Cmd;
@@ -140,8 +140,7 @@ impl Sandbox {
     /// As [`Sandbox::new`], or the machine cannot do it.
     pub fn open(request: &Request) -> Result<Self, SandboxError> {
         let mut sandbox = Self::new(&request.root, &request.caller)?;
-        let unavailable =
-            |reasons| SandboxError::Unavailable { level: request.level, reasons };
+        let unavailable = |reasons| SandboxError::Unavailable { level: request.level, reasons };
         let is_kept = request.level == Level::Full && request.shadow.is_some();
         let kept = is_kept.then(|| wall::kept(&request.common_dir)).flatten();
         let view = view_of(request, &sandbox.env, sandbox.tmp.path(), kept.as_ref());

@@ -113,9 +113,7 @@ fn programs(level: Level) -> Result<Vec<BpfProgram>, seccompiler::BackendError> 
     Ok(vec![filter.try_into()?, not_there()])
 }
 
-fn rule(
-    conditions: &[(u8, SeccompCmpOp, u64)],
-) -> Result<SeccompRule, seccompiler::BackendError> {
+fn rule(conditions: &[(u8, SeccompCmpOp, u64)]) -> Result<SeccompRule, seccompiler::BackendError> {
     let conditions = conditions.iter().map(|(index, op, value)| {
         SeccompCondition::new(*index, SeccompCmpArgLen::Dword, op.clone(), *value)
     });

@@ -34,14 +34,8 @@ const SETTINGS: [&str; 12] = [
 ];
 
 /// Files that say that something is going on which must not be disturbed.
-const BUSY: [&str; 6] = [
-    "MERGE_HEAD",
-    "CHERRY_PICK_HEAD",
-    "REVERT_HEAD",
-    "BISECT_LOG",
-    "rebase-merge",
-    "rebase-apply",
-];
+const BUSY: [&str; 6] =
+    ["MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "BISECT_LOG", "rebase-merge", "rebase-apply"];
 
 /// More commits of one step than this are not read.
 const COMMITS: usize = 50;

@@ -39,7 +39,10 @@ pub(super) fn exit_now(code: i32) -> ! {
 }
 
 /// Leaves namespaces for new ones. The process must have one thread.
-#[expect(unsafe_code, reason = "unsafe only for flags that unshare file tables, which are not used")]
+#[expect(
+    unsafe_code,
+    reason = "unsafe only for flags that unshare file tables, which are not used"
+)]
 pub(super) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     // SAFETY: no flag given here shares or unshares a file descriptor table.
     Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)

@@ -35,7 +35,12 @@ const KNOWN: [Known; 67] = [
     read("ASDF_DIR", ""),
     Known { variable: "BUN_INSTALL", home: ".bun", read: &["bin"], cache: &["install/cache"] },
     Known { variable: "", home: ".cabal", read: &["bin"], cache: &["packages", "store"] },
-    Known { variable: "CARGO_HOME", home: ".cargo", read: &["bin", "env"], cache: &["git", "registry"] },
+    Known {
+        variable: "CARGO_HOME",
+        home: ".cargo",
+        read: &["bin", "env"],
+        cache: &["git", "registry"],
+    },
     cache("", ".cache/ccache"),
     cache("", ".cache/composer"),
     read("", ".cache/electron"),
@@ -67,9 +72,19 @@ const KNOWN: [Known; 67] = [
     Known { variable: "GOPATH", home: "go", read: &["bin"], cache: &["pkg"] },
     read("GOROOT", ""),
     read("", "sdk"),
-    Known { variable: "GRADLE_USER_HOME", home: ".gradle", read: &[], cache: &["caches", "native", "wrapper"] },
+    Known {
+        variable: "GRADLE_USER_HOME",
+        home: ".gradle",
+        read: &[],
+        cache: &["caches", "native", "wrapper"],
+    },
     read("JAVA_HOME", ".jdks"),
-    Known { variable: "", home: ".julia", read: &["juliaup"], cache: &["artifacts", "compiled", "packages", "registries"] },
+    Known {
+        variable: "",
+        home: ".julia",
+        read: &["juliaup"],
+        cache: &["artifacts", "compiled", "packages", "registries"],
+    },
     read("", ".juliaup"),
     read("", ".local/bin"),
     read("", ".local/lib"),
@@ -199,8 +214,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = fs_err::canonicalize(folder.path()).unwrap().join("home");
         for name in [
-            ".cargo/bin", ".cargo/registry", ".rustup", ".ssh", ".local/bin", ".local/share/keyrings",
-            "tools/node/bin", "tools/node/lib", "work/bin", "work/lib", "work/.git",
+            ".cargo/bin",
+            ".cargo/registry",
+            ".rustup",
+            ".ssh",
+            ".local/bin",
+            ".local/share/keyrings",
+            "tools/node/bin",
+            "tools/node/lib",
+            "work/bin",
+            "work/lib",
+            "work/.git",
         ] {
             fs_err::create_dir_all(home.join(name)).unwrap();
         }
@@ -214,10 +238,18 @@ mod tests {
         ];
         let mut view = View::default();
         add(&mut view, &env, Some(Path::new("/kept")));
-        let shown: Vec<_> =
-            view.readable().iter().map(|path| path.strip_prefix(&home).unwrap().to_owned()).collect();
+        let shown: Vec<_> = view
+            .readable()
+            .iter()
+            .map(|path| path.strip_prefix(&home).unwrap().to_owned())
+            .collect();
         let expected = [
-            ".cargo/bin", ".cargo/registry", ".local/bin", ".rustup", ".yarnrc", "tools/node",
+            ".cargo/bin",
+            ".cargo/registry",
+            ".local/bin",
+            ".rustup",
+            ".yarnrc",
+            "tools/node",
             "work/bin",
         ];
         assert_eq!(shown, expected.map(PathBuf::from));

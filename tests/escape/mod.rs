@@ -7,7 +7,7 @@ mod our_git;
 // The attempts name system calls by their numbers.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod probes;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod stage;
 #[cfg(target_os = "linux")]
 mod session;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod stage;

@@ -66,39 +66,115 @@ const ATTEMPTS: &[Attempt] = &[
     held("a file outside", FILES, r#"echo x >"$OUT/new""#),
     held("a start file in the home", FILES, r#"echo x >>"$SECRETS/.bashrc""#),
     held("a file of the main checkout", FILES, r#"echo x >"$MAIN/file""#),
-    held("a hook", FILES, r#"mkdir -p "$MAIN/.git/hooks"; echo x >"$MAIN/.git/hooks/post-checkout""#),
+    held(
+        "a hook",
+        FILES,
+        r#"mkdir -p "$MAIN/.git/hooks"; echo x >"$MAIN/.git/hooks/post-checkout""#,
+    ),
     held("the configuration", FILES, r#"echo x >>"$MAIN/.git/config""#),
-    held("a rename over the configuration", FILES, r#"cd "$MAIN/.git"; echo x >new && mv new config"#),
+    held(
+        "a rename over the configuration",
+        FILES,
+        r#"cd "$MAIN/.git"; echo x >new && mv new config"#,
+    ),
     held("a configuration of the worktree", FILES, r#"echo x >"$ADMIN/config.worktree""#),
     held("commondir", FILES, r#"echo x >"$ADMIN/commondir""#),
-    held("info/attributes", FILES, r#"mkdir -p "$MAIN/.git/info"; echo x >"$MAIN/.git/info/attributes""#),
+    held(
+        "info/attributes",
+        FILES,
+        r#"mkdir -p "$MAIN/.git/info"; echo x >"$MAIN/.git/info/attributes""#,
+    ),
     held("a branch", FILES, r#"cp "$MAIN/.git/refs/heads/main" "$MAIN/.git/refs/heads/evil""#),
-    held("an object", FILES, r#"mkdir -p "$MAIN/.git/objects/ee"; echo x >"$MAIN/.git/objects/ee/x""#),
+    held(
+        "an object",
+        FILES,
+        r#"mkdir -p "$MAIN/.git/objects/ee"; echo x >"$MAIN/.git/objects/ee/x""#,
+    ),
     held("git on the main checkout", FILES, r#"cd "$MAIN"; git -C . branch evil"#),
-    held("git told where", FILES, r#"GIT_DIR="$MAIN/.git" git update-ref refs/heads/evil "$(cat "$MAIN/.git/refs/heads/main")""#),
+    held(
+        "git told where",
+        FILES,
+        r#"GIT_DIR="$MAIN/.git" git update-ref refs/heads/evil "$(cat "$MAIN/.git/refs/heads/main")""#,
+    ),
     held("the worktree's index", FILES, r#"echo x >"$ADMIN/index""#),
     full_only(held("the .git file", &[Shadow], r#"rm -f .git; echo "gitdir: $PWD/evil" >.git"#)),
     full_only(held("the .git file, renamed", &[Shadow], r#"mv .git .git.bak"#)),
     held("a secret of the home", FILES, r#"grep -q SECRET "$SECRETS/.ssh/id" && echo WON"#),
     held("a secret of the main checkout", FILES, r#"grep -q SECRET "$MAIN/.env" && echo WON"#),
-    held("a link to a secret", FILES, r#"ln -sf "$SECRETS/.ssh/id" link; grep -q SECRET link && echo WON"#),
-    held("a hard link to a secret", FILES, r#"rm -f hard; ln "$OUT/secret" hard && grep -q SECRET hard && echo WON"#),
-    held("the root of another process", &[], r#"grep -q SECRET "/proc/$OUTER/root$SECRETS/.ssh/id" && echo WON"#),
-    held("the environment of another process", &[], r#"grep -qz OUTER=SECRET "/proc/$OUTER/environ" && echo WON"#),
-    full_only(held("a list of processes", &[View, Processes], r#"[ -e "/proc/$OUTER/stat" ] && echo WON"#)),
+    held(
+        "a link to a secret",
+        FILES,
+        r#"ln -sf "$SECRETS/.ssh/id" link; grep -q SECRET link && echo WON"#,
+    ),
+    held(
+        "a hard link to a secret",
+        FILES,
+        r#"rm -f hard; ln "$OUT/secret" hard && grep -q SECRET hard && echo WON"#,
+    ),
+    held(
+        "the root of another process",
+        &[],
+        r#"grep -q SECRET "/proc/$OUTER/root$SECRETS/.ssh/id" && echo WON"#,
+    ),
+    held(
+        "the environment of another process",
+        &[],
+        r#"grep -qz OUTER=SECRET "/proc/$OUTER/environ" && echo WON"#,
+    ),
+    full_only(held(
+        "a list of processes",
+        &[View, Processes],
+        r#"[ -e "/proc/$OUTER/stat" ] && echo WON"#,
+    )),
     held("a signal", &[View, Processes, Landlock], r#"kill -0 "$OUTER" && echo WON"#),
-    held("a trace", &[], r#"perl -e 'exit !(syscall(101, 0x4206, $ARGV[0] + 0, 0, 0) == 0)' "$OUTER" && echo WON"#),
+    held(
+        "a trace",
+        &[],
+        r#"perl -e 'exit !(syscall(101, 0x4206, $ARGV[0] + 0, 0, 0) == 0)' "$OUTER" && echo WON"#,
+    ),
     held("a server of the machine", &[Network], r#"echo x >"/dev/tcp/127.0.0.1/$TCP""#),
     held("a datagram", &[Network], r#"echo x >"/dev/udp/127.0.0.1/$UDP""#),
-    held("a socket in a folder", FILES, r#"perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0) && connect(S, pack_sockaddr_un($ARGV[0])) && print "WON"' "$OUT/socket""#),
-    held("a socket with a name", &[Network, Landlock], r#"perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0) && connect(S, pack_sockaddr_un("\0$ARGV[0]")) && print "WON"' "$OUT""#),
-    held("another user namespace", &[Seccomp, Namespaces], r#"perl -e 'exit !(syscall(272, 0x10000000) == 0)' && echo WON"#),
-    of_root(held("a mount", &[Seccomp, Capabilities, Landlock], r#"perl -e '$f="tmpfs"; exit !(syscall(165, $f, "/tmp", $f, 0, 0) == 0)' && echo WON"#)),
-    held("a ring of the kernel", &[Seccomp], r#"perl -e '$p = "\0" x 120; exit !(syscall(425, 1, $p) >= 0)' && echo WON"#),
+    held(
+        "a socket in a folder",
+        FILES,
+        r#"perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0) && connect(S, pack_sockaddr_un($ARGV[0])) && print "WON"' "$OUT/socket""#,
+    ),
+    held(
+        "a socket with a name",
+        &[Network, Landlock],
+        r#"perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0) && connect(S, pack_sockaddr_un("\0$ARGV[0]")) && print "WON"' "$OUT""#,
+    ),
+    held(
+        "another user namespace",
+        &[Seccomp, Namespaces],
+        r#"perl -e 'exit !(syscall(272, 0x10000000) == 0)' && echo WON"#,
+    ),
+    of_root(held(
+        "a mount",
+        &[Seccomp, Capabilities, Landlock],
+        r#"perl -e '$f="tmpfs"; exit !(syscall(165, $f, "/tmp", $f, 0, 0) == 0)' && echo WON"#,
+    )),
+    held(
+        "a ring of the kernel",
+        &[Seccomp],
+        r#"perl -e '$p = "\0" x 120; exit !(syscall(425, 1, $p) >= 0)' && echo WON"#,
+    ),
     held("a keyring", &[Seccomp], r#"perl -e 'exit !(syscall(250, 0, -3, 1) >= 0)' && echo WON"#),
-    held("a socket of another family", &[Seccomp], r#"perl -e 'exit !(syscall(41, 40, 1, 0) >= 0)' && echo WON"#),
-    of_root(held("a capability", &[Capabilities], r#"grep -q 'CapPrm:.*[1-9a-f]' /proc/self/status && echo WON"#)),
-    unarmed(held("a setting of the kernel", &[], r#"[ -w /proc/sys/kernel/core_pattern ] && echo WON"#)),
+    held(
+        "a socket of another family",
+        &[Seccomp],
+        r#"perl -e 'exit !(syscall(41, 40, 1, 0) >= 0)' && echo WON"#,
+    ),
+    of_root(held(
+        "a capability",
+        &[Capabilities],
+        r#"grep -q 'CapPrm:.*[1-9a-f]' /proc/self/status && echo WON"#,
+    )),
+    unarmed(held(
+        "a setting of the kernel",
+        &[],
+        r#"[ -w /proc/sys/kernel/core_pattern ] && echo WON"#,
+    )),
     held("a file of ten gigabytes", &[Limits], r#"truncate -s 10G big && echo WON; rm -f big"#),
     held("a descriptor left open", &[], r#"[ "$(ls /proc/self/fd | wc -l)" -gt 4 ] && echo WON"#),
 ];
@@ -189,9 +265,11 @@ fn tools(folder: &Path, mechanism: Option<Mechanism>) -> String {
     match mechanism {
         // A program of that name that cannot do it: then we do without.
         Some(Mechanism::Namespaces) | None => {
-            let text = "#!/bin/sh\necho 'bwrap: No permissions to create a new namespace' >&2\nexit 1\n";
+            let text =
+                "#!/bin/sh\necho 'bwrap: No permissions to create a new namespace' >&2\nexit 1\n";
             fs::write(bin.join("bwrap"), text).expect("a new file");
-            fs::set_permissions(bin.join("bwrap"), fs::Permissions::from_mode(0o755)).expect("ours");
+            fs::set_permissions(bin.join("bwrap"), fs::Permissions::from_mode(0o755))
+                .expect("ours");
             format!("{}:{path}", bin.display())
         }
         Some(Mechanism::Bubblewrap) => path.to_owned(),
@@ -262,7 +340,10 @@ fn is_held_by_its_layers(
     let (won, said) = stage.lets_out(&sandbox, attempt.script);
     // A kernel may lack what only it could give.
     if !won && MAY_BE_ABSENT.contains(&attempt.name) {
-        eprintln!("SKIPPED: {} does not get out at {level} without {without:?}: {said}", attempt.name);
+        eprintln!(
+            "SKIPPED: {} does not get out at {level} without {without:?}: {said}",
+            attempt.name
+        );
         return false;
     }
     assert!(won, "{} does not get out at {level} without {without:?}: {said}", attempt.name);

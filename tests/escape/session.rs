@@ -86,11 +86,8 @@ fn x08_x09_temporary_files_are_private_and_nothing_else_is_left() {
 /// A sandbox in which the program itself runs, so that it finds no namespaces for its own.
 fn outer(repo: &Repo) -> Option<Sandbox> {
     let root = repo.home().root();
-    let path = format!(
-        "{}:{}",
-        repo.home().program().parent()?.display(),
-        std::env::var("PATH").ok()?
-    );
+    let path =
+        format!("{}:{}", repo.home().program().parent()?.display(), std::env::var("PATH").ok()?);
     let caller = [
         ("HOME", root.join("home").display().to_string()),
         ("TMPDIR", root.join("tmp").display().to_string()),

@@ -64,7 +64,8 @@ impl Stage {
         let tree = self.root.join("tree");
         let full = level == Level::Full;
         if full {
-            let repo = Repo::open(&self.root.join("main/.git/worktrees/tree")).expect("a repository");
+            let repo =
+                Repo::open(&self.root.join("main/.git/worktrees/tree")).expect("a repository");
             let head = repo.resolve_commit("HEAD").expect("a commit");
             let mut shadow = Shadow::make(&repo, &self.root.join("session"), "refs/heads/agent/x")
                 .expect("a folder of ours");
