@@ -5,6 +5,7 @@
 
 pub mod environment;
 pub mod limits;
+pub mod proxy;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt;
