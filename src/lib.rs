@@ -28,12 +28,13 @@
 //! 3 session
 //! 2 model tool sandbox notify
 //! 1 git
-//! 0 message event config process cancel file http parallel failpoint pattern
+//! 0 message event config process cancel file http parallel failpoint pattern redact
 //! ```
 //!
 //! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
 //! `runner` and `queue`; in layer 4, `mend` knows `land`; in layer 2, `tool` knows `sandbox`;
-//! in layer 0, `event` knows `message`; `config` knows `pattern`.
+//! in layer 0, `event` knows `message` and `redact`; `config` knows `pattern`; `process`
+//! knows `redact`.
 
 pub mod agent;
 pub mod cancel;
@@ -56,6 +57,7 @@ pub mod parallel;
 pub mod pattern;
 pub mod process;
 pub mod queue;
+pub mod redact;
 pub mod runner;
 pub mod sandbox;
 pub mod session;

@@ -38,6 +38,7 @@ pub mod fork;
 pub mod remove;
 pub mod rewind;
 
+pub mod conflicts;
 pub mod worktree;
 
 pub mod demo;

@@ -90,6 +90,21 @@ impl Repo {
         Ok(ancestor == descendant || self.merge_base(ancestor, descendant)? == Some(ancestor))
     }
 
+    /// All best common ancestors: more than one where histories were merged crosswise.
+    ///
+    /// # Errors
+    /// The history cannot be read.
+    pub fn merge_bases(
+        &self,
+        one: ObjectId,
+        other: ObjectId,
+    ) -> Result<Vec<ObjectId>, RevisionError> {
+        match self.gix().merge_bases_many(one, &[other]) {
+            Ok(ids) => Ok(ids.into_iter().map(gix::Id::detach).collect()),
+            Err(source) => Err(RevisionError::History { tip: other, source: source.into() }),
+        }
+    }
+
     /// The best common ancestor; none if the two share no history that is here.
     ///
     /// # Errors

@@ -31,6 +31,7 @@ use crate::session::checkpoint::{self, Checkpoints};
 use crate::session::disk;
 use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
+use crate::session::include;
 use crate::session::journal::Journal;
 use crate::session::lock::{Lock, LockError};
 use crate::session::reserve;
@@ -154,6 +155,7 @@ async fn work(
     for path in [&spec.worktree, &session.dir] {
         disk::check(path, config.min_free_disk).map_err(fault)?;
     }
+    include::learn(&spec.worktree, &state.with_secrets);
     let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
     let (bounds, unmet) = Bounds::new(&bounds(&config), &session.id);
@@ -224,6 +226,7 @@ async fn work(
     if conversation.is_new() {
         let text = prompt::task(&spec.task, &facts::collect(repo, spec, base).map_err(fault)?);
         let task = Update::UserMessage(UserMessage { from: Origin::Task, text, inbox_id: None });
+        let task = task.redacted();
         conversation.apply(&task);
         crate::agent::World::record(&mut world, 0, vec![task])?;
     }

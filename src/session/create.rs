@@ -168,6 +168,7 @@ pub fn create(
     };
     let submodules = submodule::init(repo, &view, &submodules)?;
     let included = include::copy(repo, &place.path)?;
+    state.with_secrets = included.with_secrets();
     if let Some(command) = request.setup {
         set_up(command, repo, &place)?;
     }

@@ -4,7 +4,7 @@
 //! writer, so a reader sees one moment.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -225,6 +225,9 @@ pub struct State {
     /// Files that no commit holds, each with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// Files that were copied into the worktree and may hold secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with_secrets: Vec<PathBuf>,
     /// What a person should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
@@ -312,6 +315,7 @@ impl State {
             started: None,
             updated: created,
             left_out: Vec::new(),
+            with_secrets: Vec::new(),
             notices: Vec::new(),
             models: Vec::new(),
             usage: Usage::default(),
@@ -393,7 +397,7 @@ impl State {
     /// # Errors
     /// Never for a state made here; the format cannot hold everything.
     pub fn to_text(&self) -> Result<String, toml::ser::Error> {
-        toml::to_string(self)
+        format::text(self)
     }
 
     /// Replaces the file, durably: after a crash it is the old state or this one.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is asserted is what a person sees: output, refs, files.
 
+mod forecast;
 mod gate;
 mod journey;
 mod limits;
@@ -9,6 +10,7 @@ mod person;
 mod places;
 pub(crate) mod play;
 mod real_project;
+mod secret;
 mod session;
 mod snapshot;
 mod start;
