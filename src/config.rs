@@ -25,6 +25,9 @@ use value::{
 /// is set.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
+/// Hosts that the commands of every session may reach.
+pub const ALLOW_HOST: &str = "agent.sandbox.allowHost";
+
 /// One line of git config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

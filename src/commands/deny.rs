@@ -53,6 +53,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         let kind = state.question.map(|asked| asked.kind);
         let becomes = match kind {
             Some(QuestionKind::Limit) => "pauses",
+            Some(QuestionKind::Network) => "goes on without that host",
             Some(QuestionKind::Changes) => "puts them back and goes on",
             _ => "goes on without",
         };

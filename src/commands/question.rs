@@ -5,8 +5,10 @@
 
 use super::context::Context;
 use super::control::{self, Woken};
+use crate::config::ALLOW_HOST;
 use crate::error::{CommandError, Result};
 use crate::event::{Question, QuestionKind, Verdict};
+use crate::sandbox::proxy::{Pattern, Place};
 use crate::session::asked::Asked;
 use crate::session::state::Phase;
 use crate::session::store::Session;
@@ -78,12 +80,24 @@ pub fn decide(
     if let Some(name) = shared.filter(|_| verdict.is_yes()) {
         context.store.budget(name).raise(&session.id, question.number)?;
     }
+    if let Some(host) = question.host().filter(|_| verdict == Verdict::Always) {
+        allow_host(context, host)?;
+    }
     asked.decide(verdict, reason.to_owned())?;
     let woken = control::wake(context, session)?;
     if let Some(name) = shared.filter(|_| verdict.is_yes()) {
         wake_others(context, session, name)?;
     }
     Ok(woken)
+}
+
+/// Lets the sessions of this repository reach a host from now on.
+fn allow_host(context: &Context<'_>, place: &str) -> Result {
+    let place = Place::parse(place, None).map_err(|bad| CommandError::no(bad.to_string()))?;
+    let host = Pattern::of(&place).to_string();
+    context.repo.add_setting(ALLOW_HOST, &host)?;
+    context.ui.narrate(&format!("{ALLOW_HOST} has {host} now, for all sessions to come"));
+    Ok(())
 }
 
 /// Whoever waits for the same budget need not be asked as well.

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 pub use limits::{Bounds, Limits};
 
 use crate::process::Cmd;
+use proxy::Proxy;
 
 /// How much of the machine is kept from a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,7 @@ pub struct Sandbox {
     env: Vec<(OsString, OsString)>,
     shell: PathBuf,
     bounds: Arc<Bounds>,
+    proxy: Option<Arc<Proxy>>,
 }
 
 /// The surroundings could not be made.
@@ -84,13 +86,34 @@ impl Sandbox {
             .iter()
             .find_map(|name| which::which_in(name, path, root).ok())
             .ok_or(SandboxError::NoShell)?;
-        Ok(Self { root: root.to_owned(), tmp: Arc::new(tmp), env, shell, bounds: Arc::default() })
+        Ok(Self {
+            root: root.to_owned(),
+            tmp: Arc::new(tmp),
+            env,
+            shell,
+            bounds: Arc::default(),
+            proxy: None,
+        })
     }
 
     /// The same, for commands within these bounds.
     #[must_use]
     pub fn within(self, bounds: Bounds) -> Self {
         Self { bounds: Arc::new(bounds), ..self }
+    }
+
+    /// The same, with this proxy as the way out: it listens on this port of what the commands know
+    /// as their own machine.
+    #[must_use]
+    pub fn with_proxy(mut self, proxy: Proxy, port: u16) -> Self {
+        environment::use_proxy(&mut self.env, port);
+        self.proxy = Some(Arc::new(proxy));
+        self
+    }
+
+    /// The way out into the network, where there is one.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_deref()
     }
 
     /// The level that holds on this machine. No mechanism is built in yet.
