@@ -19,7 +19,7 @@ use crate::git::{Head, ObjectId, Repo};
 use crate::model::{self, Choice, Endpoint, Looked, Surroundings};
 use crate::policy::{self, Policy};
 use crate::sandbox::Level;
-use crate::sandbox::proxy::{BadHost, Pattern};
+use crate::sandbox::proxy::Pattern;
 use crate::session::allowed;
 use crate::session::create::{self, Created, Request};
 use crate::session::format::FORMAT;
@@ -78,8 +78,8 @@ pub struct Args {
     sandbox: Option<Level>,
     /// Hosts that commands may reach, as in crates.io, *.example.com, host:port (see also
     /// agent.sandbox.allowHost); needs a full sandbox
-    #[arg(long, value_name = "HOST", num_args = 1.., value_parser = host)]
-    allow_net: Vec<String>,
+    #[arg(long, value_name = "HOST", num_args = 1..)]
+    allow_net: Vec<Pattern>,
     /// Give the model no way to ask; whatever needs a person pauses
     #[arg(long)]
     unattended: bool,
@@ -197,6 +197,7 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
             limits: allowed::caps(&limits),
         })?;
         endpoint.host().map_or(Ok(()), |host| policy.check_host(host))?;
+        args.allow_net.iter().try_for_each(|host| policy.check_network(&host.host()))?;
     }
     Ok(Plan {
         task,
@@ -306,18 +307,13 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         trailers: config.trailers,
         unattended: args.unattended || config.unattended,
         sandbox: plan.sandbox.to_string(),
-        allow_net: args.allow_net.clone(),
+        allow_net: args.allow_net.iter().map(ToString::to_string).collect(),
         base: Base { commit: plan.base.to_string(), name: plan.base_name.clone() },
         share_budget: args.share_budget.clone(),
         limits: plan.limits,
         bounds: args.bounds.to_bounds(),
         forked_from: None,
     }
-}
-
-/// A host as it is typed, if it is one.
-fn host(text: &str) -> std::result::Result<String, BadHost> {
-    text.parse::<Pattern>().map(|pattern| pattern.to_string())
 }
 
 /// The folder that the verb was typed in, seen from the root of its checkout.
