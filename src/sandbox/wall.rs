@@ -136,8 +136,12 @@ impl Kept {
     }
 }
 
-/// A folder of the repository for what commands add to caches, if one is free.
+/// A folder of the repository for what commands add to caches, if one is free; none where there is
+/// no repository.
 pub(super) fn kept(common_dir: &Path) -> Option<Kept> {
+    if !common_dir.is_dir() {
+        return None;
+    }
     let root = common_dir.join("agent/cache");
     fs::create_dir_all(&root).ok()?;
     (0..KEPT).find_map(|number| {
@@ -237,5 +241,20 @@ impl Wall {
                 Ok(Self { level: Level::Reduced, way: Some(way), ..Self::default() })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_there_is_no_repository_nothing_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("no/repository");
+        assert!(kept(&missing).is_none());
+        assert!(!folder.path().join("no").exists());
+        let kept = kept(folder.path()).unwrap();
+        assert_eq!(kept.folder(), folder.path().join("agent/cache/0"));
     }
 }

@@ -240,7 +240,7 @@ mod tests {
 
     const TEXT: &str = "verify = [\"make test\", \"make lint\"]\nsetup = \"npm ci\"\nbudget = 2\n\
         maxSteps = 900\nprotect = \"docs/\"\npermission = [\"deny bash(rm*)\", \"allow bash(curl*)\"]\n\
-        commitStrategy = \"turn\"\nnice = 3\nverifi = \"x\"\n[sandbox]\nwritable = \"/\"\n";
+        commitStrategy = \"turn\"\nnice = 3\nverifi = \"x\"\n[sandbox]\nwritable = \"/scratch\"\n";
 
     #[test]
     fn c01_without_consent_only_what_restricts_holds() {

@@ -11,7 +11,7 @@ fn what_is_typed_wrong_is_wrong_use() {
             &["lsit"],
             "unrecognized subcommand 'lsit'\nhint: Did you mean 'ls', 'list'?\nhint: git agent -h",
         ),
-        (&["frobnicate"], "unrecognized subcommand 'frobnicate'\nhint: git agent -h"),
+        (&["xyzzy"], "unrecognized subcommand 'xyzzy'\nhint: git agent -h"),
         (
             &["list", "--jsn"],
             "unexpected argument '--jsn' found\nhint: Did you mean '--json'?\nhint: git agent list -h",
