@@ -228,7 +228,7 @@ fn one_session_has_one_supervisor() {
     let second = play.cmd(&["supervise", common_dir.to_str().unwrap(), &play.id]).run();
     assert_eq!(second.code, 1, "{second:?}");
     let pid = play.supervisor().unwrap().as_raw_nonzero();
-    assert!(second.stderr.contains(&format!("it is run by process {pid}")), "{second:?}");
+    assert!(second.stderr.contains(&format!("is run by process {pid}")), "{second:?}");
     fs::write(go(&play), "").unwrap();
     play.rests("done");
     assert_eq!(marks(&play), "one\n");

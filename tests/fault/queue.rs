@@ -491,7 +491,7 @@ fn it_runs_with_what_its_own_shell_had() {
     let repo = with_slots(1);
     let first = start(&repo, "first", &patient(&repo), &[]);
     becomes(&repo, &first, "running");
-    let print = json!(["bash", {"command": "printf '%s %s' \"$CC\" \"$https_proxy\" > env.txt"}]);
+    let print = json!(["bash", {"command": "printf '%s %s' \"$CC\" \"$CFLAGS\" > env.txt"}]);
     let model = transcript(&repo, "print.jsonl", &[print, json!("All is done.")]);
     repo.cmd(&["start", "second", "--model", &model]).env("CC", "mine").run().success();
     let second = repo.session_ids().remove(1);
