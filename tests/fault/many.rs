@@ -94,7 +94,7 @@ fn largest(play: &Play, steps: usize) -> usize {
 fn e14_disk_is_linear_and_requests_are_bounded() {
     // A record's folder fills up within a hundred steps: they are compared at the same place of it.
     let marks = [5, 20, 105, 120];
-    let (play, seen) = run(&marks, "2000", Duration::from_secs(120));
+    let (play, seen) = run(&marks, "2000", Duration::from_secs(400));
     assert!(play.told("compaction").len() >= 3, "it was made shorter again and again");
     let (first, last) = (grown(&seen, &marks, 0), grown(&seen, &marks, 2));
     assert!(last <= 1.2 * first, "{last} bytes a step at the end, {first} at the beginning");
