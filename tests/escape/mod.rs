@@ -4,6 +4,8 @@
 //! because its attempt was a dud.
 
 #[cfg(target_os = "linux")]
+mod hostile;
+#[cfg(target_os = "linux")]
 mod network;
 mod our_git;
 // The attempts name system calls by their numbers.

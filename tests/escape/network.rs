@@ -19,7 +19,7 @@ const ASK: &str = r#"ask() { exec 3<>/dev/tcp/127.0.0.1/${http_proxy##*:} &&
 "#;
 
 /// A host that says hello to whoever connects, for the rest of the test process.
-fn host() -> u16 {
+pub(super) fn host() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     thread::spawn(move || {
