@@ -29,7 +29,8 @@ struct Seen {
 fn run(marks: &[usize], window: &str, limit: Duration) -> (Play, Vec<Seen>) {
     let steps = *marks.last().expect("there is one");
     let step = |number: usize| {
-        let path = format!("notes/{}.txt", number % 4);
+        // No file so often that it looks like going in circles.
+        let path = format!("notes/{}/{}.txt", number % 20, number / 20 % 20);
         let turn = Turn::text(&format!("Note {number}, and some words on it.")).and_call(
             "write",
             json!({"file_path": path, "content": format!("{number}\n").repeat(20)}),
