@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use fs_err as fs;
 use jiff::Timestamp;
 
-use super::LandError;
 use super::remove::{Removal, remove};
 use super::retire::retire;
+use super::{LandError, apply};
 use crate::git::{ObjectId, Repo};
 use crate::session::record::{PREFIX, Record};
 use crate::session::state::{Phase, State};
@@ -83,7 +83,15 @@ pub fn plan(repo: &Repo, store: &Store, wishes: &Wishes) -> Result<Vec<Item>, La
     for session in store.list()?.sessions {
         // One that cannot be read is for doctor, not for here.
         let Ok(state) = session.state() else { continue };
-        if matches!(state.phase, Phase::Landed | Phase::Archived) && session.holder()?.is_none() {
+        let is_over = match state.phase {
+            Phase::Landed | Phase::Archived => true,
+            // Somebody else may have brought it where it was to go.
+            Phase::Done | Phase::Stopped | Phase::Failed => {
+                apply::is_brought(repo, &session, &state)
+            }
+            _ => false,
+        };
+        if is_over && session.holder()?.is_none() {
             items.extend(of_landed(session, &state, wishes));
         }
     }
@@ -114,13 +122,17 @@ pub fn plan(repo: &Repo, store: &Store, wishes: &Wishes) -> Result<Vec<Item>, La
 pub fn take(repo: &Repo, store: &Store, item: &Item, wishes: &Wishes) -> Result<(), LandError> {
     let removal = Removal { force: false, branch: false, max_file_size: wishes.max_file_size };
     match (&item.what, &item.session) {
-        (What::Worktree(session), _) => remove(repo, session, &removal).map(drop),
+        (What::Worktree(session), _) => {
+            apply::acknowledge(repo, session)?;
+            remove(repo, session, &removal).map(drop)
+        }
         (What::Outputs, _) => Ok(fs::remove_dir_all(&item.path)?),
         (What::Expired(session), _) => {
             // Somebody may have been there since it was listed.
             if !is_old(&session.state()?, wishes) {
                 return Ok(());
             }
+            apply::acknowledge(repo, session)?;
             retire(repo, store, session, &removal)?;
             fold(repo, store, &session.id, None)
         }

@@ -6,9 +6,9 @@
 use fs_err as fs;
 use jiff::Timestamp;
 
-use super::LandError;
 use super::remove::{Removal, Removed, delete_branch, remove_held};
 use super::work::{self, Leftover, Work};
+use super::{LandError, undo};
 use crate::git::Repo;
 use crate::session::record::{Record, Recorder};
 use crate::session::state::{Phase, State};
@@ -39,6 +39,7 @@ pub fn retire(
     };
     seal(repo, session, &mut state)?;
     removed.branch_deleted = delete_branch(repo, session)?;
+    undo::forget(repo, &session.id)?;
     store.set_aside(session)?;
     Ok(removed)
 }

@@ -100,6 +100,8 @@ pub const MOVES: &[(Phase, Phase)] = {
         (Stopped, Paused),
         (Stopped, Landed),
         (Stopped, Archived),
+        // A landing can be undone.
+        (Landed, Done),
         (Landed, Archived),
     ]
 };

@@ -5,6 +5,7 @@
 mod forecast;
 mod gate;
 mod journey;
+mod landing;
 mod limits;
 mod person;
 mod places;
