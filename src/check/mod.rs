@@ -5,6 +5,7 @@
 //! push are judged alike. What it costs is what has changed.
 
 pub mod later;
+pub mod push;
 pub mod scope;
 pub mod secret;
 

@@ -2,12 +2,14 @@
 //!
 //! Invariant: what is asserted is what a person sees: output, refs, files.
 
+mod forecast;
 mod gate;
 mod journey;
 mod limits;
 mod person;
 mod places;
 pub(crate) mod play;
+mod push;
 mod real_project;
 mod secret;
 mod session;
