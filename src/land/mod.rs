@@ -34,7 +34,9 @@ pub mod target;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod trash;
 pub mod undo;
 pub mod work;
 
 pub use error::{LandError, Unverified};
+pub use trash::trash;

@@ -4,12 +4,14 @@
 
 mod forecast;
 mod gate;
+mod gc;
 mod journey;
 mod landing;
 mod limits;
 mod person;
 mod places;
 pub(crate) mod play;
+mod push;
 mod real_project;
 mod secret;
 mod session;
