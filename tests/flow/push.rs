@@ -417,3 +417,23 @@ fn a_branch_that_is_called_as_sessions_are_must_say_which() {
     let told = ["provenance", "nothing says which session made it", &id];
     pushing.is_refused(&["origin", "bot/add-one"], &told);
 }
+
+#[test]
+fn h12_an_agents_commit_with_a_secret_in_it_stays_here() {
+    let pushing = Pushing::plain();
+    let repo = &pushing.repo;
+    // In two parts, so that no whole key stands in this source.
+    let key = format!("ghp_{}", "kJ8f0Zq1Xw7Lm3PdR5tY9uB2nC6vH4sA0eGx");
+    repo.git(&["config", "agent.push.requireVerify", "false"]);
+    repo.write("settings.txt", &format!("token = {key}\n"));
+    repo.git(&["add", "-A"]);
+    let trailers = "Agent-Session: add-it-7f3k\nAssisted-by: git-agent:replay/x";
+    repo.git(&["commit", "-q", "-m", &format!("Add it\n\n{trailers}")]);
+    pushing.is_refused(&["origin", "main"], &["secret", "settings.txt"]);
+    let out = pushing.push(&["origin", "main"]);
+    assert!(!out.stderr.contains(&key), "{out:#?}");
+    // Its removal in a later commit does not take it out of the history.
+    repo.write("settings.txt", "token =\n");
+    repo.commit("Take it out");
+    pushing.is_refused(&["origin", "main"], &["secret", "settings.txt"]);
+}

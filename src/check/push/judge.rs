@@ -13,7 +13,9 @@ use super::provenance::{Noted, Provenance, Run};
 use super::range::Range;
 use super::verified::{self, Asked};
 use super::{Fault, Finding, PushError};
-use crate::check::{Changes, scope::Scope};
+use crate::check::Changes;
+use crate::check::scope::Scope;
+use crate::check::secret::NoSecrets;
 use crate::config::{CommitStrategy, Config};
 use crate::git::{CommitInfo, ObjectId, RefError, Repo};
 use crate::session::journal;
@@ -251,7 +253,7 @@ impl<'a> Judge<'a> {
                 Some(known) => paths::scope(&known.spec, self.config)?,
                 None => Scope::default(),
             };
-            let found = changes.judged_by(&[&scope])?;
+            let found = changes.judged_by(&[&scope, &NoSecrets])?;
             if !found.is_empty() {
                 let id = session.map(String::as_str).unwrap_or_default();
                 if !allowed.contains_key(id) {

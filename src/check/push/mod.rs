@@ -20,6 +20,7 @@ pub mod verified;
 pub use error::PushError;
 pub use judge::{Judge, Report};
 
+use crate::event::SECRET;
 use crate::git::ObjectId;
 use crate::session::state::Phase;
 use verified::Unverified;
@@ -98,6 +99,7 @@ impl Fault {
             Self::Unverified(_) => "verify",
             Self::Steps => "squash",
             Self::NoProvenance => "provenance",
+            Self::Path { rule, .. } if rule.starts_with(SECRET) => "secret",
             Self::Path { .. } => "scope",
             Self::LargeFile { .. } | Self::TooMuch { .. } => "size",
             Self::Unsigned | Self::BadSignature(_) => "signature",
