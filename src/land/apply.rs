@@ -52,14 +52,29 @@ pub fn rehearse(repo: &Repo, session: &Session, wish: &Wish<'_>) -> Result<Plan,
 /// # Errors
 /// Every reason not to land: nothing has moved then. [`LandError::Unsealed`] is the exception.
 pub fn land(repo: &Repo, session: &Session, wish: &Wish<'_>) -> Result<Landed, LandError> {
-    const AGAIN: usize = 3;
     let (_lock, mut state) = work::hold(repo, session)?;
-    if let Some(landed) = finish(repo, session, &mut state)? {
+    // From before the first object is written until a ref leads to the last.
+    repo.keep_written(&session.kept_dir())?;
+    let landed = land_held(repo, session, &mut state, wish);
+    if let Err(error) = repo.let_go() {
+        tracing::warn!(%error, "what was written is kept on");
+    }
+    landed
+}
+
+fn land_held(
+    repo: &Repo,
+    session: &Session,
+    state: &mut State,
+    wish: &Wish<'_>,
+) -> Result<Landed, LandError> {
+    const AGAIN: usize = 3;
+    if let Some(landed) = finish(repo, session, state)? {
         return Ok(landed);
     }
     let mut again = 0;
     loop {
-        match once(repo, session, &mut state, wish) {
+        match once(repo, session, state, wish) {
             Err(LandError::TargetMoved { .. }) if again < AGAIN => again += 1,
             landed => return landed,
         }

@@ -134,14 +134,17 @@ fn write(
         }
         None => git,
     };
-    let done = git.args(["-F", "-"]).arg(tree.to_string()).stdin(message).run()?;
-    match ObjectId::from_hex(done.stdout.trim_ascii()) {
-        Ok(id) if done.exit == 0 => Ok(repo.written(id)),
-        _ => {
-            let text = String::from_utf8_lossy(&done.stderr);
-            let told = |line: &&str| line.starts_with("error: ") || line.starts_with("fatal: ");
-            let said = text.lines().find(told).unwrap_or(text.trim());
-            Err(LandError::Commit { said: said.to_owned() })
+    let git = git.args(["-F", "-"]).arg(tree.to_string()).stdin(message);
+    repo.write_kept(|| {
+        let done = git.run()?;
+        match ObjectId::from_hex(done.stdout.trim_ascii()) {
+            Ok(id) if done.exit == 0 => Ok(repo.written(id)),
+            _ => {
+                let text = String::from_utf8_lossy(&done.stderr);
+                let told = |line: &&str| line.starts_with("error: ") || line.starts_with("fatal: ");
+                let said = text.lines().find(told).unwrap_or(text.trim());
+                Err(LandError::Commit { said: said.to_owned() })
+            }
         }
-    }
+    })
 }
