@@ -7,6 +7,7 @@
 pub mod later;
 pub mod push;
 pub mod scope;
+pub mod secret;
 
 use crate::event::Finding;
 use crate::git::{DiffError, Difference, ObjectError, ObjectId, Repo};

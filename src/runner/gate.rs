@@ -5,6 +5,7 @@
 use crate::agent::permission::{self, BadRule, Ruling};
 use crate::agent::{Guarded, Rules};
 use crate::check::scope::{self, Scope};
+use crate::check::secret::NoSecrets;
 use crate::check::{Changes, CheckError, Judge, finding, later};
 use crate::config::Config;
 use crate::event::Finding;
@@ -66,7 +67,7 @@ impl Gate {
         before: ObjectId,
         after: ObjectId,
     ) -> Result<Vec<Finding>, Unjudged> {
-        let judges: [&dyn Judge; 3] = [&self.scope, &later::RunsLater, self];
+        let judges: [&dyn Judge; 4] = [&self.scope, &later::RunsLater, &NoSecrets, self];
         let judged =
             Changes::between(repo, before, after).and_then(|changes| changes.judged_by(&judges));
         judged.map_err(|error| Unjudged(Box::new(error)))

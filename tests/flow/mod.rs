@@ -4,6 +4,7 @@
 
 mod forecast;
 mod gate;
+mod gc;
 mod journey;
 mod limits;
 mod person;
