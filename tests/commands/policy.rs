@@ -133,7 +133,7 @@ fn c01_c03_a_teams_file_waits_for_consent_but_for_what_restricts() {
     // What a person has on disk is not what was committed, nor consented to.
     repo.write(".gitagent.toml", "verify = \"false\"\n");
     let out = repo.agent(&["trust", "--show"]);
-    assert_eq!(out.stdout, "  agent.verify = touch ../ran\n  agent.protect = new.txt\n");
+    assert_eq!(out.stdout, "  agent.protect = new.txt\n  agent.verify = touch ../ran\n");
     assert!(out.stderr.starts_with("Not before you consent: agent.verify\n"), "{}", out.stderr);
     let out = repo.agent(&["trust"]);
     assert!(out.stderr.starts_with("Trusted .gitagent.toml as it is in "), "{}", out.stderr);
