@@ -146,21 +146,22 @@ impl Standing {
     }
 
     fn name(&self) -> String {
-        let name = self.limit.name(self.allowed.to);
         match &self.shared {
-            Some(group) => name.replacen("budget", &format!("shared budget {group}"), 1),
-            None => name,
+            Some(group) => {
+                format!("the shared budget {group} of {}", self.limit.say(self.allowed.to))
+            }
+            None => self.limit.name(self.allowed.to),
         }
     }
 
     fn question(&self) -> Question {
-        let reached = self.limit.reached(self.allowed.to);
-        let verb = reached.rsplit(' ').next().unwrap_or_default();
+        let reached = format!("{} is {}", self.name(), self.limit.used_up());
         let more = self.limit.say(self.allowed.more);
         Question {
-            text: format!("{} is {verb}; approve adds another {more}", self.name()),
+            text: format!("{reached}; approve adds another {more}"),
             kind: QuestionKind::Limit,
             limit: Some(self.limit),
+            reached: Some(reached.into()),
             ..Question::default()
         }
     }
@@ -237,10 +238,10 @@ impl<W: World> Agent<'_, W> {
     /// A limit that somebody else has raised meanwhile is no question any more.
     pub(super) fn wait(&mut self, question: Question) -> Result<(), Rest> {
         let Some(limit) = question.limit.filter(|_| question.kind == QuestionKind::Limit) else {
-            return Err(Rest::NeedsInput(question));
+            return Err(Rest::NeedsInput(Box::new(question)));
         };
         if self.standings()?.iter().any(|it| it.limit == limit && it.is_over()) {
-            return Err(Rest::NeedsInput(question));
+            return Err(Rest::NeedsInput(Box::new(question)));
         }
         self.tell(vec![Update::Decision(Decision {
             question: question.number,
@@ -344,11 +345,11 @@ fn tokens(usage: Usage) -> f64 {
 /// Where a model that gives no answer leaves the session.
 pub(super) fn rest_after(error: &ModelError) -> Rest {
     match error {
-        ModelError::KeyRefused { .. } => Rest::NeedsInput(Question {
+        ModelError::KeyRefused { .. } => Rest::NeedsInput(Box::new(Question {
             text: error.to_string(),
             kind: QuestionKind::Key,
             ..Question::default()
-        }),
+        })),
         _ => Rest::Paused { reason: error.to_string() },
     }
 }

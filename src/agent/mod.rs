@@ -31,7 +31,7 @@ pub use limits::{Allowance, Allowances, Limits, Money, Shared};
 pub use model::Models;
 pub use permission::Rules;
 pub use permit::Guarded;
-pub use steer::Steer;
+pub use steer::{Steer, why_denied};
 pub use world::{Fault, Moment, StepWords, Taken, World};
 
 use crate::cancel::Signals;
@@ -86,7 +86,7 @@ pub enum Rest {
         reason: String,
     },
     /// It waits for an answer.
-    NeedsInput(Question),
+    NeedsInput(Box<Question>),
     /// A person has ended it.
     Stopped,
 }

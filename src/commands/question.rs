@@ -8,6 +8,7 @@ use super::control::{self, Woken};
 use crate::error::{CommandError, Result};
 use crate::event::{Question, QuestionKind, Verdict};
 use crate::policy::Policy;
+use crate::runner::settle;
 use crate::session::allowed;
 use crate::session::asked::Asked;
 use crate::session::state::Phase;
@@ -106,18 +107,30 @@ fn check_raise(session: &Session, question: &Question, verdict: Verdict) -> Resu
 /// Lets no session of the repository ask for it again.
 fn add_rule(context: &Context<'_>, rule: &str) -> Result {
     let key = "agent.permission";
-    if context
-        .repo
-        .config(key.split('.').next().unwrap_or(key))
-        .iter()
-        .any(|it| it.key == key && it.value == rule)
-    {
+    if context.repo.config("agent").iter().any(|it| it.key == key && it.value == rule) {
         return Ok(());
     }
     context.repo.add_config(key, rule)?;
     context.ui.narrate(&format!("Added to the repository's settings: {key} = {rule}"));
-    context.ui.hint(&format!("git config --edit takes it back"));
+    context.ui.hint("git config --edit takes it back");
     Ok(())
+}
+
+/// Says no to what a session asks. Where a limit is reached it pauses, and nobody is started for
+/// that; else it goes on without what it asked for.
+///
+/// # Errors
+/// It asks nothing that is decided by yes or no, or cannot go on.
+pub fn deny(context: &Context<'_>, session: &Session, reason: &str) -> Result<QuestionKind> {
+    let asked = take(session, QuestionKind::is_decision)?;
+    let question = asked.question().clone();
+    session.check_writable()?;
+    let is_limit = question.kind == QuestionKind::Limit;
+    if !is_limit || !settle::deny(&context.repo, session, &question, reason)? {
+        drop(asked);
+        decide(context, session, Verdict::Denied, reason)?;
+    }
+    Ok(question.kind)
 }
 
 /// Whoever waits for the same budget need not be asked as well.
