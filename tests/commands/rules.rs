@@ -40,8 +40,8 @@ fn x07_a_pattern_that_leads_out_starts_nothing() {
         &repo,
         &["start", "x", "--model", &model],
         2,
-        "error: bad value '$HOME/x' for agent.protect (file:.git/config): expected a path from the \
-         root of the repository, such as docs/** or **/*.pem\n\
+        "error: bad value '$HOME/x' for agent.protect (file:[ROOT]/shop/.git/config): expected a path \
+         from the root of the repository, such as docs/** or **/*.pem\n\
          hint: git config --show-origin --get-all agent.protect\n",
     );
 }
