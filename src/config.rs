@@ -97,6 +97,8 @@ pub struct Config {
     pub protect: Vec<String>,
     /// `agent.unattended`.
     pub unattended: bool,
+    /// `agent.audit.sign`.
+    pub audit_sign: bool,
     /// `agent.logLevel`.
     pub log_level: LogLevel,
     /// `agent.notify` and its kin.
@@ -192,6 +194,7 @@ impl Default for Config {
             cpu_limit: None,
             protect: Vec::new(),
             unattended: false,
+            audit_sign: false,
             log_level: LogLevel::default(),
             notify: Notify::default(),
             push: Push::default(),
@@ -244,6 +247,10 @@ impl Config {
             }
             let is_known = match rest.rsplit_once('.') {
                 None => config.set(&entry, &rest.to_ascii_lowercase())?,
+                Some(("audit", name)) if name.eq_ignore_ascii_case("sign") => {
+                    config.audit_sign = boolean(&entry)?;
+                    true
+                }
                 Some(("push", name)) => config.push.set(&entry, &name.to_ascii_lowercase())?,
                 Some((provider, name)) => {
                     config.set_of_provider(&entry, provider, &name.to_ascii_lowercase())?
@@ -359,6 +366,7 @@ mod tests {
             ("agent.protect", "*.lock"),
             ("agent.protect", "docs/"),
             ("agent.unattended", "true"),
+            ("agent.audit.sign", "true"),
             ("agent.logLevel", "debug"),
             ("agent.push.requireVerify", "false"),
             ("agent.push.requireSquash", "true"),
@@ -398,6 +406,7 @@ mod tests {
             cpu_limit: Some(2.0),
             protect: vec!["*.lock".to_owned(), "docs/".to_owned()],
             unattended: true,
+            audit_sign: true,
             log_level: LogLevel::Debug,
             notify: Notify::default(),
             push: Push {
