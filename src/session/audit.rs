@@ -235,7 +235,8 @@ impl<'r> Walk<'r> {
                     if !self.holds(commit, record.code)? {
                         return Ok(Some(format!("{at} names {commit}, which no record holds")));
                     }
-                    if self.repo.tree_of(commit)?.to_string() != checkpoint.tree {
+                    let tree = ObjectId::from_hex(checkpoint.tree.as_bytes()).ok();
+                    if tree != Some(self.repo.tree_of(commit)?) {
                         return Ok(Some(format!("{at} names another tree than its commit has")));
                     }
                     self.proof.commits += 1;

@@ -13,7 +13,7 @@ use fs_err as fs;
 use jiff::Timestamp;
 
 use super::disk::{self, LowDisk};
-use super::fork::Past;
+use super::fork::{self, Past};
 use super::format::FormatError;
 use super::include::{self, IncludeError, Included};
 use super::lock::{Lock, LockError};
@@ -158,6 +158,10 @@ pub fn create(
     })?;
     drop(lock);
     let view = worktree::open(repo, &place.path)?;
+    // What is written for it is kept until its supervisor does that.
+    for writer in [repo, &view] {
+        writer.keep_written(&draft.kept_dir())?;
+    }
     let mut state = State::new(draft.spec().created);
     state.head = Some(request.base.to_string());
     state.tree = Some(repo.tree_of(request.base)?.to_string());
@@ -171,12 +175,16 @@ pub fn create(
     state.with_secrets = included.with_secrets();
     if let Some(command) = request.setup {
         set_up(command, repo, &place)?;
+        state.settled &= fork::is_as_left(&view, &state);
     }
     // Its supervisor is awaited from now on, however long this took.
     state.updated = Timestamp::now();
     let recorder = Recorder::open(repo, &place.id)?;
     let first = recorder.write(repo, draft.spec(), &mut state, &journal, code, &who)?;
     repo.update_refs(&[first.update])?;
+    for writer in [repo, &view] {
+        writer.leave_kept();
+    }
     let session = draft.finish(&state)?;
     undo.armed = false;
     Ok(Created { session, repo: view, included, submodules })
@@ -342,6 +350,21 @@ mod tests {
             left.map(Iterator::collect).unwrap_or_default(),
             folder.exists(),
         )
+    }
+
+    #[test]
+    fn b08_what_a_gc_takes_from_a_new_session_is_brought_back_by_its_supervisor() {
+        let git = Fixture::with_commit(&[]);
+        let created = make(&git, None).unwrap();
+        let (repo, session) = (git.repo(), &created.session);
+        let record = repo.ref_id(&session.ref_name()).unwrap().unwrap();
+        // As a gc does that has looked at the refs a moment before.
+        let hex = record.to_string();
+        fs::remove_file(repo.common_dir().join("objects").join(&hex[..2]).join(&hex[2..])).unwrap();
+        let view = git.repo();
+        assert!(!view.has_object(record));
+        view.keep_written(&session.kept_dir()).unwrap();
+        assert_eq!(record::Record::read(&view, record).unwrap().spec, session.spec);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod audit;
 mod forecast;
 mod gate;
+mod gc;
 mod journey;
 mod limits;
 mod person;
