@@ -42,6 +42,7 @@ pub mod conflicts;
 pub mod trust;
 pub mod worktree;
 
+pub mod audit;
 pub mod check;
 pub mod hook;
 pub mod hooks;

@@ -8,6 +8,7 @@
 pub mod allowed;
 pub mod archive;
 pub mod asked;
+pub mod audit;
 pub mod budget;
 mod called;
 pub mod checkpoint;
