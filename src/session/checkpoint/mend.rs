@@ -60,5 +60,6 @@ fn was_there(repo: &Repo, branch: &str, commit: ObjectId) -> bool {
     let done = repo.git().args(["reflog", "show", "--format=%H", branch, "--"]).run();
     let said = done.map(|done| String::from_utf8_lossy(&done.stdout).into_owned());
     let said = said.unwrap_or_default();
-    said.is_empty() || said.lines().any(|line| line == commit.to_string())
+    let commit = commit.to_string();
+    said.is_empty() || said.lines().any(|line| line == commit)
 }
