@@ -2,6 +2,7 @@
 //!
 //! Invariant: the only place that knows all error types; a command adds hints, never styles.
 
+mod check;
 mod domain;
 mod land;
 mod mend;
@@ -9,6 +10,7 @@ mod time;
 
 use std::error::Error;
 
+use crate::redact;
 use crate::ui::{Tone, Ui};
 
 /// What a command ends with.
@@ -138,7 +140,7 @@ impl CommandError {
             if ui.is_verbose() {
                 ui.labelled("error", Tone::Bad, &self.message);
                 for cause in &self.causes {
-                    ui.narrate(&format!("  caused by: {cause}"));
+                    ui.narrate(&format!("  caused by: {}", redact::printed(cause)));
                 }
             } else {
                 ui.labelled("error", Tone::Bad, &self.line());

@@ -7,14 +7,17 @@ mod limit;
 pub mod line;
 mod question;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::message::{Answer, PlanItem, ToolCall, ToolResult, Usage};
+use crate::redact;
 
 pub use limit::{Limit, LimitChange, LimitMark, NOTICED};
-pub use question::{Decision, Finding, Question, QuestionKind, Verdict};
+pub use question::{Decision, Finding, Question, QuestionKind, SECRET, Verdict};
 
 /// The format number that each line begins with.
 pub const FORMAT: u32 = 1;
@@ -120,6 +123,31 @@ pub enum Update {
     /// An update of a newer program: skipped, never an error.
     #[serde(skip)]
     Unknown,
+}
+
+impl Update {
+    /// The same without secrets: what is kept, and what the model is told.
+    ///
+    /// The provider's own content of an answer is changed within its strings alone, and dropped
+    /// where the change would break a signature: the normalised view goes back then.
+    #[must_use]
+    pub fn redacted(self) -> Self {
+        let Ok(text) = serde_json::to_string(&self) else { return self };
+        let Cow::Owned(clean) = redact::json(&text) else { return self };
+        match serde_json::from_str(&clean) {
+            Ok(Self::AgentMessage(mut answer)) => {
+                if let Self::AgentMessage(Answer { raw: Some(before), .. }) = &self {
+                    answer.raw = answer.raw.filter(|raw| raw.is_signed_as(before));
+                }
+                Self::AgentMessage(answer)
+            }
+            Ok(clean) => clean,
+            Err(error) => {
+                tracing::error!(%error, "an event is kept out of the journal for a secret in it");
+                Self::Notice("an event held a secret and is left out".to_owned())
+            }
+        }
+    }
 }
 
 /// Who a [`UserMessage`] is from.
@@ -365,4 +393,45 @@ pub enum Delta<'a> {
     Usage(Usage),
     /// The request failed; what was said of this answer so far is void, and it is tried again.
     Waiting(&'a Waiting),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{RawContent, StopReason};
+
+    fn answer(content: &str) -> Update {
+        let content = RawValue::from_string(content.to_owned()).unwrap();
+        let (dialect, model) = ("anthropic".to_owned(), "claude".to_owned());
+        Update::AgentMessage(Answer {
+            text: String::new(),
+            thought: String::new(),
+            calls: Vec::new(),
+            stop: StopReason::EndTurn,
+            usage: Usage::default(),
+            raw: Some(RawContent { dialect, model, content }),
+        })
+    }
+
+    /// What goes back to the provider once secrets are taken out.
+    fn raw_of(content: &str) -> Option<String> {
+        match answer(content).redacted() {
+            Update::AgentMessage(answer) => answer.raw.map(|raw| raw.content.get().to_owned()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn h12_the_providers_own_content_keeps_every_byte_that_is_no_secret() {
+        let key = ["ghp", "_kJ8f0Zq1Xw7Lm3PdR5tY9uB2nC6vH4sA0eGx"].concat();
+        let thought = |thought: &str| {
+            format!(r#"{{"type":"thinking","thinking":"{thought}","signature":"Eq/+==" }}"#)
+        };
+        let plain = format!(r#"[{}, {{"text":"\u00e9","n":1.0}}]"#, thought("I know"));
+        assert_eq!(raw_of(&plain), Some(plain.clone()));
+        let said = format!(r#"[{}, {{"n": 1.0,"text":"\nIt is {key}"}}]"#, thought("I know"));
+        assert_eq!(raw_of(&said), Some(said.replace(&key, "[REDACTED:github-pat]")));
+        let signed = format!(r#"[{}, {{"n": 1.0,"text":"It is"}}]"#, thought(&key));
+        assert_eq!(raw_of(&signed), None);
+    }
 }

@@ -11,7 +11,7 @@
 //! 5. [`model`] and [`tool`] are what the loop calls; [`sandbox`] is where tools run.
 //! 6. [`session`] is what a session is on disk and in refs; [`git`] is git, one noun a file.
 //! 7. [`notify`] tells people of what happens meanwhile.
-//! 8. [`check`] judges what is about to be committed.
+//! 8. [`check`] judges what is about to be committed, or pushed.
 //! 9. [`land`] brings the work back to the branch it is for.
 //! 10. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
 //!
@@ -26,14 +26,15 @@
 //! 5 runner supervise queue
 //! 4 agent check land mend
 //! 3 session
-//! 2 model tool sandbox notify
+//! 2 model tool sandbox notify hook
 //! 1 git
-//! 0 message event config process cancel file http parallel failpoint pattern
+//! 0 message event config process cancel file http parallel failpoint pattern redact
 //! ```
 //!
 //! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
 //! `runner` and `queue`; in layer 4, `mend` knows `land`; in layer 2, `tool` knows `sandbox`;
-//! in layer 0, `event` knows `message`; `config` knows `pattern`.
+//! in layer 0, `event` knows `message` and `redact`; `config` knows `pattern`; `process`
+//! knows `redact`.
 
 pub mod agent;
 pub mod cancel;
@@ -46,6 +47,7 @@ pub mod event;
 pub mod failpoint;
 pub mod file;
 pub mod git;
+pub mod hook;
 pub mod http;
 pub mod land;
 pub mod mend;
@@ -56,6 +58,7 @@ pub mod parallel;
 pub mod pattern;
 pub mod process;
 pub mod queue;
+pub mod redact;
 pub mod runner;
 pub mod sandbox;
 pub mod session;

@@ -52,6 +52,20 @@ pub struct RawContent {
     pub content: Box<RawValue>,
 }
 
+impl RawContent {
+    /// Whether every signed part is as it is in the other.
+    pub fn is_signed_as(&self, other: &Self) -> bool {
+        let signed = |raw: &Self| {
+            let parts: Vec<serde_json::Value> = serde_json::from_str(raw.content.get()).ok()?;
+            let is_signed = |part: &serde_json::Value| {
+                ["signature", "encrypted_content", "data"].iter().any(|key| part.get(key).is_some())
+            };
+            Some(parts.into_iter().filter(is_signed).collect::<Vec<_>>())
+        };
+        signed(self) == signed(other)
+    }
+}
+
 /// Why a model stopped. The words are the Agent Client Protocol's where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -221,10 +221,11 @@ impl<W: World> Agent<'_, W> {
     }
 
     /// Journals what has happened, then tells the model its part of it.
-    fn tell(&mut self, mut updates: Vec<Update>) -> Result<(), Rest> {
+    fn tell(&mut self, updates: Vec<Update>) -> Result<(), Rest> {
         if updates.is_empty() {
             return Ok(());
         }
+        let mut updates: Vec<_> = updates.into_iter().map(Update::redacted).collect();
         for update in &mut updates {
             if let Update::Question(question) = update {
                 question.number = self.conversation.questions() + 1;

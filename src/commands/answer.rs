@@ -75,7 +75,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let asked = seen.iter().map(|(session, asked)| format!("\n{}: {}", session.id, asked.text));
     let help = HELP.to_owned() + &asked.collect::<String>();
     let source = message::Source { words: &words, file: args.file.as_deref(), help: &help };
-    let text = message::read(&context.repo, &source)?;
+    let text = message::read(&context, &source)?;
     let answered = seen.iter().map(|(session, asked)| answer(&context, session, asked, &text));
     control::told(ui, answered.chain([refused]))
 }

@@ -4,7 +4,6 @@
 //! section can forget it.
 
 mod measure;
-mod redact;
 mod report;
 
 use std::path::PathBuf;
@@ -14,6 +13,7 @@ use clap::{ValueEnum, ValueHint};
 use super::context::{Context, SessionArg};
 use crate::error::{Result, ResultExt};
 use crate::file;
+use crate::redact;
 use crate::ui::{Ui, units};
 
 /// Write one report on a session, with secrets taken out, for a bug report
@@ -59,7 +59,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             Section::Conflicts => report::conflicts(&context, &session),
         };
     }
-    let report = redact::Secrets::of_process().take_out(&report);
+    let report = without_home(&redact::eagerly(&report));
     let Some(path) = &args.output else { return Ok(ui.answer(report.trim_end())?) };
     file::replace(path, report.as_bytes())
         .while_doing(&format!("cannot write {}", path.display()))?;
@@ -67,4 +67,12 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     ui.narrate(&format!("Wrote {size} on {} to {}", session.id, path.display()));
     ui.hint("Read it through before you give it away");
     Ok(())
+}
+
+/// The name of a person is in the path of their home.
+fn without_home(text: &str) -> String {
+    match std::env::var("HOME").as_deref().map(|home| home.trim_end_matches('/')) {
+        Ok(home) if !home.is_empty() => text.replace(home, "~"),
+        _ => text.to_owned(),
+    }
 }

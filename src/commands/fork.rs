@@ -64,7 +64,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         ([], None) => None,
         (words, file) => {
             let source = message::Source { words, file: file.as_deref(), help: "" };
-            Some(message::read(&context.repo, &source)?)
+            Some(message::read(&context, &source)?)
         }
     };
     let past = Past::of(&context.repo, &session, args.at)?;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::error::Result;
 use crate::process::guard;
 use crate::queue;
+use crate::sandbox;
 
 /// End the tools of a session whose supervisor has gone; for the program's own use
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,10 @@ pub struct Args {
 /// # Errors
 /// Never: there is nobody left to tell.
 pub fn run(args: &Args) -> Result {
+    // It starts the next session, with the keys for that in its environment.
+    if let Err(error) = sandbox::hide_process() {
+        tracing::warn!(%error, "other processes of this user can read the keys");
+    }
     guard::watch(std::io::stdin().lock());
     queue::look(&args.common_dir);
     Ok(())

@@ -9,6 +9,7 @@ use clap::builder::PossibleValuesParser;
 use super::context::Context;
 use super::view;
 use crate::error::{CommandError, Result};
+use crate::land::forecast;
 use crate::parallel;
 use crate::session::format::FormatError;
 use crate::session::record::Record;
@@ -115,6 +116,10 @@ fn sessions(context: &Context<'_>, with_size: bool) -> Result<Vec<SessionView>> 
         }
     }
     view::add_places(&context.repo, &mut views)?;
+    let mut colliding = forecast::standing(&context.repo, &listing.sessions);
+    for shown in &mut views {
+        shown.conflicts_with = colliding.remove(&shown.id).unwrap_or_default();
+    }
     if with_size {
         let sizes = size::of_all(&listing.sessions);
         let sizes = listing.sessions.iter().map(|session| session.id.as_str()).zip(sizes);

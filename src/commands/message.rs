@@ -2,14 +2,18 @@
 //!
 //! Invariant: what is empty is refused here; nothing is ever sent or started for it.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::context::Context;
 use crate::error::{CommandError, Kind, Result, ResultExt};
 use crate::git::Repo;
 use crate::process::Cmd;
+use crate::redact;
+use crate::ui::Ui;
 
 /// More text than this is no message, in bytes.
 const LIMIT: u64 = 1 << 20;
@@ -31,7 +35,8 @@ pub struct Source<'a> {
 ///
 /// # Errors
 /// There is none, it cannot be read, or is too long; or the editor failed.
-pub fn read(repo: &Repo, source: &Source<'_>) -> Result<String> {
+pub fn read(context: &Context<'_>, source: &Source<'_>) -> Result<String> {
+    let repo = &context.repo;
     let from_stdin = |path: &Path| path.as_os_str() == "-";
     let text = match (source.words, source.file) {
         ([_, ..], Some(_)) => {
@@ -48,7 +53,18 @@ pub fn read(repo: &Repo, source: &Source<'_>) -> Result<String> {
     if text.is_empty() {
         return Err(CommandError::usage("the text is empty, so nothing was done").hint(HOW));
     }
-    Ok(text.to_owned())
+    Ok(without_secrets(context.ui, text))
+}
+
+/// What the agent is told goes into the session's ref, and from there to wherever that is pushed.
+fn without_secrets(ui: &Ui, text: &str) -> String {
+    let clean = redact::text(text);
+    if let Cow::Owned(clean) = &clean {
+        let marks = redact::marks(clean).collect::<Vec<_>>().join(", ");
+        ui.warning(&format!("left out what looks like a secret; the agent reads {marks}"));
+        ui.hint("What tools need is best in a file that .worktreeinclude names");
+    }
+    clean.into_owned()
 }
 
 fn file_text(path: &Path) -> Result<String> {

@@ -39,7 +39,12 @@ pub mod fork;
 pub mod remove;
 pub mod rewind;
 
+pub mod conflicts;
 pub mod worktree;
+
+pub mod check;
+pub mod hook;
+pub mod hooks;
 
 pub mod demo;
 pub mod diagnose;

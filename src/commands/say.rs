@@ -76,7 +76,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         check(&context, &context.session(given)?)?;
     }
     let source = message::Source { words: &words, file: args.file.as_deref(), help: HELP };
-    let text = message::read(&context.repo, &source)?;
+    let text = message::read(&context, &source)?;
     let when = match (args.now, args.after_turn) {
         (true, _) => When::Now,
         (_, true) => When::AfterTurn,

@@ -143,7 +143,7 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
     let config = context.config()?;
     let source =
         message::Source { words: &args.task, file: args.file.as_deref(), help: EDITOR_HELP };
-    let task = message::read(repo, &source)?;
+    let task = message::read(context, &source)?;
     let cwd = std::env::current_dir()?;
     let around = Surroundings {
         env: &|key| std::env::var(key).ok(),

@@ -60,6 +60,7 @@ pub fn session(session: &Session, state: &State) -> SessionView {
             timeout_s: limits.timeout,
         },
         worked_s: state.worked / 1_000,
+        conflicts_with: Vec::new(),
         note: note(state),
         model: spec.model_label(),
         size: None,

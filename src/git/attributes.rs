@@ -4,6 +4,7 @@
 //! same wherever it is asked; `info/attributes` and the user's own go over them, as always.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use gix::bstr::{BStr, BString, ByteSlice};
 use gix::index::entry::{Flags, Mode, Stat};
@@ -50,6 +51,18 @@ impl Folders {
 }
 
 impl Repo {
+    /// Where attributes are read from that are in no commit; not each of them need be there.
+    pub fn attribute_files(&self) -> Vec<PathBuf> {
+        let own = self.common_dir().join("info/attributes");
+        let config = self.gix().config_snapshot();
+        let everywhere = match config.trusted_path("core.attributesFile") {
+            Ok(Some(path)) => Some(path),
+            // Where git looks then (gitattributes(5)).
+            _ => self.environment().config_home().map(|home| home.join("git/attributes")),
+        };
+        [Some(own), everywhere].into_iter().flatten().collect()
+    }
+
     /// The attributes that `tree` gives to paths in these folders. Only their `.gitattributes` are
     /// read, where gix would first decode a whole index.
     pub(super) fn attributes(

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use gix::bstr::{BString, ByteSlice};
 
@@ -97,6 +98,14 @@ impl Environment {
             .iter()
             .filter(|(key, _)| !GIT_LOCAL.iter().any(|name| *key == name))
             .map(|(key, value)| (key.as_os_str(), value.as_os_str()))
+    }
+
+    /// The folder of the user's configuration files.
+    pub(super) fn config_home(&self) -> Option<PathBuf> {
+        match (self.value("XDG_CONFIG_HOME"), self.value("HOME")) {
+            (Some(home), _) if !home.is_empty() => Some(PathBuf::from(home)),
+            (_, home) => home.map(|home| Path::new(home).join(".config")),
+        }
     }
 
     /// Whether the user's own configuration files are to be read. gix would open `/dev/null` too,

@@ -3,19 +3,23 @@
 //! Invariant: the tree of `git merge-tree --write-tree`, or a list of the paths in conflict and
 //! not one object written.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use gix::bstr::{BString, ByteSlice};
 use gix::diff::blob::Algorithm;
 use gix::diff::tree_with_rewrites::Change;
-use gix::merge::plumbing::{self, blob, tree::Conflict, tree::TreatAsUnresolved};
+use gix::merge::plumbing::tree::{Conflict, ConflictIndexEntry, TreatAsUnresolved};
+use gix::merge::plumbing::{self, blob};
+use gix::objs::tree::EntryMode;
 use gix::objs::{Kind, TreeRefIter, Write};
 use gix::odb::memory::Storage;
 
 use crate::git::ObjectId;
 use crate::git::attributes::Folders;
 use crate::git::cause::Cause;
+use crate::git::clash::Clash;
 use crate::git::command::{self, GitError};
+use crate::git::object::Mode;
 use crate::git::repo::Repo;
 
 /// What merging two commits gives.
@@ -24,7 +28,7 @@ pub enum Merge {
     /// It merges: this tree, which is written.
     Clean(ObjectId),
     /// It does not: these paths need a person. Nothing is written.
-    Conflicts(Vec<String>),
+    Conflicts(Vec<Clash>),
 }
 
 /// Two commits could not be merged at all.
@@ -69,35 +73,66 @@ impl Repo {
         if has_drivers(&self.gix().config_snapshot()) {
             return self.merge_by_git(ours, theirs);
         }
-        self.merge(base, ours, theirs).map_err(|source| failed(source.into()))
+        match self.merge(base, ours, theirs).map_err(|source| failed(source.into()))? {
+            Some(merged) => Ok(merged),
+            None => self.merge_by_git(ours, theirs),
+        }
     }
 
-    /// Lets git merge: gix gives a merge driver file names that a space in the path breaks.
+    /// Lets git merge: gix gives a merge driver file names that a space in the path breaks, and
+    /// takes another way than git, or tells of other paths, where something was moved.
     fn merge_by_git(&self, ours: ObjectId, theirs: ObjectId) -> Result<Merge, MergeError> {
-        let args = ["merge-tree", "--write-tree", "--name-only", "-z", "--no-messages"];
+        let args = ["merge-tree", "--write-tree", "-z", "--no-messages"];
         // A merge driver named by a relative path is the main checkout's.
         let cmd = self.git_in_main().args(args).args([ours.to_string(), theirs.to_string()]);
-        let done = cmd.run().map_err(GitError::from)?;
+        // A merge with conflicts leaves nothing behind: git writes elsewhere first.
+        let store = self.common_dir().join("objects");
+        let failed = |source: std::io::Error| MergeError::Failed {
+            ours,
+            theirs,
+            source: gix::Error::from_error(source).into(),
+        };
+        let scratch = tempfile::tempdir().map_err(failed)?;
+        let tried = cmd.clone().env("GIT_OBJECT_DIRECTORY", scratch.path());
+        let tried = tried.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", store);
+        let mut done = tried.run().map_err(GitError::from)?;
+        if done.exit == 0 {
+            done = cmd.run().map_err(GitError::from)?;
+        }
         let mut fields = done.stdout.split_str("\0").filter(|field| !field.is_empty());
         let tree = fields.next().and_then(|hex| ObjectId::from_hex(hex).ok());
         match (done.exit, tree) {
             (0, Some(tree)) => Ok(Merge::Clean(tree)),
             (1, Some(_)) => {
-                Ok(Merge::Conflicts(fields.map(|path| path.to_str_lossy().into_owned()).collect()))
+                let mut clashes = BTreeMap::new();
+                for (stage, path, entry) in fields.filter_map(staged) {
+                    clashes.entry(path).or_insert([None; 3])[stage] = Some(entry);
+                }
+                Ok(Merge::Conflicts(listed(clashes)))
             }
             _ => Err(command::refusal(&done).into()),
         }
     }
 
-    fn merge(&self, base: ObjectId, ours: ObjectId, theirs: ObjectId) -> gix::Result<Merge> {
+    /// None where only git can tell.
+    fn merge(
+        &self,
+        base: ObjectId,
+        ours: ObjectId,
+        theirs: ObjectId,
+    ) -> gix::Result<Option<Merge>> {
         let [base_tree, our_tree, their_tree] = [base, ours, theirs].map(|commit| {
             let commit = self.gix().find_commit(commit)?;
             commit.tree_id().map(gix::Id::detach)
         });
         let (base_tree, our_tree) = (base_tree?, our_tree?);
+        let our_paths = self.paths_between(base_tree, our_tree)?;
+        let their_paths = self.paths_between(base_tree, their_tree?)?;
+        if our_paths.may_move(&their_paths) || their_paths.may_move(&our_paths) {
+            return Ok(None);
+        }
         let mut folders = Folders::default();
-        folders.add_changed(self.gix(), base_tree, our_tree)?;
-        folders.add_changed(self.gix(), base_tree, their_tree?)?;
+        our_paths.iter().chain(their_paths.iter()).for_each(|path| folders.add(path));
 
         let mut memory = self.gix().clone().with_object_memory();
         let mut diffs = self.blob_diffs(our_tree, &folders)?;
@@ -121,20 +156,27 @@ impl Repo {
         )?
         .tree_merge;
 
-        let paths: BTreeSet<BString> = outcome
-            .conflicts
-            .iter()
-            .filter(|conflict| conflict.is_unresolved(TreatAsUnresolved::git()))
-            .flat_map(paths_of)
-            .collect();
-        if !paths.is_empty() {
-            let paths = paths.iter().map(|path| path.to_str_lossy().into_owned()).collect();
-            return Ok(Merge::Conflicts(paths));
+        let is_unresolved = |conflict: &&Conflict| conflict.is_unresolved(TreatAsUnresolved::git());
+        let mut clashes = BTreeMap::new();
+        for conflict in outcome.conflicts.iter().filter(is_unresolved) {
+            let Conflict { ours, theirs, .. } = conflict;
+            // Something was moved, or a file meets a folder: git has names of its own for these.
+            if ours.location() != theirs.location()
+                || [ours, theirs].iter().any(|change| matches!(change, Change::Rewrite { .. }))
+            {
+                return Ok(None);
+            }
+            let entry = |it: ConflictIndexEntry| (Mode::of(it.mode.kind()), it.id);
+            let stages = conflict.entries().map(|it| it.map(entry));
+            clashes.insert(ours.location().to_owned(), stages);
+        }
+        if !clashes.is_empty() {
+            return Ok(Some(Merge::Conflicts(listed(clashes))));
         }
         let merged = outcome.tree.write(|tree| memory.write_object(tree).map(gix::Id::detach))?;
         drop((outcome, graph));
         self.write_from(memory.objects.take_object_memory().unwrap_or_default(), merged)?;
-        Ok(Merge::Clean(merged))
+        Ok(Some(Merge::Clean(merged)))
     }
 
     /// Writes a tree, and what it needs of the objects that are in memory only: the merges of
@@ -191,26 +233,27 @@ impl Repo {
     }
 }
 
+type Stages = [Option<(Mode, ObjectId)>; 3];
+
+fn listed(clashes: BTreeMap<BString, Stages>) -> Vec<Clash> {
+    let clashes = clashes.into_iter();
+    clashes.map(|(path, stages)| Clash { path: path.to_str_lossy().into_owned(), stages }).collect()
+}
+
+/// `<mode> <object> <stage>\t<path>`, as git lists what is unmerged.
+fn staged(field: &[u8]) -> Option<(usize, BString, (Mode, ObjectId))> {
+    let (entry, path) = field.split_once_str("\t")?;
+    let mut words = entry.split_str(" ");
+    let mode = EntryMode::from_bytes(words.next()?)?;
+    let id = ObjectId::from_hex(words.next()?).ok()?;
+    let stage = words.next()?.to_str().ok()?.parse::<usize>().ok()?.checked_sub(1)?;
+    (stage < 3).then(|| (stage, path.into(), (Mode::of(mode.kind()), id)))
+}
+
 /// Whether the user lets programs merge some files, by `merge.<name>.driver`.
 fn has_drivers(config: &gix::config::Snapshot<'_>) -> bool {
     let mut sections = config.plumbing().sections_by_name("merge").into_iter().flatten();
     sections.any(|section| section.contains_value_name("driver"))
-}
-
-/// Where a person has to look: where the file is on either side, but not where it was before a
-/// rename that merged.
-fn paths_of(conflict: &Conflict) -> Vec<BString> {
-    let moved_from = |change: &Change, other: &Change| matches!(change, Change::Rewrite { source_location, .. } if source_location == other.location());
-    let (ours, theirs) = (&conflict.ours, &conflict.theirs);
-    let merged = conflict.resolution.is_ok();
-    let mut paths = Vec::new();
-    if !(merged && moved_from(theirs, ours)) {
-        paths.push(ours.location().to_owned());
-    }
-    if !(merged && moved_from(ours, theirs)) {
-        paths.push(theirs.location().to_owned());
-    }
-    paths
 }
 
 #[cfg(test)]
@@ -220,7 +263,7 @@ mod tests {
     use fs_err as fs;
 
     /// What `git merge-tree` says of two branches: the tree, or the conflicted paths.
-    fn by_git(fixture: &Fixture, ours: &str, theirs: &str) -> Merge {
+    fn by_git(fixture: &Fixture, ours: &str, theirs: &str) -> Result<ObjectId, Vec<String>> {
         let args = ["merge-tree", "--write-tree", "--name-only", "-z", "--no-messages"];
         let done = fixture.try_git(&fixture.root, &[&args[..], &[ours, theirs]].concat());
         assert!(done.exit < 2, "{}", String::from_utf8_lossy(&done.stderr));
@@ -228,9 +271,18 @@ mod tests {
         let mut fields = said.split_terminator('\0').map(str::to_owned);
         let tree = fields.next().unwrap();
         if done.exit == 0 {
-            Merge::Clean(ObjectId::from_hex(tree.as_bytes()).unwrap())
+            Ok(ObjectId::from_hex(tree.as_bytes()).unwrap())
         } else {
-            Merge::Conflicts(fields.collect())
+            Err(fields.collect())
+        }
+    }
+
+    fn told(merged: &Merge) -> Result<ObjectId, Vec<String>> {
+        match merged {
+            Merge::Clean(tree) => Ok(*tree),
+            Merge::Conflicts(clashes) => {
+                Err(clashes.iter().map(|clash| clash.path.clone()).collect())
+            }
         }
     }
 
@@ -276,7 +328,7 @@ mod tests {
         let last = "1\n2\n3\n4\n5\n6\n7\n8\n9\nten\n";
         let other_first = "eins\n2\n3\n4\n5\n6\n7\n8\n9\n10\n";
         type Side<'a> = &'a [(&'a str, &'a str)];
-        let cases: [(&str, bool, Side, Side, Side); 14] = [
+        let cases: [(&str, bool, Side, Side, Side); 16] = [
             ("apart", true, &[("f", TEN)], &[("f", first)], &[("f", last)]),
             ("same", true, &[("f", TEN)], &[("f", first)], &[("f", first)]),
             ("content", false, &[("f", TEN)], &[("f", first)], &[("f", other_first)]),
@@ -313,6 +365,20 @@ mod tests {
                 &[("d/f", first)],
                 &[("d/f", other_first)],
             ),
+            (
+                "a folder moved",
+                false,
+                &[("d/f", TEN), ("d/g", first)],
+                &[("d/f", ">e/f"), ("d/g", ">e/g")],
+                &[("d/new", last)],
+            ),
+            (
+                "folders moved apart",
+                false,
+                &[("d/f", TEN), ("d/g", first)],
+                &[("d/f", ">e/f"), ("d/g", ">e/g")],
+                &[("d/f", ">c/f"), ("d/g", ">c/g")],
+            ),
             ("binary", false, &[("f", "a\0b")], &[("f", "a\0c")], &[("f", "a\0d")]),
             (
                 "two",
@@ -338,7 +404,7 @@ mod tests {
                     }
                 }
                 assert_eq!(matches!(merged, Merge::Clean(_)), clean, "{name}: {merged:?}");
-                assert_eq!(merged, by_git(&fixture, "main", "side"), "{name} {kind:?}");
+                assert_eq!(told(&merged), by_git(&fixture, "main", "side"), "{name} {kind:?}");
             }
         }
     }
@@ -364,7 +430,7 @@ mod tests {
         let merged = fixture.repo().merge_commits(fixture.id("main"), fixture.id("side")).unwrap();
         // Two blobs, the folder and the root.
         assert_eq!(count(), before + 4);
-        assert_eq!(merged, by_git(&fixture, "main", "side"));
+        assert_eq!(told(&merged), by_git(&fixture, "main", "side"));
     }
 
     #[test]
@@ -383,7 +449,7 @@ mod tests {
         fixture.git(&["checkout", "-q", "main"]);
         change(&fixture, &[("g", "new\n")]);
         let merged = fixture.repo().merge_commits(fixture.id("main"), fixture.id("side")).unwrap();
-        assert_eq!(merged, by_git(&fixture, "main", "side"));
+        assert_eq!(told(&merged), by_git(&fixture, "main", "side"));
         assert!(matches!(merged, Merge::Clean(_)));
     }
 
@@ -399,7 +465,7 @@ mod tests {
         fixture.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
         let repo = fixture.repo_at(&bare, &[]);
         let merged = repo.merge_commits(fixture.id("main"), fixture.id("side")).unwrap();
-        assert_eq!(merged, by_git(&fixture, "main", "side"));
+        assert_eq!(told(&merged), by_git(&fixture, "main", "side"));
     }
 
     #[test]
@@ -412,7 +478,7 @@ mod tests {
         );
         fixture.git(&["config", "merge.mine.driver", "cat %B >> %A"]);
         let merged = fixture.repo().merge_commits(fixture.id("main"), fixture.id("side")).unwrap();
-        assert_eq!(merged, by_git(&fixture, "main", "side"));
+        assert_eq!(told(&merged), by_git(&fixture, "main", "side"));
         assert!(matches!(merged, Merge::Clean(_)));
     }
 

@@ -7,7 +7,9 @@ mod add_worktree;
 mod attributes;
 mod branch;
 mod cause;
+mod changed;
 mod checkout;
+mod clash;
 mod command;
 mod config;
 mod diff;
@@ -44,6 +46,8 @@ pub use gix::bstr::BString;
 
 pub use add_worktree::AddWorktree;
 pub use cause::Cause;
+pub use changed::ChangedPaths;
+pub use clash::{Clash, ClashKind, Hunk};
 pub use command::{GitError, HARDENED};
 pub use config::{ConfigEntry, Scope};
 pub use diff::{Counted, DiffError, DiffStat, FileChange, Status};

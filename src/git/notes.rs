@@ -10,6 +10,7 @@ use crate::git::object::{Draft, ObjectError};
 use crate::git::refs::{Expected, RefError, RefUpdate};
 use crate::git::repo::Repo;
 use crate::git::{Identity, ObjectId};
+use crate::redact;
 
 /// Why notes were not read or written.
 #[derive(Debug, thiserror::Error)]
@@ -41,10 +42,13 @@ impl Repo {
         if notes.is_empty() {
             return Ok(());
         }
+        let clean =
+            |(commit, text): &(ObjectId, String)| (*commit, redact::text(text).into_owned());
+        let notes: Vec<_> = notes.iter().map(clean).collect();
         let mut tries = 0;
         loop {
             let tip = self.ref_id(notes_ref)?;
-            let tree = self.tree_with_notes(tip, notes)?;
+            let tree = self.tree_with_notes(tip, &notes)?;
             let commit = self.write_commit(&Draft {
                 tree,
                 parents: tip.into_iter().collect(),

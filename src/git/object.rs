@@ -11,6 +11,7 @@ use gix::validate::{self, path::component};
 use crate::git::ObjectId;
 use crate::git::cause::Cause;
 use crate::git::repo::Repo;
+use crate::redact;
 
 /// A person's name and address, as commits carry them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,7 +253,7 @@ impl Repo {
         entries.collect::<gix::Result<_>>().map_err(failed())
     }
 
-    /// Writes a commit. It is not signed, and no hook runs.
+    /// Writes a commit, its message without secrets. It is not signed, and no hook runs.
     ///
     /// # Errors
     /// The object store cannot be written.
@@ -267,7 +268,7 @@ impl Repo {
             author: draft.author.signature(time),
             committer: draft.committer.signature(time),
             encoding: None,
-            message: draft.message.as_str().into(),
+            message: redact::text(&draft.message).as_ref().into(),
             extra_headers: Vec::new(),
         };
         let id = self.write_kept(|| self.gix().write_object(&commit).map(gix::Id::detach));

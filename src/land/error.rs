@@ -5,6 +5,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::forecast::Clashing;
 use super::occupied::Occupant;
 use crate::git::operation::Operation;
 use crate::git::{
@@ -77,14 +78,14 @@ pub enum LandError {
         paths: Vec<String>,
     },
     /// It does not merge.
-    #[error("{branch} and {id} conflict in {}", few(paths))]
+    #[error("{branch} and {id} conflict in {}", few(&files.iter().map(ToString::to_string).collect::<Vec<_>>()))]
     Conflicts {
         /// The target.
         branch: String,
         /// The session's id.
         id: String,
-        /// The paths.
-        paths: Vec<String>,
+        /// The files; the target's side first.
+        files: Vec<Clashing>,
     },
     /// A fast-forward was asked for, and the target has commits that the session lacks.
     #[error("{branch} has commits that {id} does not have")]

@@ -4,7 +4,8 @@
 //! land and whether it was verified, [`target`] where to, [`plan`] what comes of the two. Then
 //! [`apply`] makes it so: the branch, the files of its checkout, the session's state, a note.
 //! [`remove`] and [`restore`] take a worktree away and bring it back with all it held; [`retire`]
-//! takes a whole session out of sight, and [`gc`] what nobody needs any more.
+//! takes a whole session out of sight, and [`gc`] what nobody needs any more. [`forecast`] says
+//! beforehand what will collide.
 //!
 //! Invariant: the target moves by compare-and-swap from the very commit that was merged, or not at
 //! all; a landing that was cut off is finished by the next one.
@@ -12,6 +13,7 @@
 pub mod apply;
 pub mod checkout;
 pub mod error;
+pub mod forecast;
 pub mod gc;
 pub mod ignored;
 pub mod intent;
@@ -26,6 +28,8 @@ pub mod target;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod trash;
 pub mod work;
 
 pub use error::{LandError, Unverified};
+pub use trash::trash;

@@ -3,6 +3,7 @@
 //! Invariant: deciding moves no ref and touches no file; through [`Repo::in_memory`] it writes
 //! nothing at all.
 
+use super::forecast;
 use super::target::Target;
 use super::work::{self, Leftover, Work};
 use super::{LandError, Unverified};
@@ -147,12 +148,12 @@ impl Span<'_> {
                 Err(self.landed(self.landing()?))
             }
             Merge::Clean(tree) => Ok(tree),
-            Merge::Conflicts(paths) => Err(match self.landing()? {
+            Merge::Conflicts(found) => Err(match self.landing()? {
                 Some(commit) => self.landed(Some(commit)),
                 None => LandError::Conflicts {
                     branch: target.name().to_owned(),
                     id: session.id.clone(),
-                    paths,
+                    files: forecast::clashes(repo, &found, *base, target.tip, work.commit)?,
                 },
             }),
         }

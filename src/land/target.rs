@@ -27,22 +27,7 @@ impl Target {
     /// # Errors
     /// There is none, it is the session's own, or git is in the middle of something with it.
     pub fn find(repo: &Repo, spec: &Spec, into: Option<&str>) -> Result<Self, LandError> {
-        let branch = match into {
-            Some(given) => full_name(given),
-            None => match started_from(repo, spec)? {
-                Some(branch) => branch,
-                None => main_branch(repo)?,
-            },
-        };
-        if branch == spec.branch {
-            return Err(LandError::OwnBranch(short(&branch).to_owned()));
-        }
-        let not_a_branch = || LandError::NotABranch(into.unwrap_or(short(&branch)).to_owned());
-        let tip = match repo.ref_id(&branch) {
-            Ok(tip) => tip.ok_or_else(not_a_branch)?,
-            Err(RefError::BadName(_)) => return Err(not_a_branch()),
-            Err(error) => return Err(error.into()),
-        };
+        let (branch, tip) = meant(repo, spec, into)?;
         let checkouts = checkouts(repo, &branch)?;
         Ok(Self { branch, tip, checkouts })
     }
@@ -51,6 +36,34 @@ impl Target {
     pub fn name(&self) -> &str {
         short(&self.branch)
     }
+}
+
+/// The branch that is meant, and where it is; nobody is asked whether it may move.
+///
+/// # Errors
+/// There is none, or it is the session's own.
+pub(super) fn meant(
+    repo: &Repo,
+    spec: &Spec,
+    into: Option<&str>,
+) -> Result<(String, ObjectId), LandError> {
+    let branch = match into {
+        Some(given) => full_name(given),
+        None => match started_from(repo, spec)? {
+            Some(branch) => branch,
+            None => main_branch(repo)?,
+        },
+    };
+    if branch == spec.branch {
+        return Err(LandError::OwnBranch(short(&branch).to_owned()));
+    }
+    let not_a_branch = || LandError::NotABranch(into.unwrap_or(short(&branch)).to_owned());
+    let tip = match repo.ref_id(&branch) {
+        Ok(tip) => tip.ok_or_else(not_a_branch)?,
+        Err(RefError::BadName(_)) => return Err(not_a_branch()),
+        Err(error) => return Err(error.into()),
+    };
+    Ok((branch, tip))
 }
 
 /// A branch's full name as people say it.

@@ -131,7 +131,7 @@ fn conflicts_are_named_and_nothing_moves() {
     let session = bench.finished("add", &[("a", "theirs\n"), ("dir/b", "theirs\n"), ("c", "c\n")]);
     bench.git.commit(&[("a", "ours\n"), ("dir/b", "ours\n")]);
     let error = bench.refused(&session, &SQUASH);
-    assert_eq!(error.to_string(), "main and add-7f3k conflict in a, dir/b");
+    assert_eq!(error.to_string(), "main and add-7f3k conflict in a:1, dir/b:1");
 }
 
 #[test]

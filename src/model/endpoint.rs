@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::choice::{Choice, PROVIDERS, Provider, Wire};
 use crate::http::is_loopback;
 use crate::process::{Cmd, ProcessError};
+use crate::redact;
 
 /// What addresses and keys are looked up in.
 #[derive(Clone, Copy)]
@@ -229,6 +230,9 @@ fn find(
     if key.is_none() && !local {
         let address = base.as_str().trim_end_matches('/').to_owned();
         return Err(EndpointError::NoKey { provider: provider.name, address, looked_for });
+    }
+    if let Some(key) = &key {
+        redact::learn([(format!("{}-key", provider.name).as_str(), key.secret())]);
     }
     Ok(Endpoint { place: Place::Server { base, key, wire }, sources })
 }

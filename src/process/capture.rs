@@ -4,10 +4,12 @@
 //! [`Snapshot`] is invented: what lies between head and tail is counted.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+
+use crate::redact;
 
 /// Bytes kept from the beginning.
 const HEAD: usize = 64 << 10;
@@ -31,9 +33,41 @@ pub struct Capture {
 enum Log {
     /// Everything still fits in memory.
     Unneeded,
-    Open(File),
+    Open(Box<LogFile>),
     /// The file could not be made or written: what the system said.
     Failed(String),
+}
+
+/// The whole output, in a file and without secrets.
+#[derive(Debug)]
+struct LogFile {
+    file: File,
+    stream: redact::Stream,
+    /// What nothing that comes can change, in bytes.
+    settled: u64,
+    /// Whether there is more in the file than that.
+    is_open: bool,
+}
+
+impl LogFile {
+    fn create(path: &Path) -> io::Result<Self> {
+        let file = fs::File::create(path)?.into_parts().0;
+        Ok(Self { file, stream: redact::Stream::new(), settled: 0, is_open: false })
+    }
+
+    /// Writes it at once, what is still open included: who reads the file sees all there is.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let clean = self.stream.push(bytes);
+        if self.is_open {
+            self.file.set_len(self.settled)?;
+            self.file.seek(SeekFrom::Start(self.settled))?;
+        }
+        self.file.write_all(&clean)?;
+        self.settled += clean.len() as u64;
+        let rest = self.stream.rest();
+        self.is_open = !rest.is_empty();
+        self.file.write_all(&rest)
+    }
 }
 
 /// A part of the output: its first bytes, then a gap, then its last bytes.
@@ -121,12 +155,12 @@ impl Capture {
     }
 
     fn open_log(&mut self) {
-        let opened = fs::File::create(&self.log_path).and_then(|mut file| {
-            file.write_all(&self.head)?;
+        let opened = LogFile::create(&self.log_path).and_then(|mut file| {
+            file.write(&self.head)?;
             Ok(file)
         });
         self.log = match opened {
-            Ok(file) => Log::Open(file.into_parts().0),
+            Ok(file) => Log::Open(Box::new(file)),
             Err(error) => Log::Failed(error.to_string()),
         };
     }
@@ -134,7 +168,7 @@ impl Capture {
     fn write_log(&mut self, bytes: &[u8]) {
         let Log::Open(file) = &mut self.log else { return };
         let room = LOG_LIMIT.saturating_sub(self.total).min(bytes.len() as u64);
-        if let Err(error) = file.write_all(&bytes[..usize_of(room)]) {
+        if let Err(error) = file.write(&bytes[..usize_of(room)]) {
             self.log = Log::Failed(error.to_string());
         }
     }

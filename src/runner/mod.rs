@@ -32,6 +32,7 @@ use crate::session::checkpoint::{self, Checkpoints};
 use crate::session::disk;
 use crate::session::format::{self, FormatError};
 use crate::session::inbox::Kind;
+use crate::session::include;
 use crate::session::journal::Journal;
 use crate::session::lock::{Lock, LockError};
 use crate::session::reserve;
@@ -157,6 +158,7 @@ async fn work(
     for path in [&spec.worktree, &session.dir] {
         disk::check(path, config.min_free_disk).map_err(fault)?;
     }
+    include::learn(&spec.worktree, &state.with_secrets);
     let caging = Caging::begin(&worktree, session, &config)?;
     let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
     rewind::finish(&worktree, session, &mut state).map_err(fault)?;
@@ -230,6 +232,7 @@ async fn work(
     if conversation.is_new() {
         let text = prompt::task(&spec.task, &facts::collect(repo, spec, base).map_err(fault)?);
         let task = Update::UserMessage(UserMessage { from: Origin::Task, text, inbox_id: None });
+        let task = task.redacted();
         conversation.apply(&task);
         crate::agent::World::record(&mut world, 0, vec![task])?;
     }

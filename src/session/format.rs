@@ -6,10 +6,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::file;
+use crate::redact;
 
 /// The newest format that this program writes, of every file of a session.
 pub const FORMAT: u32 = 1;
@@ -63,6 +64,11 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, F
             source: in_one_line(&error, text).into(),
         },
     })
+}
+
+/// The text of a stored thing, without secrets.
+pub(super) fn text(thing: &impl Serialize) -> Result<String, toml::ser::Error> {
+    Ok(redact::text(&toml::to_string(thing)?).into_owned())
 }
 
 /// `line 3: key with no value`: toml's own words draw a picture of the line.

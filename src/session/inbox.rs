@@ -15,6 +15,7 @@ use super::format::FORMAT;
 use super::id;
 use crate::event::{Limit, Verdict};
 use crate::file;
+use crate::redact;
 
 /// The messages that wait for a session.
 #[derive(Clone, Debug)]
@@ -137,7 +138,8 @@ impl Inbox {
             .prefix(".")
             .tempfile_in(&self.folder)
             .map_err(|error| file::unnamed(&error))?;
-        serde_json::to_writer(file.as_file_mut(), &letter).map_err(io::Error::from)?;
+        let letter = serde_json::to_string(&letter).map_err(io::Error::from)?;
+        file.as_file_mut().write_all(redact::json(&letter).as_bytes())?;
         file.as_file_mut().write_all(b"\n")?;
         file.as_file().sync_data()?;
         file.persist_noclobber(self.path(&id)).map_err(|error| error.error)?;

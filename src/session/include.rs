@@ -17,6 +17,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::git::Repo;
 use crate::process::ProcessError;
+use crate::redact;
 
 /// The file with the patterns, at the root of a checkout.
 pub const FILE: &str = ".worktreeinclude";
@@ -101,6 +102,39 @@ pub fn copy(from: &Repo, into: &Path) -> Result<Included, IncludeError> {
     included.copied.sort();
     included.skipped.sort();
     Ok(included)
+}
+
+/// The largest file that values are looked for in, in bytes.
+const LARGEST: u64 = 256 << 10;
+
+impl Included {
+    /// Of what was copied the files that may hold secrets, in assignments.
+    pub fn with_secrets(&self) -> Vec<PathBuf> {
+        let is_one = |path: &&PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+            name.starts_with(".env")
+                || name.ends_with(".env")
+                || [".npmrc", ".pypirc", ".netrc", "credentials"].contains(&name.as_str())
+                || name.contains("secret")
+        };
+        self.copied.iter().filter(is_one).cloned().collect()
+    }
+}
+
+/// Lets this process know of the secrets in these files of a worktree. One that is gone or changed
+/// is no error: what it holds then is the agent's own.
+pub fn learn(worktree: &Path, files: &[PathBuf]) {
+    for file in files {
+        let path = worktree.join(file);
+        let is_one = |meta: std::fs::Metadata| meta.is_file() && meta.len() <= LARGEST;
+        if !fs::symlink_metadata(&path).is_ok_and(is_one) {
+            continue;
+        }
+        match fs::read(&path) {
+            Ok(bytes) => redact::learn(redact::assignments(&String::from_utf8_lossy(&bytes))),
+            Err(error) => tracing::warn!(%error, "secrets in a copied file are not known"),
+        }
+    }
 }
 
 /// The patterns, line by line, so that a bad one costs only itself.

@@ -223,7 +223,7 @@ impl Spec {
     /// # Errors
     /// A path is not UTF-8, which the file cannot hold.
     pub fn to_text(&self) -> Result<String, toml::ser::Error> {
-        toml::to_string(self)
+        format::text(self)
     }
 }
 

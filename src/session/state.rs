@@ -4,7 +4,7 @@
 //! writer, so a reader sees one moment.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,8 @@ pub const MOVES: &[(Phase, Phase)] = {
         // What rests may go on, be ended, or be landed as it is.
         (Paused, Queued),
         (Paused, Running),
+        // A rewind is undone that had left a question aside.
+        (Paused, NeedsInput),
         (Paused, Stopped),
         (Paused, Landed),
         (NeedsInput, Queued),
@@ -82,22 +84,26 @@ pub const MOVES: &[(Phase, Phase)] = {
         (Interrupted, Queued),
         (Interrupted, Running),
         (Interrupted, Paused),
+        (Interrupted, NeedsInput),
         (Interrupted, Stopped),
         (Interrupted, Landed),
         (Interrupted, Archived),
         (Done, Queued),
         (Done, Running),
         (Done, Paused),
+        (Done, NeedsInput),
         (Done, Landed),
         (Done, Archived),
         (Failed, Queued),
         (Failed, Running),
         (Failed, Paused),
+        (Failed, NeedsInput),
         (Failed, Landed),
         (Failed, Archived),
         (Stopped, Queued),
         (Stopped, Running),
         (Stopped, Paused),
+        (Stopped, NeedsInput),
         (Stopped, Landed),
         (Stopped, Archived),
         (Landed, Archived),
@@ -225,6 +231,9 @@ pub struct State {
     /// Files that no commit holds, each with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// Files that were copied into the worktree and may hold secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with_secrets: Vec<PathBuf>,
     /// What a person should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
@@ -312,6 +321,7 @@ impl State {
             started: None,
             updated: created,
             left_out: Vec::new(),
+            with_secrets: Vec::new(),
             notices: Vec::new(),
             models: Vec::new(),
             usage: Usage::default(),
@@ -393,7 +403,7 @@ impl State {
     /// # Errors
     /// Never for a state made here; the format cannot hold everything.
     pub fn to_text(&self) -> Result<String, toml::ser::Error> {
-        toml::to_string(self)
+        format::text(self)
     }
 
     /// Replaces the file, durably: after a crash it is the old state or this one.

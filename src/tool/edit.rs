@@ -10,7 +10,7 @@ use super::arguments::{Arguments, FILE_PATH, Key, Kind, Shape};
 use super::matching::{Edit, NoEdit, find};
 use super::output::{cut_line, grouped, line, size};
 use super::path::{Place, Reach, in_words};
-use super::write::replace;
+use super::write::{refuse_marks, replace};
 use super::{Done, Files};
 use crate::file::Changed;
 
@@ -65,6 +65,9 @@ pub(super) fn call(
     }
     if old == new {
         return Err("old_string and new_string are the same.".to_owned());
+    }
+    for text in [&old, &new] {
+        refuse_marks(text, &file)?;
     }
     let found = find(&file, &old, &new, all);
     let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);

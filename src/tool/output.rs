@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::process::capture::Snapshot;
+use crate::redact;
 
 /// How much of an output is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +36,13 @@ pub struct Shaped {
 /// Cleans an output and keeps to `cap`: a quarter from the beginning, the rest from the end.
 /// `whole` names where everything can be read.
 pub fn shape(snapshot: &Snapshot, cap: Cap, whole: &str) -> Shaped {
+    let secrets = redact::secrets();
     let mut bytes = snapshot.head.clone();
     if snapshot.gap == 0 {
         bytes.extend_from_slice(&snapshot.tail);
     }
+    // Before anything is cut: half a secret is known by nobody.
+    let bytes = secrets.take_out_of_bytes(&bytes);
     if is_binary(&bytes) {
         let size = size(snapshot.gap + (snapshot.head.len() + snapshot.tail.len()) as u64);
         return Shaped { text: format!("(binary output, {size}, all in {whole})\n"), cut: true };
@@ -58,7 +62,7 @@ pub fn shape(snapshot: &Snapshot, cap: Cap, whole: &str) -> Shaped {
     let (last, total) = if snapshot.gap == 0 {
         (first.clone(), first.len() as u64)
     } else {
-        let (mut last, _) = clean(&snapshot.tail);
+        let (mut last, _) = clean(&secrets.take_out_of_bytes(&snapshot.tail));
         let total = first.len() as u64 + snapshot.gap_lines + last.len() as u64;
         if last.len() > 1 {
             last.remove(0);
@@ -137,9 +141,12 @@ pub fn neutral(letter: char) -> char {
     }
 }
 
-/// A line of at most `max` characters, the rest counted.
+/// A line of at most `max` characters, the rest counted; none where it is short enough as it is.
+/// Secrets are taken out before the cut, which might go through one.
 pub fn cut_line(line: &str, max: usize) -> Option<String> {
-    let (at, _) = line.char_indices().nth(max)?;
+    line.char_indices().nth(max)?;
+    let line = redact::text(line);
+    let Some((at, _)) = line.char_indices().nth(max) else { return Some(line.into_owned()) };
     let left = line[at..].chars().count() as u64;
     Some(format!("{}… (+{} characters)", &line[..at], grouped(left)))
 }

@@ -14,6 +14,7 @@ use super::output::{grouped, size};
 use super::path::{Reach, in_words};
 use super::{Done, Files};
 use crate::file::Changed;
+use crate::redact;
 
 pub(super) static SHAPE: Shape = Shape {
     name: "write",
@@ -63,6 +64,7 @@ pub(super) fn call(
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(in_words(name, &error)),
     };
+    refuse_marks(&arguments.text("content")?, old.as_deref().unwrap_or_default())?;
     let lines = count_lines(&content);
     let lines = if lines == "1" { "1 line".to_owned() } else { format!("{lines} lines") };
     let mut told = format!("created {name}, {lines}");
@@ -87,6 +89,20 @@ pub(super) fn call(
         changed: Changed::Paths(vec![place.path]),
         ..Done::default()
     })
+}
+
+/// Refuses a text that holds the mark of a secret where the file does not: it would take the place
+/// of what the model is not shown.
+pub(super) fn refuse_marks(text: &str, old: &[u8]) -> Result<(), String> {
+    let is_new = |mark: &&str| memchr::memmem::find(old, mark.as_bytes()).is_none();
+    match redact::marks(text).find(is_new) {
+        None => Ok(()),
+        Some(mark) => Err(format!(
+            "{mark} stands for what looks like a secret, which you are not shown and the file has \
+             as it is. Leave the text with it alone, and edit around it. Put a made-up one together \
+             from parts."
+        )),
+    }
 }
 
 /// Replaces `path` with `bytes` by a rename within its folder; its mode stays.

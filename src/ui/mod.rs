@@ -5,6 +5,7 @@
 
 mod bell;
 pub mod card;
+pub mod findings;
 pub mod human;
 pub mod json;
 pub mod live;
@@ -19,6 +20,8 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use unicode_width::UnicodeWidthStr;
+
+use crate::redact;
 
 /// Whether to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -226,7 +229,8 @@ impl Ui {
 
     /// Says `label: text`; further lines of the text are set in under it.
     pub fn labelled(&self, label: &str, tone: Tone, text: &str) {
-        let text = under_label(label, &text::neutral_lines(text.trim_end()), &self.err);
+        let text = redact::printed(text.trim_end());
+        let text = under_label(label, &text::neutral_lines(&text), &self.err);
         self.write_narration(&format!("{} {text}", self.err.paint(tone, format!("{label}:"))));
     }
 

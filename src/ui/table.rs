@@ -281,11 +281,15 @@ impl Layout {
 /// What a person should know of a session besides its row: what it asks, what it waits for, or why
 /// it rests.
 fn note(session: &SessionView, now: Timestamp) -> String {
-    match (&session.question, &session.waiting, &session.note) {
-        (Some(question), _, _) => question.clone(),
-        (None, Some(waiting), _) => waits(waiting, now),
-        (None, None, note) => note.clone().unwrap_or_default(),
-    }
+    let said = match (&session.question, &session.waiting, &session.note) {
+        (Some(question), _, _) => Some(question.clone()),
+        (None, Some(waiting), _) => Some(waits(waiting, now)),
+        (None, None, note) => note.clone(),
+    };
+    let colliding = session.conflicts_with.as_slice();
+    let colliding =
+        (!colliding.is_empty()).then(|| format!("conflicts with {}", colliding.join(", ")));
+    said.into_iter().chain(colliding).collect::<Vec<_>>().join("; ")
 }
 
 /// `tries again in 45s (try 2): 529 overloaded`.
@@ -362,6 +366,7 @@ pub(crate) mod tests {
             question_kind: None,
             limits: LimitsView::default(),
             worked_s: 0,
+            conflicts_with: Vec::new(),
             note: None,
             model: "anthropic/claude".to_owned(),
         }

@@ -62,6 +62,9 @@ pub struct SessionView {
     pub limits: LimitsView,
     /// Time at work, in seconds.
     pub worked_s: u64,
+    /// What it is known to collide with, sessions and branches; left out where that is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conflicts_with: Vec<String>,
     /// What else a person should know in a line: why it stopped, what it waits for.
     #[serde(skip)]
     pub note: Option<String>,

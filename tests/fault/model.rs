@@ -134,27 +134,9 @@ fn a_key_that_is_refused_in_mid_run_is_asked_for_and_never_shown() {
         let status = play.rests("done");
         assert_eq!((status["question"].clone(), status["files"].clone()), (json!(null), json!(1)));
         assert_eq!(play.server.served(), [0, 1, 1]);
-        assert_nowhere(&play, dialect.key());
+        play.assert_nowhere(dialect.key());
         play.close();
     });
-}
-
-/// Asserts that a secret is in no file of the git dir and in nothing that is said.
-fn assert_nowhere(play: &Play, secret: &str) {
-    let found = play.repo.home().cmd("grep").args(&["-rl", secret]).dir(&play.repo.common_dir());
-    assert_eq!(found.run().stdout, "");
-    for verb in ["status", "log"] {
-        let out = play.run(verb, &[]);
-        assert!(!(out.stdout + &out.stderr).contains(secret), "{verb}");
-    }
-    let objects = ["cat-file", "--batch-all-objects", "--batch", "--buffer"];
-    let objects = play.repo.home().cmd("git").dir(play.repo.main()).args(&objects);
-    // Trees hold what is not UTF-8, so it is looked for where it is printed.
-    let list = objects.args(&["--batch-check=%(objectname) %(objecttype)"]).run();
-    for line in list.stdout.lines().filter(|line| !line.ends_with(" tree")) {
-        let id = line.split(' ').next().unwrap();
-        assert!(!play.repo.git(&["cat-file", "-p", id]).contains(secret), "{line}");
-    }
 }
 
 #[test]

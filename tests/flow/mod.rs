@@ -2,14 +2,18 @@
 //!
 //! Invariant: what is asserted is what a person sees: output, refs, files.
 
+mod forecast;
 mod gate;
+mod gc;
 mod journey;
 mod limits;
 mod person;
 mod places;
 pub(crate) mod play;
+mod push;
 mod real_package;
 mod real_project;
+mod secret;
 mod session;
 mod snapshot;
 mod start;

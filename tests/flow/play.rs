@@ -182,6 +182,24 @@ impl Play {
         until("the supervisor has ended", || self.supervisor().is_none());
     }
 
+    /// Asserts that a secret is in no file of the git dir, in no object, and in nothing that is
+    /// said.
+    pub(crate) fn assert_nowhere(&self, secret: &str) {
+        let found = self.repo.home().cmd("grep").args(&["-raho", &format!(".*{secret}.*")]);
+        assert_eq!(found.dir(&self.repo.common_dir()).run().stdout, "");
+        for verb in ["status", "log"] {
+            let out = self.run(verb, &[]);
+            assert!(!(out.stdout + &out.stderr).contains(secret), "{verb}");
+        }
+        // Trees hold what is not UTF-8.
+        let objects = ["cat-file", "--batch-all-objects", "--batch", "--buffer"];
+        let objects = git_agent::process::Cmd::new("git").args(objects).dir(self.repo.main());
+        let objects = objects.run().expect("git runs").stdout;
+        let text = String::from_utf8_lossy(&objects);
+        let lines: Vec<_> = text.lines().filter(|line| line.contains(secret)).collect();
+        assert!(lines.is_empty(), "{secret} is in an object: {lines:#?}");
+    }
+
     /// Asserts what holds at the end of every session, and ends the server.
     pub(crate) fn close(self) {
         self.repo.assert_whole();

@@ -46,8 +46,8 @@ pub(super) fn of(context: &Context<'_>, session: &Session) -> Result<String> {
 pub(super) fn conflicts(context: &Context<'_>, session: &Session) -> String {
     let text = match merge(&context.repo, session) {
         Ok((branch, Merge::Clean(_))) => format!("It merges with {branch}.\n"),
-        Ok((branch, Merge::Conflicts(paths))) => {
-            let paths: String = paths.iter().map(|path| format!("- {path}\n")).collect();
+        Ok((branch, Merge::Conflicts(files))) => {
+            let paths: String = files.iter().map(|file| format!("- {}\n", file.path)).collect();
             format!("It conflicts with {branch} in\n\n{paths}")
         }
         Err(error) => format!("That cannot be told: {error}\n"),

@@ -408,7 +408,7 @@ fn way(
     }
     Ok(match repo.merge_commits(code, theirs)? {
         Merge::Clean(tree) => Way::Merge(tree),
-        Merge::Conflicts(paths) => Way::Conflicts(paths),
+        Merge::Conflicts(files) => Way::Conflicts(files.into_iter().map(|it| it.path).collect()),
     })
 }
 
