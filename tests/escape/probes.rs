@@ -21,6 +21,7 @@ const TOOLS: &str = "ESCAPE_PATH";
 const LEVEL: &str = "ESCAPE_LEVEL";
 
 /// Something a tool tries.
+#[derive(Clone, Copy)]
 struct Attempt {
     name: &'static str,
     script: &'static str,
