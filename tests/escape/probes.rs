@@ -174,7 +174,7 @@ const ATTEMPTS: &[Attempt] = &[
     unarmed(held(
         "a setting of the kernel",
         &[],
-        r#"[ -w /proc/sys/kernel/core_pattern ] && echo WON"#,
+        r#"(: >>/proc/sys/kernel/core_pattern) && echo WON"#,
     )),
     held("a file of ten gigabytes", &[Limits], r#"truncate -s 10G big && echo WON; rm -f big"#),
     held("a descriptor left open", &[], r#"[ "$(ls /proc/self/fd | wc -l)" -gt 4 ] && echo WON"#),
