@@ -7,6 +7,7 @@ use super::context::Context;
 use super::control::{self, Woken};
 use crate::error::{CommandError, Result};
 use crate::event::{Question, QuestionKind, Verdict};
+use crate::runner::settle;
 use crate::session::asked::Asked;
 use crate::session::state::Phase;
 use crate::session::store::Session;
@@ -84,6 +85,23 @@ pub fn decide(
         wake_others(context, session, name)?;
     }
     Ok(woken)
+}
+
+/// Says no to what a session asks. Where a limit is reached it pauses, and nobody is started for
+/// that; else it goes on without what it asked for.
+///
+/// # Errors
+/// It asks nothing that is decided by yes or no, or cannot go on.
+pub fn deny(context: &Context<'_>, session: &Session, reason: &str) -> Result<QuestionKind> {
+    let asked = take(session, QuestionKind::is_decision)?;
+    let question = asked.question().clone();
+    session.check_writable()?;
+    let is_limit = question.kind == QuestionKind::Limit;
+    if !is_limit || !settle::deny(&context.repo, session, &question, reason)? {
+        drop(asked);
+        decide(context, session, Verdict::Denied, reason)?;
+    }
+    Ok(question.kind)
 }
 
 /// Whoever waits for the same budget need not be asked as well.

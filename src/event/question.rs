@@ -24,6 +24,9 @@ pub struct Question {
     /// The limit that is reached, where that is asked about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
+    /// That it is reached, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<Box<str>>,
     /// What is asked about, path by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
