@@ -12,6 +12,7 @@ mod limits;
 mod model;
 pub mod permission;
 mod permit;
+mod progress;
 pub mod prompt;
 mod question;
 mod steer;

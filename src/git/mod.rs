@@ -21,6 +21,7 @@ mod filter;
 mod index;
 mod index_file;
 mod keep;
+mod loose;
 mod merge;
 mod notes;
 mod object;
@@ -43,6 +44,7 @@ mod worktree;
 
 pub use gix::ObjectId;
 pub use gix::bstr::BString;
+pub use keep::Collectors;
 
 pub use add_worktree::AddWorktree;
 pub use cause::Cause;
@@ -53,6 +55,7 @@ pub use config::{ConfigEntry, Scope};
 pub use diff::{Counted, DiffError, DiffStat, FileChange, Status};
 pub use entries::Difference;
 pub use environment::{BadOverride, Environment};
+pub use loose::loose_commit;
 pub use merge::{Merge, MergeError};
 pub use notes::NotesError;
 pub use object::{CommitInfo, Draft, Identity, Mode, ObjectError, Time, TreeEntry};

@@ -199,6 +199,17 @@ pub fn summary_of(call: &ToolCall) -> Option<String> {
     }
 }
 
+/// The file that a call edits or writes, as it names it; none for any other call.
+pub fn edited(call: &ToolCall) -> Option<String> {
+    let tool = Tool::named(&call.name).filter(|it| matches!(it, Tool::Edit | Tool::Write))?;
+    Arguments::parse(tool.shape(), &call.arguments).ok()?.text("file_path").ok()
+}
+
+/// Whether a call runs a command.
+pub fn is_command(call: &ToolCall) -> bool {
+    Tool::named(&call.name) == Some(Tool::Bash)
+}
+
 impl Toolbox {
     /// The tools for one worktree.
     ///
@@ -207,7 +218,8 @@ impl Toolbox {
     pub fn new(setup: Setup) -> Result<Self, ToolboxError> {
         fs::create_dir_all(&setup.out_dir)?;
         let out_dir = fs::canonicalize(&setup.out_dir)?;
-        let reach = Reach::new(&setup.root, &[&out_dir, setup.sandbox.tmp()])?;
+        let (tmp, inner_tmp) = (setup.sandbox.tmp(), setup.sandbox.inner_tmp());
+        let reach = Reach::new(&setup.root, &[(&out_dir, &out_dir), (tmp, inner_tmp)])?;
         let mark = format!("{:016x}", random()?);
         let shell = bash::Shell::new(setup.sandbox, out_dir, mark, setup.guard)?;
         Ok(Self { reach, shell, attended: setup.attended, files: Mutex::default() })
