@@ -80,11 +80,14 @@ enum Verb {
     Conflicts(commands::conflicts::Args),
     Merge(commands::worktree::merge::Args),
     Worktree(commands::worktree::Args),
+    Trust(commands::trust::Args),
+    Audit(commands::audit::Args),
     Check(commands::check::Args),
     Hooks(commands::hooks::Args),
     Demo(commands::demo::Args),
     Gc(commands::gc::Args),
     Doctor(commands::doctor::Args),
+    Sandbox(commands::sandbox::Args),
     Diagnose(commands::diagnose::Args),
     Setup(commands::setup::Args),
     #[command(hide = true)]
@@ -100,6 +103,12 @@ enum Verb {
 /// Parses the arguments and runs the verb.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<_> = args.into_iter().collect();
+    // Before anything else: it must stay a process of one thread, and lose no time.
+    #[cfg(target_os = "linux")]
+    if args.get(1).is_some_and(|arg| arg == crate::sandbox::INNER) {
+        let code = crate::sandbox::run_inner(&args[2..]);
+        return ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX));
+    }
     match commands::complete::answer(&args, command) {
         Ok(true) => return exit::DONE.into(),
         Ok(false) => {}
@@ -168,11 +177,14 @@ fn dispatch(ui: &Ui, verb: Verb) -> Result {
         Verb::Conflicts(args) => commands::conflicts::run(ui, &args),
         Verb::Merge(args) => commands::worktree::merge::run(ui, &args),
         Verb::Worktree(args) => commands::worktree::run(ui, &args),
+        Verb::Audit(args) => commands::audit::run(ui, &args),
         Verb::Check(args) => commands::check::run(ui, &args),
         Verb::Hooks(args) => commands::hooks::run(ui, &args),
         Verb::Demo(args) => commands::demo::run(ui, &args),
         Verb::Gc(args) => commands::gc::run(ui, &args),
+        Verb::Trust(args) => commands::trust::run(ui, &args),
         Verb::Doctor(args) => commands::doctor::run(ui, &args),
+        Verb::Sandbox(args) => commands::sandbox::run(ui, &args),
         Verb::Diagnose(args) => commands::diagnose::run(ui, &args),
         Verb::Setup(args) => commands::setup::run(ui, &args, command()),
         Verb::Guard(args) => commands::guard::run(&args),

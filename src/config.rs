@@ -7,6 +7,7 @@ pub mod amount;
 mod keys;
 mod notify;
 mod push;
+mod sandbox;
 mod value;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ pub use amount::Bound;
 pub use keys::{KEYS, Key};
 pub use notify::{Channel, Notify, Occasion};
 pub use push::Push;
+pub use sandbox::{Sandbox, SandboxLevel};
 use value::{
     boolean, ceiling, count, near, niceness, one_of, optional, optional_size, pattern, size,
     template, text,
@@ -95,10 +97,16 @@ pub struct Config {
     pub memory_limit: Option<u64>,
     /// `agent.cpuLimit`: how many processors they may keep busy.
     pub cpu_limit: Option<f64>,
+    /// `agent.permission`: rules on calls, from every level.
+    pub permission: Vec<String>,
+    /// `agent.sandbox` and its kin.
+    pub sandbox: Sandbox,
     /// `agent.protect`: patterns of paths that no agent changes unasked.
     pub protect: Vec<String>,
     /// `agent.unattended`.
     pub unattended: bool,
+    /// `agent.audit.sign`.
+    pub audit_sign: bool,
     /// `agent.logLevel`.
     pub log_level: LogLevel,
     /// `agent.notify` and its kin.
@@ -193,8 +201,11 @@ impl Default for Config {
             nice: 0,
             memory_limit: None,
             cpu_limit: None,
+            permission: Vec::new(),
+            sandbox: Sandbox::default(),
             protect: Vec::new(),
             unattended: false,
+            audit_sign: false,
             log_level: LogLevel::default(),
             notify: Notify::default(),
             push: Push::default(),
@@ -256,6 +267,9 @@ impl Config {
             }
             let is_known = match rest.rsplit_once('.') {
                 None => config.set(&entry, &rest.to_ascii_lowercase()),
+                Some(("audit", name)) => {
+                    config.set(&entry, &format!("audit.{}", name.to_ascii_lowercase()))
+                }
                 Some(("push", name)) => config.push.set(&entry, &name.to_ascii_lowercase()),
                 Some((provider, name)) => {
                     config.set_of_provider(&entry, provider, &name.to_ascii_lowercase())
@@ -305,8 +319,11 @@ impl Config {
             "nice" => self.nice = niceness(entry)?,
             "memorylimit" => self.memory_limit = optional_size(entry)?,
             "cpulimit" => self.cpu_limit = ceiling(entry)?,
+            "permission" => self.permission.push(text(entry)?),
+            "sandbox" => self.sandbox.level = one_of(entry)?,
             "protect" => self.protect.push(pattern(entry)?),
             "unattended" => self.unattended = boolean(entry)?,
+            "audit.sign" => self.audit_sign = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
             _ => return self.notify.set(entry, name),
         }
@@ -319,6 +336,9 @@ impl Config {
         provider: &str,
         name: &str,
     ) -> Result<bool, ConfigError> {
+        if provider.eq_ignore_ascii_case("sandbox") {
+            return self.sandbox.set(entry, name);
+        }
         let mut set = self.providers.get(provider).cloned().unwrap_or_default();
         match name {
             "baseurl" => set.base_url = Some(text(entry)?),
@@ -372,11 +392,19 @@ mod tests {
             ("agent.minFreeMemory", "1g"),
             ("agent.maxLoad", "1.5"),
             ("agent.nice", "10"),
+            ("agent.sandbox", "reduced"),
+            ("agent.sandbox.least", "none"),
+            ("agent.sandbox.readable", "/data"),
+            ("agent.sandbox.writable", "/forgotten"),
+            ("agent.sandbox.writable", ""),
+            ("agent.sandbox.writable", "/scratch"),
             ("agent.memoryLimit", "4g"),
             ("agent.cpuLimit", "2"),
+            ("agent.permission", "ask bash"),
             ("agent.protect", "*.lock"),
             ("agent.protect", "docs/"),
             ("agent.unattended", "true"),
+            ("agent.audit.sign", "true"),
             ("agent.logLevel", "debug"),
             ("agent.push.requireVerify", "false"),
             ("agent.push.requireSquash", "true"),
@@ -413,10 +441,18 @@ mod tests {
             min_free_memory: 1 << 30,
             max_load: Some(1.5),
             nice: 10,
+            sandbox: Sandbox {
+                level: SandboxLevel::Reduced,
+                least: Some(SandboxLevel::None),
+                readable: vec!["/data".into()],
+                writable: vec!["/scratch".into()],
+            },
             memory_limit: Some(4 << 30),
             cpu_limit: Some(2.0),
+            permission: vec!["ask bash".to_owned()],
             protect: vec!["*.lock".to_owned(), "docs/".to_owned()],
             unattended: true,
+            audit_sign: true,
             log_level: LogLevel::Debug,
             notify: Notify::default(),
             push: Push {

@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::event::{Event, Update};
 use crate::git::{OpenError, Repo};
+use crate::policy::{Policy, PolicyError};
 use crate::session::format::FormatError;
 use crate::session::inbox::Kind;
 use crate::session::journal::Journal;
@@ -46,6 +47,9 @@ pub enum QueueError {
     /// The session is run by somebody, or cannot be used.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The policy of this machine cannot be read.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// Its state cannot be written.
     #[error(transparent)]
     Format(#[from] FormatError),
@@ -102,9 +106,11 @@ pub fn enter(repo: &Repo, session: &Session, priority: Option<Priority>) -> Resu
     let is_new = state.phase == Phase::Queued;
     if !is_new {
         drop_wishes(session, asked)?;
+        let death = session.death(&state)?;
         let change = state.move_to(Phase::Queued, "", Timestamp::now())?;
+        let change = Event::now(state.step, Update::State(change));
         let (mut journal, _) = Journal::open(&session.journal_path())?;
-        journal.append(&[Event::now(state.step, Update::State(change))])?;
+        journal.append(&death.into_iter().chain([change]).collect::<Vec<_>>())?;
     }
     if !is_new || state.priority != priority {
         state.priority = priority;
@@ -281,6 +287,16 @@ enum Turn {
     NoMore,
 }
 
+/// The settings, as the policy of this machine caps them.
+fn settings(repo: &Repo) -> Result<Config, QueueError> {
+    let (mut config, _) = repo.agent_config()?;
+    if let Some(most) = Policy::of_machine()?.and_then(|policy| policy.sessions()) {
+        config.max_running = config.max_running.min(most);
+        config.max_running_total = config.max_running_total.min(most);
+    }
+    Ok(config)
+}
+
 impl Line {
     /// None where nobody waits.
     fn open(common_dir: &Path) -> Result<Option<Self>, QueueError> {
@@ -288,7 +304,7 @@ impl Line {
         if !store.is_waited_for() {
             return Ok(None);
         }
-        let (config, _) = Repo::open(common_dir)?.agent_config()?;
+        let config = settings(&Repo::open(common_dir)?)?;
         let queue = store.queue()?;
         Ok(Some(Self { common_dir: common_dir.to_owned(), store, config, queue }))
     }

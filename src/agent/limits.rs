@@ -218,9 +218,8 @@ impl<W: World> Agent<'_, W> {
             let reason = format!("{strikes} answers in a row were empty, cut off or unreadable");
             return Err(Rest::Paused { reason });
         }
-        if self.conversation.is_hopeless() {
-            let reason = "the same calls give the same results again and again".to_owned();
-            return Err(Rest::Paused { reason });
+        if let Some(reason) = self.conversation.hopeless() {
+            return Err(Rest::Paused { reason: reason.to_owned() });
         }
         self.tell_worked(LAP)?;
         let standings = self.standings()?;
@@ -238,10 +237,10 @@ impl<W: World> Agent<'_, W> {
     /// A limit that somebody else has raised meanwhile is no question any more.
     pub(super) fn wait(&mut self, question: Question) -> Result<(), Rest> {
         let Some(limit) = question.limit.filter(|_| question.kind == QuestionKind::Limit) else {
-            return Err(Rest::NeedsInput(question));
+            return Err(Rest::NeedsInput(Box::new(question)));
         };
         if self.standings()?.iter().any(|it| it.limit == limit && it.is_over()) {
-            return Err(Rest::NeedsInput(question));
+            return Err(Rest::NeedsInput(Box::new(question)));
         }
         self.tell(vec![Update::Decision(Decision {
             question: question.number,
@@ -345,11 +344,11 @@ fn tokens(usage: Usage) -> f64 {
 /// Where a model that gives no answer leaves the session.
 pub(super) fn rest_after(error: &ModelError) -> Rest {
     match error {
-        ModelError::KeyRefused { .. } => Rest::NeedsInput(Question {
+        ModelError::KeyRefused { .. } => Rest::NeedsInput(Box::new(Question {
             text: error.to_string(),
             kind: QuestionKind::Key,
             ..Question::default()
-        }),
+        })),
         _ => Rest::Paused { reason: error.to_string() },
     }
 }

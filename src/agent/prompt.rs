@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::event::{ByPerson, Checkpoint, LimitChange, LimitMark, PutBack, VerifyRecord};
+use crate::event::{ByPerson, Checkpoint, Finding, LimitChange, LimitMark, PutBack, VerifyRecord};
 
 /// The system prompt.
 pub const SYSTEM: &str = include_str!("prompt.md");
@@ -32,6 +32,14 @@ pub const NOT_RUN_AGAIN: &str = "Not run again: it gave the same several times i
 /// After calls that go round in a circle.
 pub const IN_A_CIRCLE: &str = "You have made these calls before, with the same results. Look for \
     another cause, or go another way.";
+
+/// After many edits of one file with no check passed.
+pub const SAME_FILE: &str = "You have edited the same file many times, and no check has passed \
+    since. Read the whole of it again, and what the check says: look for another cause.";
+
+/// After many steps that neither changed anything nor found anything new.
+pub const NOTHING_NEW: &str = "For many steps nothing has changed, and you have found nothing new. \
+    Decide what is missing and do it, or call `finish` and say what stands in the way.";
 
 /// Where a summary is to stand for the conversation so far.
 pub const SUMMARISE: &str = "The conversation gets too long, and what was said so far is about to \
@@ -81,6 +89,23 @@ pub fn denied(reason: &str) -> String {
         "" => "Not run: the person who watches this session denied it.".to_owned(),
         reason => format!("Not run: the person who watches this session denied it: {reason}"),
     }
+}
+
+/// In place of the result of a call that a rule forbids.
+pub fn forbidden(rule: &str) -> String {
+    format!(
+        "Not run: the rule `{rule}` of this session forbids it. The same by another way is \
+         forbidden too; go on without it, or say at the end what it kept you from."
+    )
+}
+
+/// In place of the result of a call that would write where the session may not.
+pub fn off_limits(finding: &Finding) -> String {
+    format!(
+        "Not written: {} {}. Do not change it by another way; go on without it, or say at the \
+         end what it kept you from.",
+        finding.path, finding.why
+    )
 }
 
 /// What the model reads when changes of its step were put back.

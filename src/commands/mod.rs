@@ -10,6 +10,7 @@ pub mod follow;
 pub mod limits;
 pub mod message;
 pub mod question;
+pub mod sandbox;
 pub mod several;
 pub mod view;
 
@@ -39,8 +40,10 @@ pub mod remove;
 pub mod rewind;
 
 pub mod conflicts;
+pub mod trust;
 pub mod worktree;
 
+pub mod audit;
 pub mod check;
 pub mod hook;
 pub mod hooks;

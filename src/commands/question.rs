@@ -7,7 +7,9 @@ use super::context::Context;
 use super::control::{self, Woken};
 use crate::error::{CommandError, Result};
 use crate::event::{Question, QuestionKind, Verdict};
+use crate::policy::Policy;
 use crate::runner::settle;
+use crate::session::allowed;
 use crate::session::asked::Asked;
 use crate::session::state::Phase;
 use crate::session::store::Session;
@@ -75,16 +77,43 @@ pub fn decide(
         let message = format!("the budget of {} is shared: it is raised, not lifted", session.id);
         return Err(CommandError::no(message).hint(format!("git agent approve {}", session.id)));
     }
+    check_raise(session, &question, verdict)?;
     let shared = session.spec.share_budget.as_deref().filter(|_| is_on_budget(&question));
     if let Some(name) = shared.filter(|_| verdict.is_yes()) {
         context.store.budget(name).raise(&session.id, question.number)?;
     }
     asked.decide(verdict, reason.to_owned())?;
+    if let Some(rule) = question.always.as_deref().filter(|_| verdict == Verdict::Always) {
+        add_rule(context, rule)?;
+    }
     let woken = control::wake(context, session)?;
     if let Some(name) = shared.filter(|_| verdict.is_yes()) {
         wake_others(context, session, name)?;
     }
     Ok(woken)
+}
+
+/// Refuses to raise a limit above what the policy of this machine allows.
+fn check_raise(session: &Session, question: &Question, verdict: Verdict) -> Result {
+    let Some(limit) = question.limit.filter(|_| verdict.is_yes()) else { return Ok(()) };
+    let Some(policy) = Policy::of_machine()? else { return Ok(()) };
+    let mut limits = session.state()?.limits.unwrap_or(session.spec.limits);
+    let more = session.spec.limits.of(limit).unwrap_or_default();
+    let raised = limits.of(limit).map(|now| now + more);
+    limits.set(limit, raised.filter(|_| verdict != Verdict::Always));
+    Ok(policy.check_limits(allowed::caps(&limits))?)
+}
+
+/// Lets no session of the repository ask for it again.
+fn add_rule(context: &Context<'_>, rule: &str) -> Result {
+    let key = "agent.permission";
+    if context.repo.config("agent").iter().any(|it| it.key == key && it.value == rule) {
+        return Ok(());
+    }
+    context.repo.add_config(key, rule)?;
+    context.ui.narrate(&format!("Added to the repository's settings: {key} = {rule}"));
+    context.ui.hint("git config --edit takes it back");
+    Ok(())
 }
 
 /// Says no to what a session asks. Where a limit is reached it pauses, and nobody is started for

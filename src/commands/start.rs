@@ -11,12 +11,15 @@ use super::context::Context;
 use super::control::{self, Woken};
 use super::follow::{self, Form};
 use super::limits::{self, LimitArgs};
-use super::{message, view};
+use super::{message, sandbox, view};
+use crate::agent::Rules;
 use crate::config::{CommitStrategy, Config};
 use crate::error::{CommandError, Result};
 use crate::git::{Head, ObjectId, Repo};
 use crate::model::{self, Choice, Endpoint, Looked, Surroundings};
+use crate::policy::{self, Policy};
 use crate::sandbox::Level;
+use crate::session::allowed;
 use crate::session::create::{self, Created, Request};
 use crate::session::format::FORMAT;
 use crate::session::id;
@@ -24,6 +27,8 @@ use crate::session::spec::{Base, Limits, Spec};
 use crate::session::store::Session;
 use crate::session::ticket::Priority;
 use crate::session::worktree::{self, Layout, Place, Wish};
+use crate::tool;
+use crate::trust::team::{self, Settings};
 use crate::ui::{Ui, card};
 
 /// Start a session on a task, in the background
@@ -67,6 +72,9 @@ pub struct Args {
     /// When to commit on the branch
     #[arg(long, value_enum, value_name = "WHEN")]
     commit_strategy: Option<CommitStrategy>,
+    /// What the commands of the agent are kept from (default: agent.sandbox, which is full)
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    sandbox: Option<Level>,
     /// Give the model no way to ask; whatever needs a person pauses
     #[arg(long)]
     unattended: bool,
@@ -106,6 +114,11 @@ struct Plan {
     base_name: String,
     config: Config,
     limits: Limits,
+    /// The commands that must succeed.
+    checks: Vec<String>,
+    /// What the team's file sets and nobody has consented to.
+    waiting: Vec<String>,
+    sandbox: Level,
 }
 
 /// Starts a session.
@@ -114,7 +127,8 @@ struct Plan {
 /// It cannot be started, and nothing is left of it; or, with `--wait`, it did not end well.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
-    let plan = plan(&context, args)?;
+    let probing = sandbox::Probing::begin(&context.repo)?;
+    let plan = plan(&context, args, probing)?;
     if args.dry_run {
         return foretell(&context, args, &plan);
     }
@@ -132,10 +146,18 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     follow::outcome(ui, &created.session, &state)
 }
 
-fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
+fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result<Plan> {
     let repo = &context.repo;
     let (base, base_name) = base(repo, &args.base)?;
-    let config = context.config()?;
+    let Settings { mut config, unknown, waiting } = team::settings(repo, base)?;
+    for key in unknown {
+        context.ui.warning(&key.to_string());
+    }
+    let policy = Policy::of_machine()?;
+    if let Some(policy) = &policy {
+        limits::cap(&mut config, policy.caps());
+    }
+    Rules::parse(&config.permission, &tool::names())?;
     let source =
         message::Source { words: &args.task, file: args.file.as_deref(), help: EDITOR_HELP };
     let task = message::read(context, &source)?;
@@ -154,7 +176,32 @@ fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
     let fallback = fallback.map(|named| fallback_of(named, &cwd, &around)).transpose()?;
     let limits =
         limits::of_new(&context.store, &args.limits, args.share_budget.as_deref(), &config)?;
-    Ok(Plan { task, choice, endpoint, fallback, base, base_name, config, limits })
+    let sandbox = sandbox::level(args.sandbox, &config.sandbox, probing)?;
+    let given = if args.verify.is_empty() { &config.verify } else { &args.verify };
+    let checks = allowed::checks(given, policy.as_ref());
+    if let Some(policy) = policy {
+        let models = fallback.iter().chain([&choice]).map(ToString::to_string).collect::<Vec<_>>();
+        policy.check(&policy::Wish {
+            folder: &allowed::folder(repo),
+            models: models.iter().map(String::as_str).collect(),
+            sandbox: &sandbox.to_string(),
+            limits: allowed::caps(&limits),
+        })?;
+        endpoint.host().map_or(Ok(()), |host| policy.check_host(host))?;
+    }
+    Ok(Plan {
+        task,
+        choice,
+        endpoint,
+        fallback,
+        base,
+        base_name,
+        config,
+        limits,
+        checks,
+        waiting,
+        sandbox,
+    })
 }
 
 /// The model that is to go on where the other is not to be had: it must be usable from the start.
@@ -244,12 +291,12 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         folder: folder(&context.repo),
         model: plan.choice.to_string(),
         fallback_model: plan.fallback.as_ref().map(ToString::to_string),
-        verify: if args.verify.is_empty() { config.verify.clone() } else { args.verify.clone() },
+        verify: plan.checks.clone(),
         commit_prefix: args.commit_prefix.clone().unwrap_or_default(),
         commit_strategy: args.commit_strategy.unwrap_or(config.commit_strategy),
         trailers: config.trailers,
         unattended: args.unattended || config.unattended,
-        sandbox: Level::None.to_string(),
+        sandbox: plan.sandbox.to_string(),
         base: Base { commit: plan.base.to_string(), name: plan.base_name.clone() },
         share_budget: args.share_budget.clone(),
         limits: plan.limits,
@@ -287,9 +334,22 @@ fn tell(context: &Context<'_>, plan: &Plan, created: &Created, woken: &Woken) ->
     if let Woken::Waits(place) = woken {
         context.ui.narrate(&format!("  {}", card::place(place)));
     }
+    tell_waiting(context.ui, &plan.waiting);
     tell_included(context.ui, created);
     context.ui.hint(&format!("git agent log -f {id}    git agent status {id}"));
     Ok(())
+}
+
+/// What does not hold before the user consents to it.
+fn tell_waiting(ui: &Ui, waiting: &[String]) {
+    if !waiting.is_empty() {
+        ui.warning(&format!(
+            "{} sets what waits for your consent: {}",
+            team::FILE,
+            waiting.join(", ")
+        ));
+        ui.hint("git agent trust shows it and consents");
+    }
 }
 
 /// What a new worktree was given besides the files of its commit.
@@ -324,7 +384,9 @@ fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
         format!("  sandbox  {}", spec.sandbox),
         format!("  limits   {}", limits::words(&spec.limits, spec.share_budget.as_deref())),
     ];
-    Ok(context.ui.answer(&lines.join("\n"))?)
+    context.ui.answer(&lines.join("\n"))?;
+    tell_waiting(context.ui, &plan.waiting);
+    Ok(())
 }
 
 fn filled() -> NonEmptyStringValueParser {

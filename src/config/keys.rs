@@ -142,6 +142,31 @@ pub const KEYS: &[Key] = &[
         about: "Processors that the commands of one session may keep busy, such as 1.5, where a cgroup can be made for them. Not limited by default.",
     },
     Key {
+        name: "agent.permission",
+        value: "allow|ask|deny <tool>[(<pattern>)]",
+        about: "A rule on the calls of agents, such as deny bash(git push*), ask write(src/**) or ask *. What names more goes first: this command or path, a pattern, the tool, any tool. Of those that name as much, deny beats ask beats allow, and a deny that matches beats all, at whatever level. May be given several times.",
+    },
+    Key {
+        name: "agent.sandbox",
+        value: "full|reduced|none",
+        about: "How much of the machine is kept from the commands of a session. Default: full.",
+    },
+    Key {
+        name: "agent.sandbox.least",
+        value: "full|reduced|none",
+        about: "What will do where the machine cannot do what is asked for. Without it no session is started then.",
+    },
+    Key {
+        name: "agent.sandbox.readable",
+        value: "<path>",
+        about: "A file or folder, such as ~/data, that commands may read besides the worktree, the system and toolchains. May be given several times; an empty value forgets those before it.",
+    },
+    Key {
+        name: "agent.sandbox.writable",
+        value: "<path>",
+        about: "A file or folder that they may change too. May be given several times.",
+    },
+    Key {
         name: "agent.protect",
         value: "<pattern>",
         about: "Paths that no agent changes before you have said yes, such as migrations/** or **/*.pem; as --protect. May be given several times.",
@@ -150,6 +175,11 @@ pub const KEYS: &[Key] = &[
         name: "agent.unattended",
         value: "<bool>",
         about: "Whether sessions do without the tool that asks a person. Default: false.",
+    },
+    Key {
+        name: "agent.audit.sign",
+        value: "<bool>",
+        about: "Whether the record that a session comes to rest with is signed, by the key and the program that git signs commits with; each record holds those before it. Where it cannot be signed, it is written all the same, and git agent audit verify says so. Default: false.",
     },
     Key {
         name: "agent.logLevel",

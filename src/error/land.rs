@@ -3,7 +3,9 @@
 //! Invariant: each refusal says what to do next; none suggests what could lose work.
 
 use super::{CommandError, Kind};
+use crate::land::apply::short_id;
 use crate::land::{LandError, Unverified};
+use crate::session::audit::AuditError;
 use crate::session::record::{FindRecordError, RecordError};
 use crate::session::state::Phase;
 
@@ -23,7 +25,7 @@ impl From<LandError> for CommandError {
             LandError::Busy { path, .. } => said.hint(format!("git -C {} status", path.display())),
             LandError::Nothing(id) => said.hint(format!("git agent log {id}")),
             LandError::AlreadyLanded { commit: Some(commit), .. } => {
-                said.hint(format!("git show {commit}"))
+                said.hint(format!("git show {}", short_id(commit)))
             }
             LandError::Unverified { id, why } => unverified(said, &id, &why),
             LandError::Uncommitted { worktree, .. } => said
@@ -121,6 +123,17 @@ fn unverified(said: CommandError, id: &str, why: &Unverified) -> CommandError {
 impl From<RecordError> for CommandError {
     fn from(error: RecordError) -> Self {
         Self::from_error(Kind::No, &error)
+    }
+}
+
+impl From<AuditError> for CommandError {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Record(error) => error.into(),
+            AuditError::Revision(error) => error.into(),
+            AuditError::Io(error) => error.into(),
+            AuditError::Process(error) => error.into(),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use gix::bstr::ByteSlice;
 
 use crate::config::{Config, ConfigError, Entry, UnknownKey};
+use crate::git::command::{self, GitError};
 use crate::git::repo::Repo;
 
 /// One setting where it is made; a later one of the same key goes over it.
@@ -89,6 +90,15 @@ impl Repo {
             }
             _ => self.common_dir().join("hooks"),
         }
+    }
+
+    /// Adds one more value of a key to the repository's own settings.
+    ///
+    /// # Errors
+    /// git cannot write them.
+    pub fn add_config(&self, key: &str, value: &str) -> Result<(), GitError> {
+        let add = self.git().args(["config", "--local", "--add", key, value]);
+        command::succeed(&add).map(drop)
     }
 
     /// The truth of a key, in any of git's spellings. `None` where it is not set or says neither.

@@ -155,7 +155,12 @@ impl Plan {
         };
         let (due, unverified) = if wish.unverified { (None, due) } else { (due, None) };
         let commits = match replays.len() {
-            0 => repo.commits_between(target.tip, work.commit)?.len(),
+            0 => {
+                let commits = repo.commits_between(target.tip, work.commit)?.len();
+                // What holds the work that the branch never got is none of its commits.
+                let is_apart = !work.on_branch && repo.ref_id(&session.spec.branch)?.is_some();
+                commits.saturating_sub(usize::from(is_apart))
+            }
             replayed => replayed,
         };
         let mut plan = Self {

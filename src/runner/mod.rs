@@ -4,6 +4,7 @@
 //! leaves a state that says where the session is and why.
 
 mod bill;
+mod caging;
 mod facts;
 mod gate;
 mod models;
@@ -11,10 +12,10 @@ mod notes;
 mod past;
 mod resting;
 pub mod settle;
+mod shadowing;
 mod world;
 
 use std::error::Error;
-use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -24,9 +25,10 @@ use crate::agent::{Agent, Allowances, Fault, Limits, Rest, prompt};
 use crate::cancel::Signals;
 use crate::config::Config;
 use crate::event::{Event, Limit, Origin, Update, UserMessage};
-use crate::git::{OpenError, Repo};
+use crate::git::{Collectors, OpenError, Repo};
 use crate::process::Cmd;
-use crate::sandbox::{self, Bounds, Sandbox};
+use crate::sandbox::{self, Bounds};
+use crate::session::allowed;
 use crate::session::checkpoint::{self, Checkpoints};
 use crate::session::disk;
 use crate::session::format::{self, FormatError};
@@ -40,14 +42,19 @@ use crate::session::state::{Phase, State};
 use crate::session::store::{Broken, Session, SessionError, Store};
 use crate::session::worktree;
 use crate::tool::{self, Toolbox};
+use crate::trust::team;
 
+use caging::Caging;
 use gate::Gate;
 use models::Models;
 use past::{Past, Told};
+use shadowing::Followed;
 use world::SessionWorld;
 
 /// How long a command may hold a session that is to be run.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a gc that runs at the end is waited for.
+const COLLECTING: Duration = Duration::from_secs(30);
 
 /// A session that cannot be run: nothing of it has changed.
 #[derive(Debug, thiserror::Error)]
@@ -155,30 +162,21 @@ async fn work(
     if let Err(error) = worktree.keep_written(&session.kept_dir()) {
         tracing::warn!(%error, "a gc may take away what is written");
     }
-    let (config, _unknown) = worktree.agent_config().map_err(fault)?;
+    let policy = allowed::check(repo, spec, &state).map_err(fault)?;
+    let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
+    let config = team::settings(&worktree, base).map_err(fault)?.config;
     for path in [&spec.worktree, &session.dir] {
         disk::check(path, config.min_free_disk).map_err(fault)?;
     }
     include::learn(&spec.worktree, &state.with_secrets);
-    let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
-    let (bounds, unmet) = Bounds::new(&bounds(&config), &session.id);
-    let sandbox = sandbox.within(bounds);
-    let tools = Toolbox::new(tool::Setup {
-        root: spec.worktree.clone(),
-        out_dir: session.out_dir(),
-        sandbox,
-        attended: !spec.unattended,
-        guard: Some(
-            Cmd::new(std::env::current_exe().map_err(fault)?).arg("guard").arg(repo.common_dir()),
-        ),
-    });
-    let tools = tools.map_err(fault)?;
-    let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
+    let caging = Caging::begin(&worktree, session, &config)?;
     rewind::finish(&worktree, session, &mut state).map_err(fault)?;
     let Past { journal, told, mut unsaid } = Past::open(&worktree, session)?;
     if told.has_died() {
         break_dead_locks(&worktree, session)?;
+    }
+    if checkpoint::move_branch_on(&worktree, spec).map_err(fault)? {
+        tracing::warn!("a kill had kept the branch from its last commit");
     }
     if checkpoint::make_branch_again(&worktree, spec).map_err(fault)? {
         let what = format!("{} was gone and is made again", spec.branch_name());
@@ -193,7 +191,28 @@ async fn work(
     checkpoints.catch_up(&mut state);
     state.untold.clear();
     let Told { mut conversation, bill, notes, .. } = told;
-    let mut models = Models { repo: &worktree, spec, tools: tools.specs(), config: &config };
+    let (sandbox, mut shadow) = caging.done().await?;
+    if let Some(shadow) = &mut shadow {
+        shadow.introduce(checkpoints.who()).map_err(fault)?;
+    }
+    let (bounds, unmet) = Bounds::new(&bounds(&config), &session.id);
+    let tools = Toolbox::new(tool::Setup {
+        root: spec.worktree.clone(),
+        out_dir: session.out_dir(),
+        sandbox: sandbox.within(bounds),
+        attended: !spec.unattended,
+        guard: Some(
+            Cmd::new(std::env::current_exe().map_err(fault)?).arg("guard").arg(repo.common_dir()),
+        ),
+    });
+    let tools = tools.map_err(fault)?;
+    let mut models = Models {
+        repo: &worktree,
+        spec,
+        tools: tools.specs(),
+        config: &config,
+        policy: policy.as_ref(),
+    };
     let mut model = models.open(conversation.stand_in().unwrap_or(&spec.model))?;
     for line in unmet {
         if !state.notices.contains(&line) {
@@ -204,14 +223,17 @@ async fn work(
         spec.share_budget.as_deref().map(|name| Store::open(repo.common_dir()).budget(name));
     let base_tree = worktree.tree_of(base).map_err(fault)?;
     let gate = Gate::new(spec, &config, base_tree).map_err(fault)?;
+    let rules = gate.rules.clone();
     let mut world = SessionWorld {
         session,
         gate,
+        checks: allowed::checks(&spec.verify, policy.as_ref()),
         is_held: false,
         tools: &tools,
         journal,
         state,
         checkpoints,
+        shadow: shadow.map(Followed::new),
         notes,
         bill,
         untaken: false,
@@ -247,6 +269,7 @@ async fn work(
         signals,
         conversation,
         limits,
+        rules: &rules,
         is_held: false,
         lap: Instant::now(),
     };
@@ -257,7 +280,10 @@ async fn work(
     tools.end_jobs().await;
     world.untaken |= has_jobs;
     let rested = match rest {
-        Rest::Stopped if signals.shutdown.is_raised() => world.interrupt("the system ended it"),
+        // A person who kills it has said so before.
+        Rest::Stopped if signals.shutdown.is_raised() && world.asked_to_stop().is_none() => {
+            world.interrupt("the system ended it")
+        }
         rest => {
             // What is done is the tree that was checked, and no byte more.
             if has_jobs && !matches!(rest, Rest::Done { .. }) {
@@ -266,10 +292,24 @@ async fn work(
             world.settle(&rest)
         }
     };
-    if let Err(error) = worktree.let_go() {
+    if let Err(error) = let_go(&worktree, signals).await {
         tracing::warn!(%error, "what was written is kept on");
     }
     rested
+}
+
+/// Ends the keeping of what was written, once those who may take it away have ended; where that is
+/// not waited for, the next run keeps it on.
+async fn let_go(repo: &Repo, signals: &Signals) -> std::io::Result<()> {
+    let deadline = Instant::now() + COLLECTING;
+    let mut collectors = Collectors::now();
+    while !collectors.have_ended() {
+        if signals.shutdown.is_raised() || Instant::now() > deadline {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    repo.let_go()
 }
 
 /// Takes away the locks on its refs that a run which was killed has left. The session's ref is

@@ -33,14 +33,24 @@ impl SessionWorld<'_> {
             };
             self.take(&words, &Changed::Nothing, Ends::Session, &Consent::default())?;
         }
+        let why = self.asked_to_stop().unwrap_or_default();
         let (phase, reason) = match rest {
             Rest::Done { .. } => (Phase::Done, ""),
             Rest::Failed { reason } => (Phase::Failed, reason.as_str()),
             Rest::Paused { reason } => (Phase::Paused, reason.as_str()),
             Rest::NeedsInput(_) => (Phase::NeedsInput, ""),
-            Rest::Stopped => (Phase::Stopped, ""),
+            Rest::Stopped => (Phase::Stopped, why.as_str()),
         };
         self.rest(phase, reason, rest)
+    }
+
+    /// Why a person wants it stopped; none where nobody does.
+    pub(super) fn asked_to_stop(&self) -> Option<String> {
+        let letters = self.session.inbox().peek().ok()?.letters;
+        letters.into_iter().find_map(|letter| match letter.kind {
+            Kind::Stop { reason } => Some(reason),
+            _ => None,
+        })
     }
 
     /// As [`SessionWorld::settle`], where the system ends us: the session is to go on later.
@@ -65,7 +75,7 @@ impl SessionWorld<'_> {
         self.move_to(phase, reason)?;
         failpoint::reach("rest");
         if let Rest::NeedsInput(question) = rest {
-            self.state.question = Some(question.clone());
+            self.state.question = Some(*question.clone());
         }
         let recorded = self.checkpoints.record(&mut self.state, &self.session.journal_path());
         let recorded = recorded.map_err(fault("cannot record the session"));

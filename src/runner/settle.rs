@@ -20,6 +20,7 @@ use crate::session::rewind::{self, RewindError};
 use crate::session::state::{Phase, State};
 use crate::session::store::{Session, SessionError};
 use crate::session::subject::Words;
+use crate::trust::team;
 
 /// What the commit of what a dead run has left is called.
 const LEFT: &str = "Keep what there was when it was stopped";
@@ -57,6 +58,7 @@ pub fn settle(
         held => held?,
     };
     rewind::finish(repo, session, &mut state)?;
+    let death = session.death(&state)?;
     let mut checkpoints = None;
     let has_left = match state.phase {
         Phase::Interrupted => true,
@@ -75,7 +77,8 @@ pub fn settle(
     let Ok(change) = state.move_to(to, reason, Timestamp::now()) else { return Ok(true) };
     let path = session.journal_path();
     let (mut journal, _) = Journal::open(&path)?;
-    journal.append(&[Event::now(state.step, Update::State(change))])?;
+    let change = Event::now(state.step, Update::State(change));
+    journal.append(&death.into_iter().chain([change]).collect::<Vec<_>>())?;
     if let Some(mut checkpoints) = checkpoints
         && let Err(error) = checkpoints.record(&mut state, &path)
     {
@@ -124,8 +127,11 @@ pub fn deny(
 fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints, Fault> {
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
+    let base = repo.resolve_commit(&spec.base.commit).map_err(fault)?;
     // What is set wrong keeps nobody from keeping what there is.
-    let (config, _bad) = worktree.usable_config();
+    let config = team::settings(&worktree, base)
+        .map_or_else(|_| worktree.usable_config().0, |settings| settings.config);
+    checkpoint::move_branch_on(&worktree, spec).map_err(fault)?;
     let Past { mut journal, told, mut unsaid } = Past::open(&worktree, session)?;
     let path = session.journal_path();
     let untold = checkpoint::untold(&worktree, spec, state, &path).map_err(fault)?;
@@ -151,7 +157,6 @@ fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints
         let (number, models) = (state.step, told.bill.since_commit());
         let changed = &Changed::Anything;
         let step = Step { number, ends: Ends::Step, words, changed, models };
-        let base = repo.resolve_commit(&spec.base.commit).map_err(fault)?;
         let rules = Gate::new(spec, &config, repo.tree_of(base).map_err(fault)?).map_err(fault)?;
         let gate: checkpoint::Gate<'_> = &|repo, before, after| rules.findings(repo, before, after);
         let made = checkpoints.take(&step, gate, state, &path).map_err(fault)?;

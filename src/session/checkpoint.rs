@@ -19,6 +19,7 @@ mod commit;
 mod error;
 mod foreign;
 mod hold;
+mod mend;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -29,8 +30,9 @@ use fs_err as fs;
 
 pub use commit::trailers;
 pub use error::CheckpointError;
-pub use foreign::{ForeignError, make_branch_again, untold};
+pub use foreign::{ForeignError, untold};
 pub use hold::{Gate, Unjudged};
+pub use mend::{make_branch_again, move_branch_on};
 pub use place::{Move, Place};
 
 use super::record::{Record, Recorder};
@@ -295,6 +297,14 @@ impl Checkpoints {
         Ok(self.snapshot.refresh_worktree_index()?)
     }
 
+    /// Writes an index of the tree taken last into another git dir, for who works there.
+    ///
+    /// # Errors
+    /// It is locked, or cannot be written.
+    pub fn write_index(&self, git_dir: &Path) -> Result<(), CheckpointError> {
+        Ok(self.snapshot.write_index(git_dir)?)
+    }
+
     /// Moves the refs: both or none. If it is the branch that stands in the way, the record alone
     /// moves, so that the work is kept.
     fn settle(
@@ -319,6 +329,10 @@ impl Checkpoints {
                 new: Some(commit),
                 reason: format!("agent: step {}", state.step),
             });
+        }
+        if updates.len() > 1 && failpoint::is_due("one-ref") {
+            self.repo.update_refs(&updates[..1])?;
+            failpoint::die("one-ref");
         }
         match self.repo.update_refs(&updates) {
             Ok(()) => {

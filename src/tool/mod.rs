@@ -4,6 +4,7 @@
 //!
 //! To add one: a file with its `SHAPE` and its `call`, and an arm in `Tool`.
 
+mod aim;
 mod arguments;
 mod ask;
 mod bash;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 
+pub use self::aim::{Aim, Target, names};
 use self::arguments::{Arguments, Shape};
 pub use self::bash::Ran;
 use self::output::Cap;
@@ -197,6 +199,17 @@ pub fn summary_of(call: &ToolCall) -> Option<String> {
     }
 }
 
+/// The file that a call edits or writes, as it names it; none for any other call.
+pub fn edited(call: &ToolCall) -> Option<String> {
+    let tool = Tool::named(&call.name).filter(|it| matches!(it, Tool::Edit | Tool::Write))?;
+    Arguments::parse(tool.shape(), &call.arguments).ok()?.text("file_path").ok()
+}
+
+/// Whether a call runs a command.
+pub fn is_command(call: &ToolCall) -> bool {
+    Tool::named(&call.name) == Some(Tool::Bash)
+}
+
 impl Toolbox {
     /// The tools for one worktree.
     ///
@@ -205,7 +218,8 @@ impl Toolbox {
     pub fn new(setup: Setup) -> Result<Self, ToolboxError> {
         fs::create_dir_all(&setup.out_dir)?;
         let out_dir = fs::canonicalize(&setup.out_dir)?;
-        let reach = Reach::new(&setup.root, &[&out_dir, setup.sandbox.tmp()])?;
+        let (tmp, inner_tmp) = (setup.sandbox.tmp(), setup.sandbox.inner_tmp());
+        let reach = Reach::new(&setup.root, &[(&out_dir, &out_dir), (tmp, inner_tmp)])?;
         let mark = format!("{:016x}", random()?);
         let shell = bash::Shell::new(setup.sandbox, out_dir, mark, setup.guard)?;
         Ok(Self { reach, shell, attended: setup.attended, files: Mutex::default() })

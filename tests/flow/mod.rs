@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is asserted is what a person sees: output, refs, files.
 
+mod audit;
 mod forecast;
 mod gate;
 mod gc;
@@ -12,6 +13,7 @@ mod person;
 mod places;
 pub(crate) mod play;
 mod push;
+mod real_package;
 mod real_project;
 mod secret;
 mod session;
