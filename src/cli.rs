@@ -79,6 +79,8 @@ enum Verb {
     Reprioritize(commands::reprioritize::Args),
     Conflicts(commands::conflicts::Args),
     Worktree(commands::worktree::Args),
+    Check(commands::check::Args),
+    Hooks(commands::hooks::Args),
     Demo(commands::demo::Args),
     Gc(commands::gc::Args),
     Doctor(commands::doctor::Args),
@@ -88,6 +90,8 @@ enum Verb {
     Supervise(commands::supervise::Args),
     #[command(hide = true)]
     Guard(commands::guard::Args),
+    #[command(hide = true)]
+    Hook(commands::hook::Args),
     #[command(hide = true)]
     Generate(commands::generate::Args),
 }
@@ -162,12 +166,15 @@ fn dispatch(ui: &Ui, verb: Verb) -> Result {
         Verb::Reprioritize(args) => commands::reprioritize::run(ui, &args),
         Verb::Conflicts(args) => commands::conflicts::run(ui, &args),
         Verb::Worktree(args) => commands::worktree::run(ui, &args),
+        Verb::Check(args) => commands::check::run(ui, &args),
+        Verb::Hooks(args) => commands::hooks::run(ui, &args),
         Verb::Demo(args) => commands::demo::run(ui, &args),
         Verb::Gc(args) => commands::gc::run(ui, &args),
         Verb::Doctor(args) => commands::doctor::run(ui, &args),
         Verb::Diagnose(args) => commands::diagnose::run(ui, &args),
         Verb::Setup(args) => commands::setup::run(ui, &args, command()),
         Verb::Guard(args) => commands::guard::run(&args),
+        Verb::Hook(args) => commands::hook::run(ui, &args),
         Verb::Supervise(args) => commands::supervise::run(&args),
         Verb::Generate(args) => commands::generate::run(ui, &args, command()),
     }

@@ -6,6 +6,7 @@
 pub mod amount;
 mod keys;
 mod notify;
+mod push;
 mod value;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use amount::Bound;
 pub use keys::{KEYS, Key};
 pub use notify::{Channel, Notify, Occasion};
+pub use push::Push;
 use value::{
     boolean, ceiling, count, near, niceness, one_of, optional, optional_size, pattern, size,
     template, text,
@@ -102,6 +104,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// `agent.notify` and its kin.
     pub notify: Notify,
+    /// `agent.push.*`: what is asked of agents' commits before they leave the machine.
+    pub push: Push,
     /// `agent.<provider>.*`, by the provider's name.
     pub providers: BTreeMap<String, Provider>,
 }
@@ -193,6 +197,7 @@ impl Default for Config {
             unattended: false,
             log_level: LogLevel::default(),
             notify: Notify::default(),
+            push: Push::default(),
             providers: BTreeMap::new(),
         }
     }
@@ -242,6 +247,7 @@ impl Config {
             }
             let is_known = match rest.rsplit_once('.') {
                 None => config.set(&entry, &rest.to_ascii_lowercase())?,
+                Some(("push", name)) => config.push.set(&entry, &name.to_ascii_lowercase())?,
                 Some((provider, name)) => {
                     config.set_of_provider(&entry, provider, &name.to_ascii_lowercase())?
                 }
@@ -357,6 +363,10 @@ mod tests {
             ("agent.protect", "docs/"),
             ("agent.unattended", "true"),
             ("agent.logLevel", "debug"),
+            ("agent.push.requireVerify", "false"),
+            ("agent.push.requireSquash", "true"),
+            ("agent.push.requireSignature", "true"),
+            ("agent.push.maxSize", "3k"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
             ("agent.openai.keyCommand", "pass show openai"),
             ("agent.openai.contextWindow", "2000"),
@@ -393,6 +403,12 @@ mod tests {
             unattended: true,
             log_level: LogLevel::Debug,
             notify: Notify::default(),
+            push: Push {
+                require_verify: false,
+                require_squash: true,
+                require_signature: true,
+                max_size: 3072,
+            },
             providers: BTreeMap::from([
                 (
                     "My.Server".to_owned(),

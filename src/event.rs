@@ -19,7 +19,7 @@ use crate::redact;
 
 pub use limit::{Limit, LimitChange, LimitMark, NOTICED};
 pub use network::{Access, Visit};
-pub use question::{Decision, Finding, Question, QuestionKind, Verdict};
+pub use question::{Decision, Finding, Question, QuestionKind, SECRET, Verdict};
 
 /// The format number that each line begins with.
 pub const FORMAT: u32 = 1;

@@ -3,6 +3,7 @@
 //! Invariant: after a crash a replaced file holds either the old bytes or the new ones.
 
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use fs_err as fs;
@@ -39,7 +40,15 @@ impl Changed {
 /// # Errors
 /// Whatever the file system says; the old content is then still there.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_beside(path, bytes, true)
+    write_beside(path, bytes, true, None)
+}
+
+/// As [`replace`], with this mode.
+///
+/// # Errors
+/// Whatever the file system says; the old content is then still there.
+pub fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    write_beside(path, bytes, true, Some(mode))
 }
 
 /// As [`replace`], without waiting for the disk: for what can be rebuilt after a power cut.
@@ -47,10 +56,10 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Whatever the file system says; the old content is then still there.
 pub fn replace_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_beside(path, bytes, false)
+    write_beside(path, bytes, false, None)
 }
 
-fn write_beside(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
+fn write_beside(path: &Path, bytes: &[u8], durable: bool, mode: Option<u32>) -> io::Result<()> {
     let target = match fs::canonicalize(path) {
         Ok(resolved) => resolved,
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
@@ -59,6 +68,9 @@ fn write_beside(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
     let folder = target.parent().ok_or_else(|| io::Error::other("a file has no parent folder"))?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| unnamed(&error))?;
     file.as_file_mut().write_all(bytes)?;
+    if let Some(mode) = mode {
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
+    }
     if durable {
         file.as_file().sync_data()?;
     }

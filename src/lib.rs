@@ -11,7 +11,7 @@
 //! 5. [`model`] and [`tool`] are what the loop calls; [`sandbox`] is where tools run.
 //! 6. [`session`] is what a session is on disk and in refs; [`git`] is git, one noun a file.
 //! 7. [`notify`] tells people of what happens meanwhile.
-//! 8. [`check`] judges what is about to be committed.
+//! 8. [`check`] judges what is about to be committed, or pushed.
 //! 9. [`land`] brings the work back to the branch it is for.
 //! 10. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
 //!
@@ -26,7 +26,7 @@
 //! 5 runner supervise queue
 //! 4 agent check land mend
 //! 3 session
-//! 2 model tool sandbox notify
+//! 2 model tool sandbox notify hook
 //! 1 git
 //! 0 message event config process cancel file http parallel failpoint pattern redact
 //! ```
@@ -47,6 +47,7 @@ pub mod event;
 pub mod failpoint;
 pub mod file;
 pub mod git;
+pub mod hook;
 pub mod http;
 pub mod land;
 pub mod mend;

@@ -80,6 +80,11 @@ pub fn eagerly(text: &str) -> String {
     eager::take_out(&secrets().take_out(text))
 }
 
+/// Whether a name is that of a rule, and not of a known value.
+pub fn is_rule(name: &str) -> bool {
+    rules::is_rule(name)
+}
+
 /// The marks in a text, of rules and values that are known.
 pub fn marks(text: &str) -> impl Iterator<Item = &str> {
     let secrets = secrets();

@@ -44,6 +44,8 @@ impl Consent {
         match (question.kind, decision.verdict) {
             (_, Verdict::Always) => self.always.extend(named),
             (QuestionKind::Changes, Verdict::Approved) => {
+                let exact = question.findings.iter().filter(|it| it.is_exact());
+                self.always.extend(exact.map(|it| (it.rule.clone(), it.path.clone())));
                 self.kept.extend(question.findings.iter().cloned());
             }
             (QuestionKind::Permission, Verdict::Approved) => self.written.extend(named),

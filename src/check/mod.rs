@@ -5,7 +5,9 @@
 //! push are judged alike. What it costs is what has changed.
 
 pub mod later;
+pub mod push;
 pub mod scope;
+pub mod secret;
 
 use crate::event::Finding;
 use crate::git::{DiffError, Difference, ObjectError, ObjectId, Repo};

@@ -11,9 +11,11 @@ use crate::ui::{Ui, json, table, units};
 
 /// Free space: worktrees of landed sessions, sessions that ended long ago, leftovers of crashes
 ///
-/// Work that has not landed is never touched. A session that has landed or was removed, and in
-/// which nothing has happened for agent.keepDays, moves to the archive: its record stays, and
-/// restore brings it back; files that git ignores are then gone.
+/// A session that has landed or was removed, and in which nothing has happened for agent.keepDays,
+/// moves to the archive: its record stays, and restore brings it back; files that git ignores are
+/// then gone. One that is done, has failed or was stopped is removed after that time, its branch
+/// stays, and it moves to the archive as much later. What runs, waits, asks or is paused is never
+/// touched, and nothing goes that its record cannot hold.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// List what would be freed, and free nothing

@@ -41,6 +41,10 @@ pub mod rewind;
 pub mod conflicts;
 pub mod worktree;
 
+pub mod check;
+pub mod hook;
+pub mod hooks;
+
 pub mod demo;
 pub mod diagnose;
 pub mod doctor;

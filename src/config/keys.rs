@@ -177,6 +177,26 @@ pub const KEYS: &[Key] = &[
         about: "A command that prints the secret of the webhook, used where GIT_AGENT_NOTIFY_SECRET is not set. Requests are then signed as Standard Webhooks are: webhook-signature is the HMAC-SHA256 of webhook-id, webhook-timestamp and the body.",
     },
     Key {
+        name: "agent.push.requireVerify",
+        value: "<bool>",
+        about: "Whether what agents made must have passed the session's verify commands on the very tree that is pushed. Default: true.",
+    },
+    Key {
+        name: "agent.push.requireSquash",
+        value: "<bool>",
+        about: "Whether commits of single steps are kept from being pushed, so that work arrives as one commit. Default: false.",
+    },
+    Key {
+        name: "agent.push.requireSignature",
+        value: "<bool>",
+        about: "Whether agents' commits must bear a good signature to be pushed. Default: false.",
+    },
+    Key {
+        name: "agent.push.maxSize",
+        value: "<size>",
+        about: "What agents' commits of one push may add together; a single file may have agent.maxFileSize. Takes the suffixes k, m and g. Default: 50m.",
+    },
+    Key {
         name: "agent.<provider>.baseUrl",
         value: "<url>",
         about: "The address of a provider's interface. Plain http is for this machine only.",

@@ -3,6 +3,7 @@
 //! Invariant: each refusal says what to do next; none suggests what could lose work.
 
 use super::{CommandError, Kind};
+use crate::event::Way;
 use crate::git::WorktreeError;
 use crate::session::checkpoint::CheckpointError;
 use crate::session::rewind::RewindError;
@@ -11,8 +12,13 @@ impl From<RewindError> for CommandError {
     fn from(error: RewindError) -> Self {
         let said = Self::from_error(Kind::No, &error);
         match error {
-            RewindError::NoStep { id, .. } => {
-                Self { kind: Kind::Usage, ..said }.hint(format!("git agent log {id}"))
+            RewindError::NoStep { id, way_back, .. } => {
+                let said = Self { kind: Kind::Usage, ..said };
+                match way_back {
+                    Some(Way::Undo) => said.hint(format!("git agent rewind {id} --undo")),
+                    Some(Way::Redo) => said.hint(format!("git agent rewind {id} --redo")),
+                    Some(Way::Back) | None => said.hint(format!("git agent log {id}")),
+                }
             }
             RewindError::Nothing { id, .. } => said.hint(format!("git agent log {id}")),
             RewindError::Over { id, .. } => {

@@ -64,6 +64,12 @@ impl<'e> Line<'e> {
         stack.last().map(|(events, place)| (events.as_slice(), *place))
     }
 
+    /// The way back to steps that a rewind, or the undo of one, has left aside.
+    pub fn way_back(&self) -> Option<Way> {
+        let there = |way| self.to(way).is_some_and(|(events, _)| steps(events) > self.steps());
+        [Way::Undo, Way::Redo].into_iter().find(|way| there(*way))
+    }
+
     fn rewind(&mut self, rewind: &'e Rewind) {
         let before = &rewind.from;
         match rewind.way {

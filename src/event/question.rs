@@ -47,6 +47,16 @@ pub struct Finding {
     pub content: Option<String>,
 }
 
+/// How the names of rules begin that find a secret; the rest tells which one.
+pub const SECRET: &str = "secret/";
+
+impl Finding {
+    /// Whether its rule names just what was found, so that a yes to it holds for good.
+    pub fn is_exact(&self) -> bool {
+        self.rule.starts_with(SECRET)
+    }
+}
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -78,6 +78,73 @@ impl Repo {
         Ok(commits)
     }
 
+    /// All commits in the history of `tip` and not in that of `known`, no commit before one of its
+    /// children. What of `known` is not here is left out.
+    ///
+    /// # Errors
+    /// git cannot be asked, or an object is missing.
+    pub fn commits_beyond(
+        &self,
+        tip: ObjectId,
+        known: &[ObjectId],
+    ) -> Result<Vec<ObjectId>, RevisionError> {
+        let mut lines = format!("{tip}\n");
+        let here = known.iter().filter(|id| self.has_object(**id));
+        lines.extend(here.map(|id| format!("^{id}\n")));
+        // git itself: it walks thousands of known tips at once.
+        let cmd = self.git().args(["rev-list", "--topo-order", "--stdin"]).stdin(lines);
+        let listed = command::succeed(&cmd).map_err(RevisionError::Git)?;
+        let ids = listed.lines().map(ObjectId::from_hex).collect::<Result<_, _>>();
+        ids.map_err(|source| RevisionError::History { tip, source: source.into() })
+    }
+
+    /// As [`Repo::commits_beyond`], in any order, for a few known commits; none where there are
+    /// more than `limit`.
+    ///
+    /// # Errors
+    /// The history cannot be read.
+    pub fn few_beyond(
+        &self,
+        tip: ObjectId,
+        known: &[ObjectId],
+        limit: usize,
+    ) -> Result<Option<Vec<ObjectId>>, RevisionError> {
+        let failed = |source: gix::Error| RevisionError::History { tip, source: source.into() };
+        let known = known.iter().copied().filter(|id| self.has_object(*id));
+        let walk = self.gix().rev_walk([tip]).with_hidden(known);
+        let mut commits = Vec::new();
+        for info in walk.all().map_err(failed)? {
+            if commits.len() == limit {
+                return Ok(None);
+            }
+            commits.push(info.map_err(failed)?.id);
+        }
+        Ok(Some(commits))
+    }
+
+    /// The full name of the ref that a revision is called by; none where it is no ref's name.
+    ///
+    /// # Errors
+    /// git cannot be asked.
+    pub fn full_name(&self, revision: &str) -> Result<Option<String>, RevisionError> {
+        let ask = ["rev-parse", "--symbolic-full-name", "--verify", "--quiet", "--end-of-options"];
+        match command::succeed(&self.git().args(ask).arg(revision)) {
+            Ok(line) => {
+                // Some versions of git print the marker too.
+                let name = line.lines().next_back().unwrap_or_default().to_str_lossy().into_owned();
+                Ok(Some(name).filter(|name| name.starts_with("refs/")))
+            }
+            Err(GitError::Refused { .. }) => Ok(None),
+            Err(error) => Err(RevisionError::Git(error)),
+        }
+    }
+
+    /// The commit that an object is or, as a tag, stands for; none for trees and blobs.
+    pub fn peel_to_commit(&self, id: ObjectId) -> Option<ObjectId> {
+        let object = self.gix().find_object(id).ok()?;
+        object.peel_to_commit().ok().map(|commit| commit.id)
+    }
+
     /// Whether `ancestor` is `descendant` itself or in its history.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use gix::bstr::{BStr, BString, ByteSlice};
 
 use crate::git::ObjectId;
 use crate::git::command::{self, GitError};
+use crate::git::diff::Status;
 use crate::git::filter;
 use crate::git::index::as_path;
 use crate::git::repo::Repo;
@@ -65,6 +66,36 @@ impl Repo {
         let rehearse = self.checkout_git().args(["read-tree", "-m", "-u", "--dry-run"]);
         command::succeed(&rehearse.args([&old, &new]))?;
         Ok(())
+    }
+
+    /// Refuses where something that `old` does not hold, a nested repository say, stands where
+    /// `new` has a file. Nothing is written, not even the index; the trees may be in memory.
+    ///
+    /// # Errors
+    /// As [`Repo::update_checkout`].
+    pub fn check_free(&self, old: ObjectId, new: ObjectId) -> Result<(), WorktreeError> {
+        let Some(worktree) = self.work_dir() else {
+            return Err(WorktreeError::BadPath(self.git_dir().to_owned()));
+        };
+        let (mut updated, mut added) = (BTreeSet::new(), Vec::new());
+        for file in self.diff_stat(old, new)?.paths {
+            match file.status {
+                Status::Added => added.push(file.path.clone()),
+                Status::Renamed(from) => {
+                    updated.insert(from);
+                    added.push(file.path.clone());
+                }
+                Status::Deleted | Status::Modified => {}
+            }
+            updated.insert(file.path);
+        }
+        let paths = |path: &BString| in_the_way(worktree, path.as_bstr(), &updated);
+        let paths: BTreeSet<BString> = added.iter().flat_map(paths).collect();
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let (worktree, paths) = (worktree.to_owned(), paths.into_iter().collect());
+        Err(WorktreeError::Dirty { worktree, paths })
     }
 
     fn dirty(&self, worktree: &Path, old: &str, new: &str) -> Result<Vec<BString>, WorktreeError> {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use crate::git::command::GitError;
+use crate::git::diff::DiffError;
 use crate::git::refs::RefError;
 use crate::git::repo::{Head, OpenError, Repo};
 use crate::git::{BString, ObjectId};
@@ -118,7 +119,7 @@ pub enum WorktreeError {
     #[error("{} has submodules with repositories of their own", .0.display())]
     HasSubmodules(PathBuf),
     /// Files that would be overwritten hold changes that are nowhere else.
-    #[error("{} files would be overwritten in {}", .paths.len(), .worktree.display())]
+    #[error("{} would be overwritten in {}", match .paths.len() { 1 => "1 file".to_owned(), files => format!("{files} files") }, .worktree.display())]
     Dirty {
         /// The worktree.
         worktree: PathBuf,
@@ -131,6 +132,9 @@ pub enum WorktreeError {
     /// A ref could not be read or moved.
     #[error(transparent)]
     Ref(#[from] RefError),
+    /// Two trees could not be compared.
+    #[error(transparent)]
+    Diff(#[from] DiffError),
     /// The repository could not be opened from there.
     #[error(transparent)]
     Open(#[from] OpenError),

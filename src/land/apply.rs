@@ -219,6 +219,7 @@ fn seal(
                 usage: state.usage,
                 cost_usd: state.cost_usd,
                 verify: state.verify.as_ref(),
+                is_verified: !session.spec.verify.is_empty(),
             };
             let message = format!("{}: landed\n", session.id);
             repo.write_notes(NOTES_REF, &[(commit, note.text())], &who, &message)?;

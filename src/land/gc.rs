@@ -1,9 +1,16 @@
 //! What nobody needs any more, taken away: worktrees of sessions that have landed, sessions that
 //! ended long ago, what crashes have left.
 //!
-//! Invariant: what is not landed is never touched, and no record goes: a session that expires keeps
-//! its record in the archive, with all its code, and can be restored from there. What is listed
-//! beforehand is what is done.
+//! | a session that | at once | unchanged for `agent.keepDays` | and as long again |
+//! |---|---|---|---|
+//! | has landed | its worktree goes | it moves to the archive | |
+//! | is done, has failed or was stopped | | it is removed, and its branch stays | it moves to the archive |
+//! | was removed | | it moves to the archive | |
+//! | runs, waits, asks or rests | | | |
+//!
+//! Invariant: no record goes: a session that expires keeps its record in the archive, with all its
+//! code, and can be restored from there; what no record can hold stops it. What is listed beforehand
+//! is what is done.
 
 use std::path::PathBuf;
 
@@ -12,7 +19,8 @@ use jiff::Timestamp;
 
 use super::LandError;
 use super::remove::{Removal, remove};
-use super::retire::retire;
+use super::retire::retire_ended;
+use super::trash;
 use crate::git::{ObjectId, Repo};
 use crate::session::record::{PREFIX, Record};
 use crate::session::state::{Phase, State};
@@ -52,13 +60,17 @@ pub enum What {
     Outputs,
     /// A session that landed long ago: worktree, branch and folder, its record to the archive.
     Expired(Box<Session>),
+    /// A session that ended long ago and has not landed: worktree and folder, as by `remove`.
+    Ended(Box<Session>),
     /// A session that was removed long ago: what was set aside, its record to the archive.
     Archived {
         /// Its last record.
         record: ObjectId,
     },
-    /// What a creation or a removal that died has left.
+    /// What a creation that died has left.
     Leftover,
+    /// What a removal that died has left.
+    Trash,
 }
 
 impl What {
@@ -68,8 +80,10 @@ impl What {
             Self::Worktree(_) => "worktree",
             Self::Outputs => "outputs",
             Self::Expired(_) => "expired",
+            Self::Ended(_) => "ended",
             Self::Archived { .. } => "archived",
             Self::Leftover => "leftover",
+            Self::Trash => "trash",
         }
     }
 }
@@ -79,17 +93,26 @@ impl What {
 /// # Errors
 /// Sessions or refs cannot be listed.
 pub fn plan(repo: &Repo, store: &Store, wishes: &Wishes) -> Result<Vec<Item>, LandError> {
-    let mut items = Vec::new();
+    let (mut items, mut worktrees) = (Vec::new(), Vec::new());
     for session in store.list()?.sessions {
+        worktrees.push(session.spec.worktree.clone());
         // One that cannot be read is for doctor, not for here.
         let Ok(state) = session.state() else { continue };
-        if matches!(state.phase, Phase::Landed | Phase::Archived) && session.holder()?.is_none() {
-            items.extend(of_landed(session, &state, wishes));
+        if session.holder()?.is_some() {
+            continue;
+        }
+        match state.phase {
+            Phase::Landed | Phase::Archived => items.extend(of_landed(session, &state, wishes)),
+            Phase::Done | Phase::Failed | Phase::Stopped if is_old(&state, wishes) => {
+                items.push(whole(session, What::Ended));
+            }
+            _ => {}
         }
     }
     for removed in removed::list(repo, store)? {
         let path = store.aside(&removed.id);
-        let state = Record::read(repo, removed.record)?.state;
+        let Record { spec, state, .. } = Record::read(repo, removed.record)?;
+        worktrees.push(spec.worktree);
         let is_done = removed.is_archived && !path.exists();
         if !is_done && is_old(&state, wishes) {
             items.push(Item {
@@ -104,6 +127,10 @@ pub fn plan(repo: &Repo, store: &Store, wishes: &Wishes) -> Result<Vec<Item>, La
         let bytes = size::below(&path);
         items.push(Item { what: What::Leftover, session: None, path, bytes });
     }
+    for path in trash(store, worktrees.iter().map(PathBuf::as_path))? {
+        let bytes = size::below(&path);
+        items.push(Item { what: What::Trash, session: None, path, bytes });
+    }
     Ok(items)
 }
 
@@ -115,14 +142,15 @@ pub fn take(repo: &Repo, store: &Store, item: &Item, wishes: &Wishes) -> Result<
     let removal = Removal { force: false, branch: false, max_file_size: wishes.max_file_size };
     match (&item.what, &item.session) {
         (What::Worktree(session), _) => remove(repo, session, &removal).map(drop),
-        (What::Outputs, _) => Ok(fs::remove_dir_all(&item.path)?),
+        (What::Outputs | What::Trash, _) => Ok(fs::remove_dir_all(&item.path)?),
         (What::Expired(session), _) => {
-            // Somebody may have been there since it was listed.
-            if !is_old(&session.state()?, wishes) {
-                return Ok(());
+            match retire_ended(repo, store, session, &removal, |it| is_old(it, wishes))? {
+                true => fold(repo, store, &session.id, None),
+                false => Ok(()),
             }
-            retire(repo, store, session, &removal)?;
-            fold(repo, store, &session.id, None)
+        }
+        (What::Ended(session), _) => {
+            retire_ended(repo, store, session, &removal, |it| is_old(it, wishes)).map(drop)
         }
         // Somebody has brought it back since.
         (What::Archived { .. }, Some(id)) if store.session(id).is_ok() => Ok(()),
@@ -144,14 +172,11 @@ fn fold(repo: &Repo, store: &Store, id: &str, record: Option<ObjectId>) -> Resul
 }
 
 fn of_landed(session: Session, state: &State, wishes: &Wishes) -> Vec<Item> {
+    if is_old(state, wishes) {
+        return vec![whole(session, What::Expired)];
+    }
     let id = Some(session.id.clone());
     let worktree = session.spec.worktree.clone();
-    let at_worktree = size::below(&worktree);
-    if is_old(state, wishes) {
-        let bytes = at_worktree + size::below(&session.dir);
-        let path = session.dir.clone();
-        return vec![Item { what: What::Expired(Box::new(session)), session: id, path, bytes }];
-    }
     let mut items = Vec::new();
     let path = session.out_dir();
     if fs::read_dir(&path).is_ok_and(|mut outputs| outputs.next().is_some()) {
@@ -160,9 +185,17 @@ fn of_landed(session: Session, state: &State, wishes: &Wishes) -> Vec<Item> {
     }
     if worktree.exists() {
         let what = What::Worktree(Box::new(session));
-        items.push(Item { what, session: id, path: worktree, bytes: at_worktree });
+        let bytes = size::below(&worktree);
+        items.push(Item { what, session: id, path: worktree, bytes });
     }
     items
+}
+
+/// A session with all that it has on the disk.
+fn whole(session: Session, what: impl FnOnce(Box<Session>) -> What) -> Item {
+    let (id, path) = (session.id.clone(), session.dir.clone());
+    let bytes = size::below(&session.spec.worktree) + size::below(&path);
+    Item { what: what(Box::new(session)), session: Some(id), path, bytes }
 }
 
 /// Whether nothing has happened in it for as long as the user wants it kept.

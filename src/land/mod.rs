@@ -28,6 +28,8 @@ pub mod target;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod trash;
 pub mod work;
 
 pub use error::{LandError, Unverified};
+pub use trash::trash;

@@ -29,17 +29,54 @@ pub fn retire(
     if !removal.force && has_unlanded(repo, session, &state)? {
         return Err(LandError::NotLanded(session.id.clone()));
     }
+    let mut removed = take_out(repo, session, &mut state, removal)?;
+    removed.branch_deleted = delete_branch(repo, session)?;
+    store.set_aside(session)?;
+    Ok(removed)
+}
+
+/// Removes a session that has ended, if that is still due by its state; says whether it was. The
+/// branch stays where it has work that is on no other.
+///
+/// # Errors
+/// As [`retire`].
+pub(super) fn retire_ended(
+    repo: &Repo,
+    store: &Store,
+    session: &Session,
+    removal: &Removal,
+    is_due: impl FnOnce(&State) -> bool,
+) -> Result<bool, LandError> {
+    let (_lock, mut state) = work::hold(repo, session)?;
+    // Somebody may have been there since it was listed.
+    if !is_due(&state) {
+        return Ok(false);
+    }
+    let is_landed = !has_unlanded(repo, session, &state)?;
+    take_out(repo, session, &mut state, removal)?;
+    if is_landed {
+        delete_branch(repo, session)?;
+    }
+    store.set_aside(session)?;
+    Ok(true)
+}
+
+/// Takes the worktree away, and puts all of the session on record.
+fn take_out(
+    repo: &Repo,
+    session: &Session,
+    state: &mut State,
+    removal: &Removal,
+) -> Result<Removed, LandError> {
     let worktree_only = Removal { branch: false, ..*removal };
-    let mut removed = match remove_held(repo, session, &mut state, &worktree_only) {
+    let removed = match remove_held(repo, session, state, &worktree_only) {
         Err(LandError::NoWorktree(_)) => {
             let path = session.spec.worktree.clone();
             Removed { path, ..Removed::default() }
         }
         removed => removed?,
     };
-    seal(repo, session, &mut state)?;
-    removed.branch_deleted = delete_branch(repo, session)?;
-    store.set_aside(session)?;
+    seal(repo, session, state)?;
     Ok(removed)
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: a tool that is about to write a path and the commit of a change ask the same rules.
 
 use crate::check::scope::Scope;
+use crate::check::secret::NoSecrets;
 use crate::check::{Changes, Judge, later};
 use crate::config::Config;
 use crate::event::Finding;
@@ -38,7 +39,7 @@ impl Gate {
         before: ObjectId,
         after: ObjectId,
     ) -> Result<Vec<Finding>, Unjudged> {
-        let judges: [&dyn Judge; 2] = [&self.scope, &later::RunsLater];
+        let judges: [&dyn Judge; 3] = [&self.scope, &later::RunsLater, &NoSecrets];
         let judged =
             Changes::between(repo, before, after).and_then(|changes| changes.judged_by(&judges));
         judged.map_err(|error| Unjudged(Box::new(error)))

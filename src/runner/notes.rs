@@ -97,6 +97,7 @@ impl Notes {
                 usage: pending.usage,
                 cost_usd: pending.cost_usd,
                 verify: verify.filter(|_| pending.commit == tip),
+                is_verified: !spec.verify.is_empty(),
             };
             (pending.commit, note.text())
         });

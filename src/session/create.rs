@@ -13,7 +13,7 @@ use fs_err as fs;
 use jiff::Timestamp;
 
 use super::disk::{self, LowDisk};
-use super::fork::Past;
+use super::fork::{self, Past};
 use super::format::FormatError;
 use super::include::{self, IncludeError, Included};
 use super::lock::{Lock, LockError};
@@ -171,6 +171,7 @@ pub fn create(
     state.with_secrets = included.with_secrets();
     if let Some(command) = request.setup {
         set_up(command, repo, &place)?;
+        state.settled &= fork::is_as_left(&view, &state);
     }
     // Its supervisor is awaited from now on, however long this took.
     state.updated = Timestamp::now();

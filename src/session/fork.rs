@@ -3,19 +3,22 @@
 //! Invariant: the other session is only read, so it may run meanwhile; what is shared ends with a
 //! step that is finished, code and conversation alike.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::checkpoint::Place;
 use super::journal::{self, Journal};
+use super::record::Record;
 use super::rewind::{self, RewindError};
 use super::spec::{Origin, Spec};
 use super::state::{Phase, State};
 use super::store::Session;
 use crate::event::line::{self, Line};
-use crate::event::{Event, Fork, Update};
-use crate::git::{Draft, ObjectId, Repo};
+use crate::event::{Event, Fork, Question, Update};
+use crate::file::Changed;
+use crate::git::{Draft, ObjectId, Repo, Snapshot};
 
 /// What a session has done up to the end of a step.
 #[derive(Clone, Debug)]
@@ -37,11 +40,16 @@ impl Past {
         let events = journal::events(&session.journal_path())?;
         let runs = before.or(session.holder()?).is_some();
         let line = Line::of(&events);
-        // Of a step that runs, the journal may know what the commit does not hold yet.
-        let steps = if runs { line.steps().saturating_sub(1) } else { line.steps() };
+        let mut steps = line.steps();
+        // Of a step that runs, the journal may know what the commit does not hold yet; one that
+        // was cut off has done what nobody knows.
+        if runs || !is_finished(repo, session, &line)? {
+            steps = steps.saturating_sub(1);
+        }
         let step = at.unwrap_or(steps);
         if step > steps {
-            return Err(RewindError::NoStep { id: session.id.clone(), step, steps });
+            let (id, way_back) = (session.id.clone(), line.way_back());
+            return Err(RewindError::NoStep { id, step, steps, way_back });
         }
         let part = line.until(step);
         let place = rewind::place_at(repo, session, &line, step)?;
@@ -98,4 +106,32 @@ impl Past {
         Journal::open(path)?.0.append(&events)?;
         Ok(code)
     }
+}
+
+/// Whether a new worktree holds just what it was given: what a set-up made besides is nobody's edit.
+pub(super) fn is_as_left(view: &Repo, state: &State) -> bool {
+    let look = || -> Option<bool> {
+        let tree = ObjectId::from_hex(state.tree.as_ref()?.as_bytes()).ok()?;
+        let max_file_size = view.agent_config().ok()?.0.max_file_size;
+        let mut look = Snapshot::open(&view.in_memory(), tree, max_file_size).ok()?;
+        Some(look.take(&Changed::Anything).ok()?.tree == tree)
+    };
+    look().unwrap_or(false)
+}
+
+/// Whether the last step of a session that nobody runs came to its end: each call that had begun
+/// has, save one that waits for a person, and what they changed is on record.
+fn is_finished(repo: &Repo, session: &Session, line: &Line<'_>) -> Result<bool, RewindError> {
+    let mut open = HashSet::new();
+    for event in line.events() {
+        match &event.update {
+            Update::ToolCall(call) => _ = open.insert(call.id.as_str()),
+            Update::ToolCallUpdate(end) => _ = open.remove(end.result.call_id.as_str()),
+            Update::Question(Question { call_id: Some(id), .. }) => _ = open.remove(id.as_str()),
+            Update::AgentMessage(_) => open.clear(),
+            _ => {}
+        }
+    }
+    let recorded = Record::last(repo, &session.id)?.map_or(0, |record| record.state.step);
+    Ok(open.is_empty() && recorded >= line.steps())
 }

@@ -11,6 +11,9 @@ use crate::message::Usage;
 /// The ref that holds the notes.
 pub const NOTES_REF: &str = "refs/notes/agent";
 
+/// What stands for the command of a session that has none; no exit code follows it.
+pub const NO_VERIFY: &str = "none";
+
 /// What is noted on one commit.
 #[derive(Clone, Copy, Debug)]
 pub struct Note<'a> {
@@ -28,6 +31,8 @@ pub struct Note<'a> {
     pub cost_usd: Option<f64>,
     /// The verify run on the commit's tree, if there was one.
     pub verify: Option<&'a VerifyRecord>,
+    /// Whether the session has verify commands at all.
+    pub is_verified: bool,
 }
 
 impl Note<'_> {
@@ -59,6 +64,8 @@ impl Note<'_> {
             line("Verify", &verify.command);
             line("Verify-Exit", &verify.exit);
             line("Verify-Tree", &verify.tree);
+        } else if !self.is_verified {
+            line("Verify", &NO_VERIFY);
         }
         text
     }
@@ -86,6 +93,7 @@ mod tests {
             usage: Usage { input: 1200, cached: 900, cache_write: 10, output: 34 },
             cost_usd: None,
             verify: Some(&verify),
+            is_verified: true,
         };
         let parse = Cmd::new("git").args(["interpret-trailers", "--parse"]).stdin(note.text());
         let parsed = String::from_utf8(parse.run().unwrap().stdout).unwrap();
@@ -96,5 +104,7 @@ mod tests {
         let priced = Note { cost_usd: Some(0.0412), step: None, verify: None, ..note }.text();
         assert!(priced.starts_with("Work of add-7f3k\n\n"), "{priced}");
         assert!(priced.ends_with("Cost: $0.0412\n"), "{priced}");
+        let unchecked = Note { verify: None, is_verified: false, ..note }.text();
+        assert!(unchecked.ends_with("Cost: ?\nVerify: none\n"), "{unchecked}");
     }
 }

@@ -10,31 +10,28 @@
 //! Invariant: nothing is lost, since each record has the one before it for a parent; cut off
 //! anywhere, the next who holds the session's lock finishes it, or finds that it never began.
 
+mod finish;
 mod intent;
-
-use std::time::Duration;
-
-use jiff::Timestamp;
 
 use super::checkpoint::{self, CheckpointError, Checkpoints, Place};
 use super::format::FormatError;
-use super::journal::{self, Journal, Reader};
-use super::record::{Record, RecordError, Recorder};
+use super::journal::{self, Journal};
+use super::record::{Record, RecordError};
 use super::spec::Spec;
-use super::state::{Changes, IllegalMove, Phase, State};
+use super::state::{IllegalMove, Phase, State};
 use super::store::Session;
 use super::worktree;
 use crate::config::ConfigError;
 use crate::event::line::{self, Line};
 use crate::event::{Event, Rewind, Update, Way};
 use crate::git::{
-    self, DiffError, Expected, GitError, ObjectError, ObjectId, OpenError, RefError, RefUpdate,
-    Repo, RevisionError, Status, WorktreeError,
+    DiffError, GitError, ObjectError, ObjectId, OpenError, RefError, Repo, RevisionError, Status,
+    WorktreeError,
 };
+pub use finish::finish;
+pub(in crate::session) use finish::{changes, follow};
+use finish::{complete, reason};
 use intent::Intent;
-
-/// How old a lock on the index must be before it is taken for one that a killed rewind left.
-const DEAD_LOCK: Duration = Duration::from_secs(2);
 
 /// Where to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +80,8 @@ pub enum RewindError {
         step: u32,
         /// How many there are.
         steps: u32,
+        /// The way back to steps that were left aside, if some were.
+        way_back: Option<Way>,
     },
     /// No rewind is there to undo, or no undo to redo.
     #[error("there is nothing to {what} in {id}")]
@@ -162,7 +161,13 @@ pub fn rehearse(
     let view = worktree::open(repo, &session.spec.worktree)?.in_memory();
     let mut checkpoints = open(view, &session.spec)?;
     let from = checkpoints.here()?;
-    decide(&checkpoints, session, &session.state()?, from, target)
+    let plan = decide(&checkpoints, session, &session.state()?, from, target)?;
+    if let Some(plan) = &plan {
+        let to = Place::parse(&plan.rewind.to).ok_or_else(|| damaged(session))?;
+        let is_free = checkpoints.repo().check_free(from.tree, to.tree);
+        is_free.map_err(CheckpointError::from)?;
+    }
+    Ok(plan)
 }
 
 /// Sets code and conversation to another moment. The caller holds the session's lock and has
@@ -229,80 +234,6 @@ fn set_out(
     Ok(checkpoints.go(&set_out, &format!("agent: {}", reason(&intent.rewind)))?)
 }
 
-/// Finishes a rewind of this session that was cut off; says whether there was one. The caller
-/// holds the session's lock.
-///
-/// # Errors
-/// It cannot be finished; it is then still to be finished.
-pub fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<bool, RewindError> {
-    let Some(intent) = Intent::read(session)? else { return Ok(false) };
-    unlock_index(repo, session)?;
-    if !move_on(repo, session, &intent)? {
-        Intent::clear(session)?;
-        return Ok(false);
-    }
-    let to = Place::parse(&intent.rewind.to).ok_or_else(|| damaged(session))?;
-    // Without a worktree there are no files to follow; who restores it makes them right. And what
-    // a person has committed since is gone on from, as ever.
-    let is_there = repo.ref_id(&session.spec.branch)? == Some(to.head);
-    if is_there && !is_said(session, &intent)? && session.spec.worktree.exists() {
-        let mut checkpoints = open(worktree::open(repo, &session.spec.worktree)?, &session.spec)?;
-        // Some are there already, and somebody may have worked in it since.
-        checkpoints.here()?;
-        checkpoints.keep(state, &session.journal_path())?;
-        checkpoints.check_out(to.tree)?;
-    }
-    complete(repo, session, state, &intent)?;
-    Ok(true)
-}
-
-/// Moves on what a crash has left behind of branch and session ref: a transaction is safe from
-/// others, but not from a kill between its files. Says whether one of them had moved.
-fn move_on(repo: &Repo, session: &Session, intent: &Intent) -> Result<bool, RewindError> {
-    let parse = |place| Place::parse(place).ok_or_else(|| damaged(session));
-    let (from, to) = (parse(&intent.rewind.from)?, parse(&intent.rewind.to)?);
-    let Some(record) = intent.record() else { return Ok(false) };
-    let (name, branch) = (session.ref_name(), &session.spec.branch);
-    for name in [&name, branch] {
-        repo.break_dead_lock(name, DEAD_LOCK)?;
-    }
-    let last = Record::last(repo, &session.id)?.ok_or_else(|| damaged(session))?;
-    let head = repo.ref_id(branch)?;
-    let is_recorded = repo.has_object(record) && repo.is_ancestor(record, last.commit)?;
-    let has_branch_moved = from.head != to.head && head == Some(to.head);
-    let update = |name: &str, old, new| RefUpdate {
-        name: name.to_owned(),
-        old: Expected::Is(old),
-        new: Some(new),
-        reason: format!("agent: {}", reason(&intent.rewind)),
-    };
-    match (is_recorded, has_branch_moved) {
-        (false, false) => return Ok(false),
-        (false, true) => repo.update_refs(&[update(&name, last.commit, record)])?,
-        (true, false) if head == Some(from.head) && from.head != to.head => {
-            repo.update_refs(&[update(branch, from.head, to.head)])?;
-        }
-        (true, _) => {}
-    }
-    Ok(true)
-}
-
-/// Takes away the lock that a killed rewind, or its git, has left on the worktree's index, which is
-/// no ref, but is locked as one.
-fn unlock_index(repo: &Repo, session: &Session) -> Result<(), RewindError> {
-    let Some(git_dir) = worktree::git_dir(&session.spec.worktree) else { return Ok(()) };
-    if let Ok(index) = git_dir.join("index").strip_prefix(repo.common_dir()) {
-        repo.break_dead_lock(&index.to_string_lossy(), DEAD_LOCK)?;
-    }
-    Ok(())
-}
-
-/// Whether the journal tells of this rewind.
-fn is_said(session: &Session, intent: &Intent) -> Result<bool, RewindError> {
-    let mut events = Reader::open(&session.journal_path(), intent.journal)?.events();
-    Ok(events.any(|event| event.is_ok_and(|event| matches!(event.update, Update::Rewind(_)))))
-}
-
 /// Where the code is as the whole journal says it: without what nobody has taken up yet.
 fn own_place(repo: &Repo, session: &Session) -> Result<Place, RewindError> {
     let events = journal::events(&session.journal_path())?;
@@ -367,7 +298,8 @@ fn decide(
     };
     let (way, part, to) = match target {
         Target::Step(step) if step > line.steps() => {
-            return Err(RewindError::NoStep { id: id.clone(), step, steps: line.steps() });
+            let (id, steps, way_back) = (id.clone(), line.steps(), line.way_back());
+            return Err(RewindError::NoStep { id, step, steps, way_back });
         }
         Target::Step(step) => {
             (Way::Back, line.until(step), Some(place_at(repo, session, &line, step)?))
@@ -465,84 +397,6 @@ fn turn_back(
     state.recorded = here.recorded;
     state.write(&session.state_path())?;
     Ok(Intent::clear(session)?)
-}
-
-/// Says that it has happened: in the journal, on record, in the state.
-fn complete(
-    repo: &Repo,
-    session: &Session,
-    state: &mut State,
-    intent: &Intent,
-) -> Result<(), RewindError> {
-    let path = session.journal_path();
-    let (mut journal, _torn) = Journal::open(&path)?;
-    let rewind = &intent.rewind;
-    if !is_said(session, intent)? {
-        let moved = intent.moved.clone().map(Update::Checkpoint);
-        let moved = moved.into_iter().map(|moved| Event::now(state.step, moved));
-        let mut news: Vec<_> = moved.collect();
-        news.push(Event::now(rewind.step, Update::Rewind(rewind.clone())));
-        if !matches!(state.phase, Phase::Paused | Phase::Queued) {
-            let change = state.move_to(Phase::Paused, "", Timestamp::now())?;
-            news.push(Event::now(rewind.step, Update::State(change)));
-        }
-        journal.append(&news)?;
-    }
-    let events = journal::events(&session.journal_path())?;
-    let line = Line::of(&events);
-    follow(&line, state);
-    // One that somebody lets go on goes on from there.
-    if state.phase != Phase::Queued {
-        state.phase = Phase::Paused;
-        state.reason = reason(rewind);
-    }
-    state.updated = Timestamp::now();
-    state.head = Some(rewind.to.head.clone());
-    // Not what is in no commit besides: that is no step's.
-    state.tree = Some(place_said(repo, session, line.events())?.tree.to_string());
-    let to = Place::parse(&rewind.to).ok_or_else(|| damaged(session))?;
-    state.changes = changes(repo, &session.spec, to.tree)?;
-    state.settled = true;
-    let last = Record::last(repo, &session.id)?.ok_or_else(|| damaged(session))?;
-    let who = repo.identity().map_err(RewindError::Identity)?;
-    let recorder = Recorder::open(repo, &session.id)?;
-    let written = recorder.write(repo, &session.spec, state, &path, last.code, &who)?;
-    repo.update_refs(&[written.update])?;
-    state.write(&session.state_path())?;
-    Ok(Intent::clear(session)?)
-}
-
-/// What the state shows of a line.
-pub(super) fn follow(line: &Line<'_>, state: &mut State) {
-    state.step = line.steps();
-    (state.plan, state.verify) = (Vec::new(), None);
-    (state.question, state.waiting) = (None, None);
-    state.summary.clear();
-    state.activity.clear();
-    state.left_out.clear();
-    for event in line.events() {
-        match &event.update {
-            Update::Plan(plan) => state.plan.clone_from(plan),
-            Update::Verify(record) => state.verify = Some(record.clone()),
-            _ => {}
-        }
-    }
-}
-
-/// What a tree changes of a session's base.
-pub(super) fn changes(repo: &Repo, spec: &Spec, tree: ObjectId) -> Result<Changes, RewindError> {
-    let base = repo.tree_of(repo.resolve_commit(&spec.base.commit)?)?;
-    let git::DiffStat { files, insertions, deletions, .. } = repo.diff_stat(base, tree)?;
-    Ok(Changes { files, insertions, deletions })
-}
-
-fn reason(rewind: &Rewind) -> String {
-    match (rewind.way, rewind.step) {
-        (Way::Back, 0) => "rewound to the start".to_owned(),
-        (Way::Back, step) => format!("rewound to step {step}"),
-        (Way::Undo, step) => format!("a rewind is undone: at step {step}"),
-        (Way::Redo, step) => format!("a rewind is made again: at step {step}"),
-    }
 }
 
 fn damaged(session: &Session) -> RewindError {

@@ -5,6 +5,7 @@
 
 mod bell;
 pub mod card;
+pub mod findings;
 pub mod human;
 pub mod json;
 pub mod live;

@@ -13,6 +13,7 @@
 //! | `decide.rs` | `answer`, `approve`, `deny`, and what limits take |
 //! | `notices.rs` | `agent.notify` and its channels, and `doctor --notify` |
 //! | `time.rs` | `rewind`, `fork`, `remove`, `restore` |
+//! | `hooks.rs` | `hooks`, and the hooks themselves but for `pre-push` |
 //! | `machine.rs` | `doctor`, `setup`, `demo`, help |
 //!
 //! Invariant: outputs are compared whole, standard error included.
@@ -21,6 +22,7 @@ mod bad_session;
 mod decide;
 mod diagnose;
 pub(crate) mod disk;
+mod hooks;
 mod look;
 mod machine;
 mod notices;
@@ -94,7 +96,7 @@ pub(crate) fn go(repo: &Repo) {
 }
 
 /// Runs a session to its end and returns its id.
-fn ran(repo: &Repo, task: &str, model: &str, more: &[&str]) -> String {
+pub(crate) fn ran(repo: &Repo, task: &str, model: &str, more: &[&str]) -> String {
     let before = repo.session_ids();
     repo.agent(&[&["start", task, "--model", model, "--wait"], more].concat());
     let mut new = repo.session_ids();

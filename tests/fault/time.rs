@@ -267,3 +267,49 @@ fn a_removal_and_a_resume_at_once_have_one_winner() {
         play.close();
     }
 }
+
+#[test]
+fn e17_a_fork_of_what_died_ends_with_the_last_step_that_was_finished() {
+    let held = "echo 2 > two.txt; cd ..; touch begun; while [ ! -e go ]; do sleep 0.02; done";
+    let script = Script::new([bash("echo 1 > one.txt"), bash(held), Turn::text("Done.")]);
+    let play = Play::start(Dialect::Anthropic, script, &[]);
+    until("it runs", || play.worktree().with_file_name("begun").exists());
+    play.signal(Signal::KILL);
+    fs::write(play.worktree().with_file_name("go"), "").unwrap();
+    let out = play.run("fork", &["--at", "2"]);
+    assert_eq!(out.code, 2, "{out:#?}");
+    assert!(out.stderr.contains(" has no step 2: it has 1 step\n"), "{out:#?}");
+    let said = play.run("fork", &["--worktree", "fork"]).success();
+    assert!(said.contains(" at step 1 as "), "{said}");
+    let fork = play.worktree().with_file_name("fork");
+    assert!(fork.join("one.txt").exists() && !fork.join("two.txt").exists());
+    play.cmd(&["resume", "fork"]).run().success();
+    play.repo.wait_state("fork", "done", crate::flow::play::SOON);
+    assert_eq!(fs::read_to_string(fork.join("two.txt")).unwrap(), "2\n", "done anew, by itself");
+    play.run("resume", &[]).success();
+    play.rests("done");
+    play.close();
+}
+
+#[test]
+fn what_a_set_up_made_in_a_fork_is_nobodys_edit() {
+    let play = done();
+    let set_up = "test -e one.txt && echo made > made.txt; true";
+    play.repo.git(&["config", "agent.setup", set_up]);
+    play.run("fork", &["--at", "1", "--worktree", "fork"]).success();
+    let fork = play.worktree().with_file_name("fork");
+    assert!(fork.join("made.txt").exists());
+    play.cmd(&["resume", "fork"]).run().success();
+    play.repo.wait_state("fork", "done", crate::flow::play::SOON);
+    let log = play.repo.git(&["log", "--format=%s", "agent/fork", "--", "made.txt"]);
+    assert!(!log.is_empty() && !log.contains("by hand"), "{log}");
+    // Without one, what is edited before it first runs is.
+    play.repo.git(&["config", "--unset", "agent.setup"]);
+    play.run("fork", &["--at", "1", "--worktree", "edited"]).success();
+    fs::write(fork.with_file_name("edited").join("mine.txt"), "mine\n").unwrap();
+    play.cmd(&["resume", "edited"]).run().success();
+    play.repo.wait_state("edited", "done", crate::flow::play::SOON);
+    let log = play.repo.git(&["log", "--format=%s", "agent/edited", "--", "mine.txt"]);
+    assert_eq!(log, "Edit by hand");
+    play.close();
+}

@@ -4,11 +4,13 @@
 
 mod forecast;
 mod gate;
+mod gc;
 mod journey;
 mod limits;
 mod person;
 mod places;
 pub(crate) mod play;
+mod push;
 mod real_project;
 mod secret;
 mod session;

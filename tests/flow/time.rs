@@ -18,7 +18,7 @@ pub(super) fn bash(command: &str) -> Turn {
 }
 
 /// Three steps that change something, by all the means there are, and an end.
-fn script() -> Script {
+pub(super) fn script() -> Script {
     let three = "mkdir -p deep; mv one.txt deep/; printf '3\\n' >> two.txt; rm README.md; \
                  chmod +x two.txt; ln -s two.txt link";
     Script::new([
@@ -31,7 +31,7 @@ fn script() -> Script {
     ])
 }
 
-fn done(dialect: Dialect, args: &[&str]) -> Play {
+pub(super) fn done(dialect: Dialect, args: &[&str]) -> Play {
     let play = Play::start(dialect, script(), args);
     play.rests("done");
     play
@@ -198,12 +198,49 @@ fn what_is_in_the_way_stops_it_before_anything_moves() {
     fs::create_dir(worktree.join("README.md")).unwrap();
     fs::write(worktree.join("README.md/secret"), "secret\n").unwrap();
     let before = moment(&play);
-    let out = play.run("rewind", &["1"]);
-    assert_eq!(out.code, 1, "{out:#?}");
+    let refused = || {
+        let [done, foretold] =
+            [&["1"][..], &["1", "--dry-run"]].map(|args| play.run("rewind", args));
+        assert_eq!((done.code, &done), (1, &foretold));
+        done.stderr
+    };
+    let said = refused();
     let hint = format!("hint: Move README.md/secret out of {}\n", worktree.display());
-    assert!(out.stderr.ends_with(&hint), "{out:#?}");
+    assert!(said.ends_with(&hint), "{said}");
     assert_eq!(moment(&play), before);
     assert_eq!(play.status()["state"], "done");
+    // A repository of its own, which no snapshot holds.
+    fs::remove_dir_all(worktree.join("README.md")).unwrap();
+    fs::write(play.repo.common_dir().join("info/exclude"), "").unwrap();
+    play.git(&["init", "-q", "README.md"]);
+    let said = refused();
+    assert!(said.contains("README.md/.git/HEAD"), "{said}");
+    assert!(worktree.join("README.md/.git/HEAD").exists());
+    play.close();
+}
+
+#[test]
+fn a_question_that_was_left_aside_is_asked_again_by_the_undo() {
+    let ask = Turn::call("ask", json!({"question": "Which colour?", "options": ["red", "blue"]}));
+    let script = Script::new([bash("echo 1 > one.txt"), ask, Turn::text("Done.")]);
+    let play = Play::start(Dialect::Responses, script, &[]);
+    let asked = play.rests("needs-input")["question"].clone();
+    rewound(&play, &["0"]);
+    let shown = play.status();
+    assert_eq!(json!([shown["state"], shown["question"]]), json!(["paused", null]));
+    let beyond = play.run("rewind", &["2"]);
+    let wanted = format!(
+        "error: {id} has no step 2: it has none yet\nhint: git agent rewind {id} --undo\n",
+        id = play.id
+    );
+    assert_eq!((beyond.code, beyond.stderr), (2, wanted));
+    rewound(&play, &["--undo"]);
+    let shown = play.status();
+    assert_eq!(json!([shown["state"], shown["question"]]), json!(["needs-input", asked]));
+    assert!(play.line().contains("Which colour?"), "{}", play.line());
+    play.run("answer", &["blue"]).success();
+    play.rests("done");
+    assert_eq!(play.server.served(), [0, 1, 2]);
     play.close();
 }
 
@@ -232,7 +269,7 @@ pub(super) fn forked(said: &str) -> String {
     id.unwrap_or_else(|| panic!("no id in {said}")).to_owned()
 }
 
-fn status_of(play: &Play, id: &str) -> Value {
+pub(super) fn status_of(play: &Play, id: &str) -> Value {
     let said = play.repo.agent(&["status", id, "--json"]).success();
     serde_json::from_str(&said).expect("it is JSON")
 }
@@ -419,93 +456,6 @@ fn what_has_landed_or_changed_nothing_is_removed_without_force() {
     play.repo.agent(&["restore", "mend-the-shop-2"]).success();
     assert_eq!(status_of(&play, "mend-the-shop-2")["state"], "paused");
     play.server.finish();
-}
-
-#[test]
-fn k08_gc_frees_what_has_landed_and_loses_no_record() {
-    let play = done(Dialect::Chat, &[]);
-    play.run("fork", &["--worktree", "open"]).success();
-    play.run("fork", &["--worktree", "gone"]).success();
-    let id_of = |name: &str| status_of(&play, name)["id"].as_str().unwrap().to_owned();
-    let (open, gone) = (id_of("open"), id_of("gone"));
-    play.repo.agent(&["worktree", "merge", &play.id]).success();
-    fs::write(play.worktree().join("later.txt"), "later\n").unwrap();
-    play.repo.agent(&["remove", "--force", &gone]).success();
-    let collect = |args: &[&str]| {
-        let said = play.repo.agent(&[&["gc", "--json"], args].concat()).success();
-        let said: Value = serde_json::from_str(&said).expect("it is JSON");
-        let items = said["gc"]["items"].as_array().unwrap().iter();
-        let shown = items.map(|item| (item["what"].clone(), item["session"].clone()));
-        (shown.collect::<Vec<_>>(), said["gc"]["bytes"].as_u64().unwrap())
-    };
-    let all = || (crate::commands::everything(&play.repo), play.repo.git(&["count-objects", "-v"]));
-    let before = all();
-    let planned = collect(&["--dry-run"]);
-    assert!(all() == before, "a look writes nothing");
-    assert_eq!(planned.0, [(json!("worktree"), json!(play.id))]);
-    assert_eq!(collect(&[]), planned);
-    assert!(planned.1 > 0 && !play.worktree().exists());
-    assert_eq!(collect(&[]), (Vec::new(), 0), "nothing else is old");
-    play.run("restore", &[]).success();
-    assert_eq!(fs::read_to_string(play.worktree().join("later.txt")).unwrap(), "later\n");
-    // Long after.
-    for id in [&play.id, &gone, &open] {
-        age(&play, id);
-    }
-    let planned = collect(&["--dry-run"]);
-    let wanted = [("expired", &play.id), ("archived", &gone)];
-    assert_eq!(planned.0, wanted.map(|(what, id)| (json!(what), json!(id))));
-    assert_eq!(collect(&[]), planned);
-    let refs = play.repo.git(&["for-each-ref", "--format=%(refname)", "refs/agent", "refs/heads"]);
-    assert_eq!(
-        refs,
-        format!("refs/agent/archive\nrefs/agent/{open}\nrefs/heads/agent/open\nrefs/heads/main")
-    );
-    let listed = play.repo.git(&["ls-tree", "--name-only", "refs/agent/archive"]);
-    let mut ids = [play.id.as_str(), gone.as_str()];
-    ids.sort_unstable();
-    assert_eq!(listed.lines().collect::<Vec<_>>(), ids);
-    play.repo.git(&["gc", "--quiet", "--prune=now"]);
-    assert_eq!(collect(&[]), (Vec::new(), 0));
-    // And both are still there to be had.
-    for id in ids {
-        let removed = play.repo.agent(&["list", "--removed"]).success();
-        assert!(removed.contains(id), "{removed}");
-        play.repo.agent(&["restore", id]).success();
-        assert_eq!(status_of(&play, id)["steps"], 4);
-    }
-    assert_eq!(fs::read_to_string(play.worktree().join("later.txt")).unwrap(), "later\n");
-    let worktree = play.worktree();
-    let open = worktree.with_file_name("open");
-    assert_eq!(files(&open), files(&worktree.with_file_name("gone")));
-    play.close();
-}
-
-/// Makes it long ago that anything happened in a session, here and on record.
-fn age(play: &Play, id: &str) {
-    let home = play.repo.common_dir().join("agent");
-    let folder = ["sessions", "removed"].map(|folder| home.join(folder).join(id));
-    let state = folder.into_iter().find(|folder| folder.exists()).unwrap().join("state.toml");
-    let text = fs::read_to_string(&state).unwrap();
-    let line = text.lines().find(|line| line.starts_with("updated = ")).unwrap();
-    let old = text.replace(line, "updated = \"2026-01-02T03:04:05Z\"");
-    fs::write(&state, &old).unwrap();
-    let name = format!("refs/agent/{id}");
-    let git = |args: &[&str], stdin: &str| {
-        let out = play.repo.home().cmd("git").dir(play.repo.main()).args(args).stdin(stdin).run();
-        out.success().trim().to_owned()
-    };
-    let blob = git(&["hash-object", "-w", "--stdin"], &old);
-    let tree = play.repo.git(&["ls-tree", &name]);
-    let lines = tree.lines().map(|line| match line.ends_with("\tstate.toml") {
-        true => format!("100644 blob {blob}\tstate.toml\n"),
-        false => format!("{line}\n"),
-    });
-    let tree = git(&["mktree"], &lines.collect::<String>());
-    let parents = play.repo.git(&["log", "-1", "--format=%P", &name]);
-    let parents: Vec<&str> = parents.split(' ').flat_map(|parent| ["-p", parent]).collect();
-    let commit = play.repo.git(&[&["commit-tree", &tree, "-m", "old"], &parents[..]].concat());
-    play.repo.git(&["update-ref", &name, &commit]);
 }
 
 #[test]

@@ -4,13 +4,15 @@
 //! Invariant: what is put back is kept by the session's ref before a file changes; cut off anywhere,
 //! doing it again ends the same.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
 use super::{CheckpointError, Checkpoints};
 use crate::event::Finding;
 use crate::file::Changed;
-use crate::git::{Difference, ObjectId, Repo};
+use crate::git::{Difference, Mode, ObjectError, ObjectId, Repo};
+use crate::redact;
 use crate::session::state::State;
 
 /// Looks at what has changed from one tree to another, before a ref moves.
@@ -38,8 +40,14 @@ impl Checkpoints {
         let tree = self.snapshot.take(&Changed::Anything)?.tree;
         let paths: HashSet<&str> = paths.iter().map(String::as_str).collect();
         let mut edits = Vec::new();
-        for Difference { path, old, .. } in self.repo.differences(before, tree)? {
+        let mut clean = Vec::new();
+        for Difference { path, old, new } in self.repo.differences(before, tree)? {
             if paths.contains(path.to_string().as_str()) {
+                if let Some((mode @ (Mode::File | Mode::Executable), blob)) = new
+                    && let Some(blob) = self.without_secrets(blob)?
+                {
+                    clean.push((path.clone(), Some((mode, blob))));
+                }
                 edits.push((path, old));
             }
         }
@@ -50,7 +58,9 @@ impl Checkpoints {
         }
         let back = self.repo.edit_tree(Some(tree), &edits)?;
         let message = format!("Snapshot of step {}\n", state.step);
-        let kept = self.snapshot_on(&[self.head], tree, &message)?;
+        // The session's ref may be pushed, and these were not allowed.
+        let to_keep = self.repo.edit_tree(Some(tree), &clean)?;
+        let kept = self.snapshot_on(&[self.head], to_keep, &message)?;
         let message = format!("Snapshot before step {}\n", state.step);
         let code = self.snapshot_on(&[self.head, kept], before, &message)?;
         self.repo.sync_with_objects(journal);
@@ -63,5 +73,13 @@ impl Checkpoints {
         (self.code, *state) = (code, next);
         self.check_out(back)?;
         Ok(Some(kept))
+    }
+
+    /// The content without secrets; none where it has none.
+    fn without_secrets(&self, blob: ObjectId) -> Result<Option<ObjectId>, ObjectError> {
+        match redact::secrets().take_out_of_bytes(&self.repo.read_blob(blob)?) {
+            Cow::Borrowed(_) => Ok(None),
+            Cow::Owned(clean) => self.repo.write_blob(&clean).map(Some),
+        }
     }
 }

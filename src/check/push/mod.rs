@@ -1,0 +1,70 @@
+//! What is asked of agents' commits before they leave the machine, or enter a branch elsewhere.
+//!
+//! | file | what |
+//! |---|---|
+//! | `range.rs` | which commits: those that the other side does not have yet |
+//! | `provenance.rs` | whose they are: trailers and notes |
+//! | `verified.rs` | whether verify has passed on the very tree |
+//! | `judge.rs` | all judges over a range, and what they found |
+//!
+//! Invariant: nothing here writes, and a commit that is no agent's is never found fault with.
+
+mod error;
+mod judge;
+pub mod provenance;
+pub mod range;
+pub mod verified;
+
+pub use error::PushError;
+pub use judge::{Judge, Report};
+
+use crate::git::ObjectId;
+use crate::session::state::Phase;
+use verified::Unverified;
+
+/// One thing that is not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The session; none where nobody knows which.
+    pub session: Option<String>,
+    /// The commits it is about, the newest first.
+    pub commits: Vec<ObjectId>,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// What may be wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Its session is at work, or is about to be.
+    #[error("the session is {0}")]
+    Busy(Phase),
+    /// Verify has not passed on the tree.
+    #[error(transparent)]
+    Unverified(#[from] Unverified),
+    /// Steps, where work is to arrive as one commit.
+    #[error("steps that are not squashed")]
+    Steps,
+    /// An agent's, and neither a note nor a trailer says of which session.
+    #[error("nothing says which session made it")]
+    NoProvenance,
+    /// There is no signature.
+    #[error("not signed")]
+    Unsigned,
+    /// There is one that is not good.
+    #[error("{0}")]
+    BadSignature(&'static str),
+}
+
+impl Fault {
+    /// The name of the check.
+    pub fn check(&self) -> &'static str {
+        match self {
+            Self::Busy(_) => "session",
+            Self::Unverified(_) => "verify",
+            Self::Steps => "squash",
+            Self::NoProvenance => "provenance",
+            Self::Unsigned | Self::BadSignature(_) => "signature",
+        }
+    }
+}
