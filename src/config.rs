@@ -7,6 +7,7 @@ pub mod amount;
 mod keys;
 mod notify;
 mod push;
+mod sandbox;
 mod value;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ pub use amount::Bound;
 pub use keys::{KEYS, Key};
 pub use notify::{Channel, Notify, Occasion};
 pub use push::Push;
+pub use sandbox::{Sandbox, SandboxLevel};
 use value::{
     boolean, ceiling, count, near, niceness, one_of, optional, optional_size, pattern, size,
     template, text,
@@ -96,6 +98,8 @@ pub struct Config {
     pub memory_limit: Option<u64>,
     /// `agent.cpuLimit`: how many processors they may keep busy.
     pub cpu_limit: Option<f64>,
+    /// `agent.sandbox` and its kin.
+    pub sandbox: Sandbox,
     /// `agent.protect`: patterns of paths that no agent changes unasked.
     pub protect: Vec<String>,
     /// `agent.unattended`.
@@ -193,6 +197,7 @@ impl Default for Config {
             nice: 0,
             memory_limit: None,
             cpu_limit: None,
+            sandbox: Sandbox::default(),
             protect: Vec::new(),
             unattended: false,
             log_level: LogLevel::default(),
@@ -291,6 +296,7 @@ impl Config {
             "nice" => self.nice = niceness(entry)?,
             "memorylimit" => self.memory_limit = optional_size(entry)?,
             "cpulimit" => self.cpu_limit = ceiling(entry)?,
+            "sandbox" => self.sandbox.level = one_of(entry)?,
             "protect" => self.protect.push(pattern(entry)?),
             "unattended" => self.unattended = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
@@ -305,6 +311,9 @@ impl Config {
         provider: &str,
         name: &str,
     ) -> Result<bool, ConfigError> {
+        if provider.eq_ignore_ascii_case("sandbox") {
+            return self.sandbox.set(entry, name);
+        }
         let mut set = self.providers.get(provider).cloned().unwrap_or_default();
         match name {
             "baseurl" => set.base_url = Some(text(entry)?),
@@ -357,6 +366,12 @@ mod tests {
             ("agent.minFreeMemory", "1g"),
             ("agent.maxLoad", "1.5"),
             ("agent.nice", "10"),
+            ("agent.sandbox", "reduced"),
+            ("agent.sandbox.least", "none"),
+            ("agent.sandbox.readable", "/data"),
+            ("agent.sandbox.writable", "/forgotten"),
+            ("agent.sandbox.writable", ""),
+            ("agent.sandbox.writable", "/scratch"),
             ("agent.memoryLimit", "4g"),
             ("agent.cpuLimit", "2"),
             ("agent.protect", "*.lock"),
@@ -397,6 +412,12 @@ mod tests {
             min_free_memory: 1 << 30,
             max_load: Some(1.5),
             nice: 10,
+            sandbox: Sandbox {
+                level: SandboxLevel::Reduced,
+                least: Some(SandboxLevel::None),
+                readable: vec!["/data".into()],
+                writable: vec!["/scratch".into()],
+            },
             memory_limit: Some(4 << 30),
             cpu_limit: Some(2.0),
             protect: vec!["*.lock".to_owned(), "docs/".to_owned()],
