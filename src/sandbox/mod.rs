@@ -25,12 +25,15 @@ mod seatbelt;
 mod seccomp;
 pub mod shadow;
 #[cfg(target_os = "linux")]
+mod shim;
+#[cfg(target_os = "linux")]
 mod syscall;
 mod toolchain;
 mod view;
 mod wall;
 
 use std::ffi::{OsStr, OsString};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -172,6 +175,14 @@ impl Sandbox {
         environment::use_proxy(&mut self.env, port);
         self.proxy = Some(Arc::new(proxy));
         self
+    }
+
+    /// Listens on what the commands know as their own machine, where that is another than ours.
+    ///
+    /// # Errors
+    /// It cannot be done.
+    pub fn listen(&self, program: &Path) -> io::Result<Option<TcpListener>> {
+        self.wall.listen(program)
     }
 
     /// The way out into the network, where there is one.
