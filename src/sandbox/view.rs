@@ -143,8 +143,12 @@ impl View {
             return;
         }
         let to = self.by_links(path);
-        let is_there = matches!(self.mounts.get(&to), Some(Mount::Bind { writable: true, .. }));
-        if !is_there {
+        let is_shown = to.ancestors().any(|above| match self.mounts.get(above) {
+            Some(Mount::Bind { from, writable: false }) => !writable && from == above,
+            Some(Mount::Bind { writable: true, .. }) => above == to,
+            _ => false,
+        });
+        if !is_shown {
             self.mounts.insert(to.clone(), Mount::Bind { from: to, writable });
         }
     }
