@@ -79,20 +79,15 @@ fn x10_what_is_allowed_is_reached_through_the_proxy_and_nothing_directly() {
 fn x17_a_host_that_is_blocked_is_told_to_the_model_and_asked_about() {
     let ask = "ask 'CONNECT evil.example:443'; ask 'GET http://169.254.169.254/latest/'";
     let Some(play) = play(&[ask, "echo again"], &[]) else { return };
-    let asked = play.rests("needs-input");
-    assert_eq!(
-        asked["question"]["text"],
-        json!("allow the network host 169.254.169.254:80? deny leaves it blocked")
-    );
+    play.rests("needs-input");
+    let asked: Vec<_> = play.told("question").iter().map(|it| it["text"].clone()).collect();
+    let text = |host: &str| json!(format!("allow the network host {host}? deny leaves it blocked"));
+    assert_eq!(asked, [text("169.254.169.254:80"), text("evil.example:443")]);
     let said = outputs(&play);
     assert!(said[0].contains("403 Forbidden"), "{said:#?}");
     assert!(said[0].contains("[network] blocked by the sandbox"), "{said:#?}");
-    assert!(play.run("deny", &["-m", "not that one"]).code == 0 || play.run("deny", &[]).code == 0);
-    let asked = play.rests("needs-input");
-    assert_eq!(
-        asked["question"]["text"],
-        json!("allow the network host evil.example:443? deny leaves it blocked")
-    );
+    play.run("deny", &[]).success();
+    play.rests("needs-input");
     play.run("approve", &["--always"]).success();
     play.rests("done");
     assert_eq!(play.repo.git(&["config", "agent.sandbox.allowHost"]), "evil.example");
