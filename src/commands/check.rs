@@ -3,6 +3,7 @@
 //! Invariant: the same judges as before a push; exit code 0 says that each of them had what it must
 //! know and found nothing.
 
+mod ci;
 pub(super) mod verdict;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -26,6 +27,9 @@ pub struct Args {
     /// Print JSON: {"format":1,"check":{…}}
     #[arg(long)]
     json: bool,
+    /// Write the workflow that does this on a forge, and check nothing
+    #[arg(long, value_enum, value_name = "FORGE", conflicts_with_all = ["range", "json"])]
+    install_ci: Option<ci::Forge>,
 }
 
 /// Judges the range and prints what was found.
@@ -34,6 +38,9 @@ pub struct Args {
 /// [`Kind::Told`] with exit code 1 if something is wrong; else what kept it from being judged.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
+    if let Some(forge) = args.install_ci {
+        return ci::install(ui, &context.repo, forge);
+    }
     let config = context.config()?;
     let range = match &args.range {
         Some(words) => range::of_words(&context.repo, words)?,

@@ -219,7 +219,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "agent.push.maxSize",
         value: "<size>",
-        about: "What agents' commits of one push may add together; a single file may have agent.maxFileSize. Takes the suffixes k, m and g. Default: 50m.",
+        about: "What agents' commits may add to one ref in a push, together; a single new file may have agent.maxFileSize. Takes the suffixes k, m and g. Default: 50m.",
     },
     Key {
         name: "agent.<provider>.baseUrl",

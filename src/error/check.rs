@@ -16,7 +16,9 @@ impl From<PushError> for CommandError {
                 Self::from_error(Kind::No, &error).hint("git fetch --unshallow")
             }
             PushError::BadLine(_) => Self::from_error(Kind::Usage, &error),
-            PushError::NoVerdict(_) => Self::from_error(Kind::No, &error),
+            PushError::NoVerdict(_) | PushError::Changes(_) | PushError::Pattern(_) => {
+                Self::from_error(Kind::No, &error)
+            }
             PushError::Revision(error) => error.into(),
             PushError::Ref(error) => error.into(),
             PushError::Object(error) => error.into(),

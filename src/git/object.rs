@@ -128,6 +128,15 @@ impl Repo {
         Ok(blob.detach().data)
     }
 
+    /// How many bytes an object has, without its content being read.
+    ///
+    /// # Errors
+    /// There is no such object.
+    pub fn object_size(&self, id: ObjectId) -> Result<u64, ObjectError> {
+        let header = self.gix().find_header(id).map_err(ObjectError::new(format!("read {id}")))?;
+        Ok(header.size())
+    }
+
     /// Whether the repository has this object.
     pub fn has_object(&self, id: ObjectId) -> bool {
         self.gix().objects.exists(&id)

@@ -34,13 +34,16 @@ impl Caging {
         let level = Level::named(&spec.sandbox)
             .ok_or_else(|| Fault(format!("there is no sandbox level {}", spec.sandbox)))?;
         let out = session.out_dir();
+        // Submodules have git dirs of their own, which are only read.
+        let modules = [worktree.git_dir(), worktree.common_dir()].map(|dir| dir.join("modules"));
+        let of_ours = [vec![out.clone()], modules.to_vec()].concat();
         let request = Request {
             level,
             program: std::env::current_exe().map_err(fault)?,
             root: spec.worktree.clone(),
             common_dir: worktree.common_dir().to_owned(),
             shadow: (level == Level::Full).then(|| session.dir.clone()),
-            readable: [config.sandbox.readable.clone(), vec![out.clone()]].concat(),
+            readable: [config.sandbox.readable.clone(), of_ours].concat(),
             writable: config.sandbox.writable.clone(),
             caller: std::env::vars_os().collect(),
             layers: Layers::of_environment(),

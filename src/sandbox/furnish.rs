@@ -36,8 +36,8 @@ pub(super) fn furnish(view: &View) -> io::Result<()> {
     pivot_root(".", &MACHINE[1..])?;
     chdir("/")?;
     fs::create_dir(VIEW)?;
-    std::fs::File::options().write(true).create_new(true).mode(0).open(NO_FILE)?;
-    std::fs::DirBuilder::new().mode(0).create(NO_FOLDER)?;
+    std::fs::File::options().write(true).create_new(true).mode(0o0).open(NO_FILE)?;
+    std::fs::DirBuilder::new().mode(0o0).create(NO_FOLDER)?;
     empty(Path::new(VIEW), "0755")?;
     let root = PathBuf::from(VIEW);
     fs::create_dir(root.join("proc"))?;

@@ -128,7 +128,8 @@ fn cage(walls: &Walls, command: &[OsString]) -> io::Result<i32> {
     };
     syscall::unshare(apart)?;
     syscall::on_terminate(OnTerminate::Ignore);
-    let (told, tell) = rustix::pipe::pipe()?;
+    // The command must not have it: who can write there can lie about how it ended.
+    let (told, tell) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     match syscall::fork()? {
         Some(child) => {
             drop(tell);

@@ -108,7 +108,7 @@ fn is_same(one: &OwnedFd, other: &OwnedFd) -> io::Result<bool> {
     Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
-/// When a process was started: field 22 of proc_pid_stat(5).
+/// When a process was started: field 22 of `proc_pid_stat(5)`.
 fn since(pid: u32) -> io::Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name of the program, in brackets, may hold anything.

@@ -95,10 +95,8 @@ fn programs(level: Level) -> Result<Vec<BpfProgram>, seccompiler::BackendError> 
     let clone = namespaces.into_iter().map(with_flag).collect::<Result<_, _>>()?;
     rules.insert(libc::SYS_clone, clone);
     // What is typed into a terminal cannot be faked, should one ever be there.
-    let ioctls = [libc::TIOCSTI, libc::TIOCLINUX].map(|request| {
-        let request = u64::try_from(request).unwrap_or_default();
-        rule(&[(1, SeccompCmpOp::Eq, request)])
-    });
+    // TIOCSTI and TIOCLINUX: `asm-generic/ioctls.h`.
+    let ioctls = [0x5412, 0x541c].map(|request| rule(&[(1, SeccompCmpOp::Eq, request)]));
     rules.insert(libc::SYS_ioctl, ioctls.into_iter().collect::<Result<_, _>>()?);
     // Beside local and internet sockets there are such that no network namespace holds.
     let number = |family: i32| u64::from(family.cast_unsigned());

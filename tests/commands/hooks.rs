@@ -471,3 +471,37 @@ fn a_sessions_ref_is_not_deleted_by_accident() {
     repo.agent(&["restore", &id]).success();
     repo.assert_whole();
 }
+
+#[test]
+fn the_workflow_is_written_once_and_nothing_is_written_over() {
+    let repo = Repo::new();
+    let hint = "hint: Commit it, and have notes there too: git push origin refs/notes/agent\n";
+    for (forge, path) in [
+        ("github", ".github/workflows/git-agent.yml"),
+        ("forgejo", ".forgejo/workflows/git-agent.yml"),
+    ] {
+        let args = ["check", "--install-ci", forge];
+        said(&repo, &args, 0, &format!("Wrote {path}\n"), hint);
+        let again = format!("{path} is there already, and as it should be\n");
+        said(&repo, &args, 0, &again, hint);
+        let text = fs::read_to_string(repo.main().join(path)).unwrap();
+        assert!(text.contains(&format!("git agent check --install-ci {forge}\n")), "{text}");
+        assert!(text.contains("git agent check \"$BASE..$TIP\""), "{text}");
+        repo.write(path, "mine\n");
+        let said = format!(
+            "error: {path} is there, and says something else\nhint: Move it away, then try again\n"
+        );
+        refused(&repo, &args, 1, &said);
+    }
+    let args = ["check", "--install-ci", "gitlab"];
+    let path = ".gitlab/git-agent.yml";
+    said(&repo, &args, 0, &format!("Wrote {path}\nWrote .gitlab-ci.yml\n"), hint);
+    let root = fs::read_to_string(repo.main().join(".gitlab-ci.yml")).unwrap();
+    assert_eq!(root, format!("include:\n  - local: {path}\n"));
+    repo.write(".gitlab-ci.yml", "test:\n  script: make\n");
+    let add = format!("hint: Add to .gitlab-ci.yml: include: [{{local: {path}}}]\n{hint}");
+    said(&repo, &args, 0, &format!("{path} is there already, and as it should be\n"), &add);
+    let bare = Repo::with(Shape::Bare);
+    let words = "error: a bare repository has no files\nhint: Do it in a checkout of it\n";
+    refused(&bare, &["check", "--install-ci", "github"], 2, words);
+}

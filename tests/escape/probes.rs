@@ -21,6 +21,7 @@ const TOOLS: &str = "ESCAPE_PATH";
 const LEVEL: &str = "ESCAPE_LEVEL";
 
 /// Something a tool tries.
+#[derive(Clone, Copy)]
 struct Attempt {
     name: &'static str,
     script: &'static str,
@@ -71,11 +72,11 @@ const ATTEMPTS: &[Attempt] = &[
         FILES,
         r#"mkdir -p "$MAIN/.git/hooks"; echo x >"$MAIN/.git/hooks/post-checkout""#,
     ),
-    held("the configuration", FILES, r#"echo x >>"$MAIN/.git/config""#),
+    held("the configuration", FILES, r##"echo '# x' >>"$MAIN/.git/config""##),
     held(
         "a rename over the configuration",
         FILES,
-        r#"cd "$MAIN/.git"; echo x >new && mv new config"#,
+        r##"cd "$MAIN/.git"; cp config new && echo '# y' >>new && mv new config"##,
     ),
     held("a configuration of the worktree", FILES, r#"echo x >"$ADMIN/config.worktree""#),
     held("commondir", FILES, r#"echo x >"$ADMIN/commondir""#),
@@ -90,11 +91,11 @@ const ATTEMPTS: &[Attempt] = &[
         FILES,
         r#"mkdir -p "$MAIN/.git/objects/ee"; echo x >"$MAIN/.git/objects/ee/x""#,
     ),
-    held("git on the main checkout", FILES, r#"cd "$MAIN"; git -C . branch evil"#),
+    held("git on the main checkout", FILES, r#"cd "$MAIN"; git -C . branch other"#),
     held(
         "git told where",
         FILES,
-        r#"GIT_DIR="$MAIN/.git" git update-ref refs/heads/evil "$(cat "$MAIN/.git/refs/heads/main")""#,
+        r#"GIT_DIR="$MAIN/.git" git update-ref refs/heads/third "$(cat "$MAIN/.git/refs/heads/main")""#,
     ),
     held("the worktree's index", FILES, r#"echo x >"$ADMIN/index""#),
     full_only(held("the .git file", &[Shadow], r#"rm -f .git; echo "gitdir: $PWD/evil" >.git"#)),
@@ -152,7 +153,7 @@ const ATTEMPTS: &[Attempt] = &[
     of_root(held(
         "a mount",
         &[Seccomp, Capabilities, Landlock],
-        r#"perl -e '$f="tmpfs"; exit !(syscall(165, $f, "/tmp", $f, 0, 0) == 0)' && echo WON"#,
+        r#"mkdir -p m; perl -e '$f="tmpfs"; $m="m"; exit !(syscall(165, $f, $m, $f, 0, 0) == 0)' && echo WON && umount m"#,
     )),
     held(
         "a ring of the kernel",
@@ -173,7 +174,7 @@ const ATTEMPTS: &[Attempt] = &[
     unarmed(held(
         "a setting of the kernel",
         &[],
-        r#"[ -w /proc/sys/kernel/core_pattern ] && echo WON"#,
+        r#"(: >>/proc/sys/kernel/core_pattern) && echo WON"#,
     )),
     held("a file of ten gigabytes", &[Limits], r#"truncate -s 10G big && echo WON; rm -f big"#),
     held("a descriptor left open", &[], r#"[ "$(ls /proc/self/fd | wc -l)" -gt 4 ] && echo WON"#),
@@ -307,47 +308,50 @@ fn scene() {
     let works = "git status --porcelain && git log --oneline >/dev/null && echo x >made && rm made && echo WORKS";
     let (_, said) = stage.lets_out(&sandbox, works);
     assert!(said.ends_with("WORKS\n"), "{said}");
-    let mut shown = 0;
     for attempt in ATTEMPTS {
         if level == Level::Reduced && !attempt.reduced {
             continue;
         }
         let (won, said) = stage.lets_out(&sandbox, attempt.script);
         assert!(!won, "{} got out: {said}", attempt.name);
-        shown += usize::from(is_held_by_its_layers(&folder, &path, level, attempt));
     }
+    let shown = get_out_without_their_layers(&folder, &path, level);
     println!("{} attempts, {shown} of them shown to get out without their layers", ATTEMPTS.len());
 }
 
-/// Shows that an attempt is no dud: on a stage of its own, which it may leave in disorder.
-fn is_held_by_its_layers(
-    folder: &std::ffi::OsStr,
-    path: &str,
-    level: Level,
-    attempt: &Attempt,
-) -> bool {
-    let (level, without) = match level {
+/// Shows that attempts are no duds: where the layers that hold them are taken away, they get out.
+/// Those that the same layers hold share a stage. How many were shown.
+fn get_out_without_their_layers(folder: &std::ffi::OsStr, path: &str, level: Level) -> usize {
+    let is_root = rustix::process::geteuid().is_root();
+    let can = |attempt: &&Attempt| match attempt.armed {
+        Armed::All => true,
+        Armed::Root => is_root,
+        Armed::Nobody => false,
+    };
+    let bare = |attempt: &Attempt| match level {
         Level::Full if !attempt.held_by.is_empty() => (Level::Full, attempt.held_by),
         _ => (Level::None, &[][..]),
     };
-    let is_root = rustix::process::geteuid().is_root();
-    if attempt.armed == Armed::Nobody || (attempt.armed == Armed::Root && !is_root) {
-        return false;
+    let mut groups: Vec<(Level, &[Layer])> = ATTEMPTS.iter().map(bare).collect();
+    groups.sort_by_key(|group| format!("{group:?}"));
+    groups.dedup();
+    let mut shown = 0;
+    for group in groups {
+        let folder = tempfile::tempdir_in(folder).expect("a folder of ours");
+        let stage = Stage::set(folder.path(), path);
+        let sandbox = stage.sandbox(group.0, group.1).expect("it worked before");
+        for attempt in ATTEMPTS.iter().filter(can).filter(|attempt| bare(attempt) == group) {
+            let (won, said) = stage.lets_out(&sandbox, attempt.script);
+            // A kernel may lack what only it could give.
+            if !won && MAY_BE_ABSENT.contains(&attempt.name) {
+                eprintln!("SKIPPED: {} does not get out of {group:?}: {said}", attempt.name);
+                continue;
+            }
+            assert!(won, "{} does not get out of {group:?}: {said}", attempt.name);
+            shown += 1;
+        }
     }
-    let folder = tempfile::tempdir_in(folder).expect("a folder of ours");
-    let stage = Stage::set(folder.path(), path);
-    let sandbox = stage.sandbox(level, without).expect("it worked before");
-    let (won, said) = stage.lets_out(&sandbox, attempt.script);
-    // A kernel may lack what only it could give.
-    if !won && MAY_BE_ABSENT.contains(&attempt.name) {
-        eprintln!(
-            "SKIPPED: {} does not get out at {level} without {without:?}: {said}",
-            attempt.name
-        );
-        return false;
-    }
-    assert!(won, "{} does not get out at {level} without {without:?}: {said}", attempt.name);
-    true
+    shown
 }
 
 const MAY_BE_ABSENT: [&str; 3] =

@@ -97,7 +97,8 @@ fn outer(repo: &Repo) -> Option<Sandbox> {
         level: Level::Full,
         program: repo.home().program().to_owned(),
         root: root.to_owned(),
-        common_dir: repo.common_dir(),
+        // Its objects are written here.
+        common_dir: root.join("nowhere"),
         shadow: None,
         readable: Vec::new(),
         writable: vec![root.join("home")],

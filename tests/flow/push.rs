@@ -343,6 +343,97 @@ fn no_verify_is_no_way_round_ci() {
     // CI names a new branch's old commit by zeros.
     let zeros = format!("{}..{verified}", "0".repeat(40));
     let (_, found, _) = in_ci(&pushing, &zeros, &[]);
-    assert_eq!((found["passed"].clone(), found["commits"].clone()), (json!(true), json!(0)));
+    assert_eq!((found["passed"].clone(), found["commits"].clone()), (json!(true), json!(1)));
     drop(clone);
+}
+
+#[test]
+fn what_a_session_might_not_change_or_is_too_large_stays_here() {
+    let pushing = Pushing::plain();
+    let repo = &pushing.repo;
+    let id = pushing.session("Add one");
+    // Its bounds, as a person has set them since: the spec is what counts.
+    let spec = repo.common_dir().join("agent/sessions").join(&id).join("spec.toml");
+    let text = fs::read_to_string(&spec).expect("it is there");
+    fs::write(&spec, format!("{text}\n[bounds]\nscope = [\"docs/**\"]\n")).expect("it is ours");
+    let told = ["scope", "Add one.txt", "scope", &format!("git agent rewind {id} STEP")];
+    pushing.is_refused(&["origin", "agent/add-one"], &told);
+    fs::write(&spec, text).expect("it is ours");
+    repo.git(&["config", "agent.maxFileSize", "3"]);
+    let told = ["size", "Add one.txt has 4 bytes, 3 are allowed"];
+    pushing.is_refused(&["origin", "agent/add-one"], &told);
+    repo.git(&["config", "agent.maxFileSize", "4"]);
+    repo.git(&["config", "agent.push.maxSize", "2"]);
+    let told = ["size", "4 bytes are added, 2 are allowed"];
+    pushing.is_refused(&["origin", "agent/add-one"], &told);
+    repo.git(&["config", "agent.push.maxSize", "1k"]);
+    pushing.passes(&["origin", "agent/add-one"]);
+}
+
+#[test]
+fn where_signatures_are_asked_for_each_must_be_good() {
+    let pushing = Pushing::plain();
+    let repo = &pushing.repo;
+    let id = pushing.session("Add one");
+    repo.git(&["config", "agent.push.requireSignature", "true"]);
+    pushing.is_refused(&["origin", "agent/add-one"], &["signature", "not signed"]);
+    let key = repo.home().root().join("key");
+    let key_text = key.to_str().expect("a path of ours");
+    let made = ["-q", "-t", "ed25519", "-N", "", "-f", key_text];
+    repo.home().cmd("ssh-keygen").args(&made).run().success();
+    let public = fs::read_to_string(key.with_extension("pub")).expect("it was made");
+    let signers = repo.home().root().join("signers");
+    repo.git(&["config", "gpg.format", "ssh"]);
+    repo.git(&["config", "user.signingKey", key_text]);
+    repo.git(&["config", "commit.gpgSign", "true"]);
+    repo.git(&["config", "gpg.ssh.allowedSignersFile", signers.to_str().expect("a path of ours")]);
+    repo.agent(&["worktree", "merge", &id]).success();
+    fs::write(&signers, "bob@example.org ssh-ed25519 AAAA\n").expect("a new file");
+    pushing.is_refused(&["origin", "main"], &["signature", "signed by a key that is not trusted"]);
+    fs::write(&signers, format!("ada@example.org {public}")).expect("it is ours");
+    pushing.passes(&["origin", "main"]);
+}
+
+#[test]
+fn a_branch_that_is_called_as_sessions_are_must_say_which() {
+    let pushing = Pushing::plain();
+    let repo = &pushing.repo;
+    repo.git(&["checkout", "-q", "-b", "agent/by-hand"]);
+    repo.write("mine.txt", "mine\n");
+    repo.commit("Mine");
+    let told = ["provenance", "nothing says which session made it"];
+    pushing.is_refused(&["origin", "agent/by-hand"], &told);
+    pushing.is_refused(&["origin", "HEAD:refs/heads/agent/x"], &told);
+    repo.git(&["config", "agent.branchPrefix", "bot/"]);
+    pushing.passes(&["origin", "agent/by-hand"]);
+    // Without trailers and without its note a step is known by the record.
+    repo.git(&["checkout", "-q", "main"]);
+    repo.git(&["config", "agent.trailers", "false"]);
+    let id = pushing.session("Add one");
+    pushing.passes(&["origin", "bot/add-one:refs/heads/fine"]);
+    repo.git(&["update-ref", "-d", "refs/notes/agent"]);
+    repo.git(&["fetch", "-q", "origin", "--prune"]);
+    pushing.passes(&["origin", "--delete", "fine"]);
+    let told = ["provenance", "nothing says which session made it", &id];
+    pushing.is_refused(&["origin", "bot/add-one"], &told);
+}
+
+#[test]
+fn h12_an_agents_commit_with_a_secret_in_it_stays_here() {
+    let pushing = Pushing::plain();
+    let repo = &pushing.repo;
+    // In two parts, so that no whole key stands in this source.
+    let key = format!("ghp_{}", "kJ8f0Zq1Xw7Lm3PdR5tY9uB2nC6vH4sA0eGx");
+    repo.git(&["config", "agent.push.requireVerify", "false"]);
+    repo.write("settings.txt", &format!("token = {key}\n"));
+    repo.git(&["add", "-A"]);
+    let trailers = "Agent-Session: add-it-7f3k\nAssisted-by: git-agent:replay/x";
+    repo.git(&["commit", "-q", "-m", &format!("Add it\n\n{trailers}")]);
+    pushing.is_refused(&["origin", "main"], &["secret", "settings.txt"]);
+    let out = pushing.push(&["origin", "main"]);
+    assert!(!out.stderr.contains(&key), "{out:#?}");
+    // Its removal in a later commit does not take it out of the history.
+    repo.write("settings.txt", "token =\n");
+    repo.commit("Take it out");
+    pushing.is_refused(&["origin", "main"], &["secret", "settings.txt"]);
 }

@@ -4,7 +4,6 @@
 //! Invariant: packages are fetched before, by the ordinary clients; where they cannot be, that is
 //! said aloud.
 
-use std::fs;
 use std::time::Duration;
 
 use serde_json::json;

@@ -2,7 +2,9 @@
 //!
 //! Invariant: none of these is a verdict; who asks treats each as "no".
 
+use crate::check::CheckError;
 use crate::git::{GitError, NotesError, ObjectError, ObjectId, RefError, RevisionError};
+use crate::pattern::BadPattern;
 use crate::session::format::FormatError;
 use crate::session::record::RecordError;
 use crate::session::store::Broken;
@@ -43,6 +45,12 @@ pub enum PushError {
     /// Its state cannot be read.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// What a commit changes cannot be judged.
+    #[error(transparent)]
+    Changes(#[from] CheckError),
+    /// A pattern of a session's bounds, or of the settings, is none.
+    #[error(transparent)]
+    Pattern(#[from] BadPattern),
     /// git cannot be asked.
     #[error(transparent)]
     Git(#[from] GitError),

@@ -8,12 +8,17 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::paths::{self, Allowed, Sizes};
 use super::provenance::{Noted, Provenance, Run};
 use super::range::Range;
 use super::verified::{self, Asked};
 use super::{Fault, Finding, PushError};
+use crate::check::Changes;
+use crate::check::scope::Scope;
+use crate::check::secret::NoSecrets;
 use crate::config::{CommitStrategy, Config};
 use crate::git::{CommitInfo, ObjectId, RefError, Repo};
+use crate::session::journal;
 use crate::session::note::NOTES_REF;
 use crate::session::record::{Record, RecordError};
 use crate::session::spec::Spec;
@@ -100,6 +105,7 @@ impl<'a> Judge<'a> {
                     session: None,
                     commits: range.commits.clone(),
                     fault: Fault::NoProvenance,
+                    over: false,
                 });
             }
             return Ok(report);
@@ -119,8 +125,11 @@ impl<'a> Judge<'a> {
                 Some(known) => known,
                 None => &self.known(&session)?,
             };
-            let found =
-                |fault| Finding { session: Some(session.clone()), commits: vec![commit.id], fault };
+            let over = known.as_ref().is_some_and(|it| it.state.phase.is_final());
+            let found = |fault| {
+                let (session, commits) = (Some(session.clone()), vec![commit.id]);
+                Finding { session, commits, fault, over }
+            };
             let busy = known.as_ref().map(|it| it.state.phase).filter(|it| it.needs_supervisor());
             report.findings.extend(busy.map(Fault::Busy).map(found));
             if self.config.push.require_verify {
@@ -132,6 +141,7 @@ impl<'a> Judge<'a> {
             report.findings.extend(steps(&ours, &known));
         }
         report.findings.extend(unnamed(&ours));
+        report.findings.extend(self.changes(&ours, &known)?);
         if self.config.push.require_signature {
             report.findings.extend(self.signatures(&ours)?);
         }
@@ -210,16 +220,80 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    /// What is on record of a session, on this machine or in its ref. The id may be anything that
-    /// stood in a message.
+    /// What is on record of a session, on this machine or in its ref.
     fn known(&self, id: &str) -> Result<Option<Known>, PushError> {
         if self.here.iter().any(|here| here == id) {
             let session = self.store.session(id)?;
             let state = session.state()?;
             return Ok(Some(Known { spec: session.spec, state }));
         }
+        let record = self.record(id)?;
+        Ok(record.map(|Record { spec, state, .. }| Known { spec, state }))
+    }
+
+    /// What agents' commits change: what their sessions might not, secrets, and too much.
+    fn changes(
+        &self,
+        ours: &[&Commit],
+        known: &HashMap<String, Option<Known>>,
+    ) -> Result<Vec<Finding>, PushError> {
+        let mut findings = Vec::new();
+        let mut sizes = Sizes::default();
+        let mut allowed: HashMap<&str, Allowed> = HashMap::new();
+        for commit in ours.iter().filter(|commit| commit.from.by_agent) {
+            let before = match commit.info.parents.first() {
+                Some(parent) => self.repo.tree_of(*parent)?,
+                None => self.repo.empty_tree(),
+            };
+            let changes = Changes::between(self.repo, before, commit.info.tree)?;
+            let mut faults = sizes.add(self.repo, &changes, self.config.max_file_size)?;
+            let session = commit.from.sessions.last();
+            let of_session = session.and_then(|id| known.get(id)).and_then(Option::as_ref);
+            let scope = match of_session {
+                Some(known) => paths::scope(&known.spec, self.config)?,
+                None => Scope::default(),
+            };
+            let found = changes.judged_by(&[&scope, &NoSecrets])?;
+            if !found.is_empty() {
+                let id = session.map(String::as_str).unwrap_or_default();
+                if !allowed.contains_key(id) {
+                    allowed.insert(id, self.allowed(id)?);
+                }
+                faults.extend(paths::faults(found, &allowed[id]));
+            }
+            findings.extend(faults.into_iter().map(|fault| Finding {
+                session: session.cloned(),
+                commits: vec![commit.id],
+                fault,
+                over: of_session.is_some_and(|known| known.state.phase.is_final()),
+            }));
+        }
+        let commits = || ours.iter().map(|commit| commit.id).collect();
+        findings.extend(sizes.fault(self.config.push.max_size).map(|fault| Finding {
+            session: None,
+            commits: commits(),
+            fault,
+            over: false,
+        }));
+        Ok(findings)
+    }
+
+    /// What people have allowed in a session, as its journal here or in its record tells.
+    fn allowed(&self, id: &str) -> Result<Allowed, PushError> {
+        if self.here.iter().any(|here| here == id) {
+            let journal = self.store.session(id)?.journal_path();
+            return Ok(paths::allowed(&journal::events(&journal)?));
+        }
+        let Some(record) = self.record(id)? else { return Ok(Allowed::new()) };
+        let mut file = tempfile::NamedTempFile::new()?;
+        record.write_journal(self.repo, &mut file)?;
+        Ok(paths::allowed(&journal::events(file.path())?))
+    }
+
+    /// The last record of a session. The id may be anything that stood in a message.
+    fn record(&self, id: &str) -> Result<Option<Record>, PushError> {
         match Record::last(self.repo, id) {
-            Ok(record) => Ok(record.map(|record| Known { spec: record.spec, state: record.state })),
+            Ok(record) => Ok(record),
             Err(RecordError::Ref(RefError::BadName(_)) | RecordError::NotARecord { .. }) => {
                 Ok(None)
             }
@@ -250,7 +324,7 @@ impl<'a> Judge<'a> {
                 _ => Fault::BadSignature("its signature is bad"),
             };
             let session = commit.from.sessions.last().cloned();
-            findings.push(Finding { session, commits: vec![commit.id], fault });
+            findings.push(Finding { session, commits: vec![commit.id], fault, over: false });
         }
         Ok(grouped(findings))
     }
@@ -319,7 +393,7 @@ fn steps(ours: &[&Commit], known: &HashMap<String, Option<Known>>) -> Vec<Findin
         let commits: Vec<_> = its.map(|commit| commit.id).collect();
         if !commits.is_empty() {
             let session = Some(session.clone());
-            findings.push(Finding { session, commits, fault: Fault::Steps });
+            findings.push(Finding { session, commits, fault: Fault::Steps, over: false });
         }
     }
     findings.sort_by(|one, other| one.session.cmp(&other.session));
@@ -335,6 +409,7 @@ fn unnamed(ours: &[&Commit]) -> Vec<Finding> {
         session: commit.from.sessions.last().cloned(),
         commits: vec![commit.id],
         fault: Fault::NoProvenance,
+        over: false,
     };
     grouped(ours.iter().filter(is_unnamed).map(finding).collect())
 }

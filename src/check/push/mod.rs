@@ -5,12 +5,14 @@
 //! | `range.rs` | which commits: those that the other side does not have yet |
 //! | `provenance.rs` | whose they are: trailers and notes |
 //! | `verified.rs` | whether verify has passed on the very tree |
+//! | `paths.rs` | what they change: sizes, scope, secrets |
 //! | `judge.rs` | all judges over a range, and what they found |
 //!
 //! Invariant: nothing here writes, and a commit that is no agent's is never found fault with.
 
 mod error;
 mod judge;
+mod paths;
 pub mod provenance;
 pub mod range;
 pub mod verified;
@@ -18,6 +20,7 @@ pub mod verified;
 pub use error::PushError;
 pub use judge::{Judge, Report};
 
+use crate::event::SECRET;
 use crate::git::ObjectId;
 use crate::session::state::Phase;
 use verified::Unverified;
@@ -31,6 +34,8 @@ pub struct Finding {
     pub commits: Vec<ObjectId>,
     /// What is wrong.
     pub fault: Fault,
+    /// Whether nothing more is done in the session.
+    pub over: bool,
 }
 
 /// What may be wrong.
@@ -48,6 +53,36 @@ pub enum Fault {
     /// An agent's, and neither a note nor a trailer says of which session.
     #[error("nothing says which session made it")]
     NoProvenance,
+    /// A path that the session might not change, or that holds what must not be pushed.
+    #[error("{path} {why}{}", and_more(*more))]
+    Path {
+        /// The rule's short name.
+        rule: String,
+        /// The first such path.
+        path: String,
+        /// Why, in words that follow the path.
+        why: String,
+        /// How many more there are.
+        more: usize,
+    },
+    /// A new file that is too large.
+    #[error("{path} has {bytes} bytes, {limit} are allowed")]
+    LargeFile {
+        /// Its path.
+        path: String,
+        /// Its size.
+        bytes: u64,
+        /// What it may have.
+        limit: u64,
+    },
+    /// All together is too much.
+    #[error("{bytes} bytes are added, {limit} are allowed")]
+    TooMuch {
+        /// How much it is.
+        bytes: u64,
+        /// How much it may be.
+        limit: u64,
+    },
     /// There is no signature.
     #[error("not signed")]
     Unsigned,
@@ -64,7 +99,14 @@ impl Fault {
             Self::Unverified(_) => "verify",
             Self::Steps => "squash",
             Self::NoProvenance => "provenance",
+            Self::Path { rule, .. } if rule.starts_with(SECRET) => "secret",
+            Self::Path { .. } => "scope",
+            Self::LargeFile { .. } | Self::TooMuch { .. } => "size",
             Self::Unsigned | Self::BadSignature(_) => "signature",
         }
     }
+}
+
+fn and_more(more: usize) -> String {
+    if more == 0 { String::new() } else { format!(", and {more} more") }
 }

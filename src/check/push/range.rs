@@ -43,6 +43,8 @@ pub struct Destination<'a> {
     pub url: &'a str,
 }
 
+/// What the main branch of a remote may be called.
+const MAIN: [&str; 3] = ["HEAD", "main", "master"];
 /// How many commits are looked at before the remote-tracking refs are.
 const FEW: usize = 256;
 
@@ -90,7 +92,7 @@ pub fn any_ours(
 ) -> Result<bool, PushError> {
     let mut known: Vec<_> = pushed.iter().filter_map(|line| line.old).collect();
     // What most branches begin at; the thousands of other refs of a large remote can wait.
-    for name in ["HEAD", "main", "master"] {
+    for name in MAIN {
         known.extend(repo.ref_id(&format!("refs/remotes/{}/{name}", to.name)).ok().flatten());
     }
     let mut tips: Vec<_> = pushed.iter().filter_map(|line| line.tip(repo)).collect();
@@ -147,7 +149,8 @@ pub fn of_push(
 }
 
 /// What is written `A..B` or `A...B`, either side `HEAD` where it is left out. A null id for `A`, as
-/// CI has it for a new branch, stands for all that the remotes have.
+/// CI has it for a new branch, stands for what main branches of remotes have: the new branch itself
+/// may be among the others.
 ///
 /// # Errors
 /// It is neither, or a side is no commit that is here.
@@ -162,8 +165,8 @@ pub fn of_words(repo: &Repo, words: &str) -> Result<Range, PushError> {
         })
     };
     let is_null = !from.is_empty() && from.bytes().all(|c| c == b'0');
-    let known = if is_null { all_tracked(repo)? } else { vec![side(from)?] };
     let tip = side(to)?;
+    let known = if is_null { all_main(repo, tip)? } else { vec![side(from)?] };
     let mut names = Vec::from_iter(repo.full_name(if to.is_empty() { "HEAD" } else { to })?);
     if let Some((_, branch)) = names.first().and_then(|name| of_remote(name)) {
         names.push(format!("refs/heads/{branch}"));
@@ -211,6 +214,16 @@ fn on_remote(repo: &Repo, to: Destination<'_>) -> Result<Vec<ObjectId>, PushErro
         }
     }
     Ok(commits(repo, tips))
+}
+
+/// The tips of the main branches of all remotes, but for one that has just come to be.
+fn all_main(repo: &Repo, new: ObjectId) -> Result<Vec<ObjectId>, PushError> {
+    let is_main = |name: &str| of_remote(name).is_some_and(|(_, branch)| MAIN.contains(&branch));
+    let refs = repo.refs("refs/remotes/")?.into_iter();
+    Ok(commits(
+        repo,
+        refs.filter(|(name, id)| is_main(name) && *id != new).map(|it| it.1).collect(),
+    ))
 }
 
 /// The tips of what any remote is known to have.
