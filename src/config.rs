@@ -243,26 +243,39 @@ impl Config {
     pub fn read(
         entries: impl IntoIterator<Item = Entry>,
     ) -> Result<(Self, Vec<UnknownKey>), ConfigError> {
+        let (config, unknown, bad) = Self::read_usable(entries);
+        bad.into_iter().next().map_or(Ok((config, unknown)), Err)
+    }
+
+    /// As [`Config::read`], for what must go on whatever is set: bad values are left out, and
+    /// given.
+    pub fn read_usable(
+        entries: impl IntoIterator<Item = Entry>,
+    ) -> (Self, Vec<UnknownKey>, Vec<ConfigError>) {
         let mut config = Self::default();
-        let mut unknown = Vec::new();
+        let (mut unknown, mut bad) = (Vec::new(), Vec::new());
         for entry in entries {
             let Some((section, rest)) = entry.key.split_once('.') else { continue };
             if !section.eq_ignore_ascii_case("agent") {
                 continue;
             }
             let is_known = match rest.rsplit_once('.') {
-                None => config.set(&entry, &rest.to_ascii_lowercase())?,
-                Some(("push", name)) => config.push.set(&entry, &name.to_ascii_lowercase())?,
+                None => config.set(&entry, &rest.to_ascii_lowercase()),
+                Some(("push", name)) => config.push.set(&entry, &name.to_ascii_lowercase()),
                 Some((provider, name)) => {
-                    config.set_of_provider(&entry, provider, &name.to_ascii_lowercase())?
+                    config.set_of_provider(&entry, provider, &name.to_ascii_lowercase())
                 }
             };
-            if !is_known {
-                let near = near(&entry.key);
-                unknown.push(UnknownKey { key: entry.key, origin: entry.origin, near });
+            match is_known {
+                Ok(true) => {}
+                Ok(false) => {
+                    let near = near(&entry.key);
+                    unknown.push(UnknownKey { key: entry.key, origin: entry.origin, near });
+                }
+                Err(error) => bad.push(error),
             }
         }
-        Ok((config, unknown))
+        (config, unknown, bad)
     }
 
     /// Whether there is such a setting.

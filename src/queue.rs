@@ -110,7 +110,11 @@ pub fn enter(repo: &Repo, session: &Session, priority: Option<Priority>) -> Resu
         state.priority = priority;
         state.write(&session.state_path())?;
     }
-    Ok(session.queue_up(&Ticket::new(session, priority, start::keys_of(session)))?)
+    // Whoever was called for it just now is still on the way.
+    let called = session.ticket()?.filter(|it| is_new && it.is_on_its_way(asked));
+    let called = called.and_then(|ticket| ticket.called);
+    let keys = start::keys_of(session);
+    Ok(session.queue_up(&Ticket { called, ..Ticket::new(session, priority, keys) })?)
 }
 
 /// Takes back the wishes to rest that a run has left which died before it heard them: to go on is
@@ -160,18 +164,29 @@ pub fn advance(common_dir: &Path, patience: Duration) -> Result<Failed, QueueErr
     let store = Store::open(common_dir);
     let _turn = turn(&store, user.as_ref(), patience)?;
     let registered = user.as_ref().map(User::waiting).unwrap_or_default();
+    let here = Line::open(common_dir).transpose();
     let others = registered.iter().filter(|dir| dir.as_path() != common_dir);
-    let mut lines: Vec<_> = std::iter::once(common_dir)
-        .chain(others.map(PathBuf::as_path))
-        .filter_map(Line::open)
-        .collect();
+    let others = others.filter_map(|dir| match Line::open(dir) {
+        Ok(line) => line,
+        Err(error) => {
+            tracing::debug!(%error, repository = %dir.display(), "its queue is left");
+            None
+        }
+    });
+    let (mut lines, mut unusable) = (Vec::new(), None);
+    match here {
+        Some(Err(error)) => unusable = Some(error),
+        Some(Ok(line)) => lines.push(line),
+        None => {}
+    }
+    lines.extend(others);
     let failed = work_off(&mut lines, user.as_ref());
     if let Some(user) = &user {
         for dir in std::iter::once(common_dir).chain(registered.iter().map(PathBuf::as_path)) {
             user.register(dir, Store::open(dir).is_waited_for())?;
         }
     }
-    Ok(failed)
+    unusable.map_or(Ok(failed), Err)
 }
 
 /// The right to start sessions and to change the tickets of those that wait.
@@ -181,17 +196,20 @@ fn turn(store: &Store, user: Option<&User>, patience: Duration) -> Result<Lock, 
 }
 
 /// As [`advance`], for whoever comes by: it costs a look into two folders where nobody waits, waits
-/// for nobody, and what goes wrong is in the trace alone.
-pub fn look(common_dir: &Path) {
+/// for nobody, and fails nobody. Gives the setting that makes no sense and keeps those who wait from
+/// being started; whatever else goes wrong is in the trace alone.
+pub fn look(common_dir: &Path) -> Option<ConfigError> {
     if !Store::open(common_dir).is_waited_for() && !User::is_waited_for() {
-        return;
+        return None;
     }
     match advance(common_dir, Duration::ZERO) {
         Ok(failed) => warn(&failed),
         // They do it.
         Err(QueueError::Busy(_)) => {}
+        Err(QueueError::Config(error)) => return Some(error),
         Err(error) => tracing::warn!(%error, "those who wait are not started"),
     }
+    None
 }
 
 /// Says in the trace who could not be started.
@@ -209,7 +227,7 @@ pub fn leave_slots() {
 /// Where the sessions of a repository stand that wait, by id.
 ///
 /// # Errors
-/// The queue cannot be read, or a setting is wrong.
+/// The queue cannot be read.
 pub fn places(repo: &Repo) -> Result<BTreeMap<String, Place>, QueueError> {
     let store = Store::open(repo.common_dir());
     let mut queue = store.queue()?;
@@ -217,8 +235,11 @@ pub fn places(repo: &Repo) -> Result<BTreeMap<String, Place>, QueueError> {
     if queue.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let (config, _) = repo.agent_config()?;
-    let why = why(&store, &config, User::open().as_ref())?;
+    let (config, bad) = repo.usable_config();
+    let why = match bad.first() {
+        Some(ConfigError { key, .. }) => format!("a setting that makes sense ({key})"),
+        None => why(&store, &config, User::open().as_ref())?,
+    };
     let of = queue.len();
     let places = queue.into_iter().enumerate().map(|(at, (id, Ticket { priority, keys, .. }))| {
         let key = start::missing_key(&keys).map(|name| format!("{name} as it was when it started"));
@@ -261,29 +282,15 @@ enum Turn {
 }
 
 impl Line {
-    /// None where nobody waits, or the repository is gone or cannot be used.
-    fn open(common_dir: &Path) -> Option<Self> {
+    /// None where nobody waits.
+    fn open(common_dir: &Path) -> Result<Option<Self>, QueueError> {
         let store = Store::open(common_dir);
         if !store.is_waited_for() {
-            return None;
+            return Ok(None);
         }
-        let open = || {
-            let (config, _) = Repo::open(common_dir)?.agent_config()?;
-            let queue = store.queue()?;
-            Ok::<_, QueueError>(Self {
-                common_dir: common_dir.to_owned(),
-                store: store.clone(),
-                config,
-                queue,
-            })
-        };
-        match open() {
-            Ok(line) => Some(line),
-            Err(error) => {
-                tracing::warn!(%error, repository = %common_dir.display(), "its queue is left");
-                None
-            }
-        }
+        let (config, _) = Repo::open(common_dir)?.agent_config()?;
+        let queue = store.queue()?;
+        Ok(Some(Self { common_dir: common_dir.to_owned(), store, config, queue }))
     }
 
     /// Starts this session, if that can be.
@@ -313,8 +320,13 @@ impl Line {
             self.store.drop_ticket(id)?;
             return Ok(Turn::Next);
         };
-        // It was stopped meanwhile, or its supervisor has not come: that is for a person to say.
-        if !ticket.waits() || session.state()?.phase != Phase::Queued {
+        // It was stopped meanwhile, its supervisor has not come, or where it is cannot be read: that
+        // is for a person to say.
+        let is_queued = match session.state() {
+            Err(FormatError::Io(error)) => return Err(error.into()),
+            state => state.is_ok_and(|state| state.phase == Phase::Queued),
+        };
+        if !ticket.waits() || !is_queued {
             session.leave_queue()?;
             return Ok(Turn::Next);
         }
@@ -349,5 +361,39 @@ fn work_off(lines: &mut [Line], user: Option<&User>) -> Failed {
             Ok(Turn::NoMore) => return failed,
             Err(error) => drop(failed.insert(id, error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::Fixture;
+    use crate::session::spec::Spec;
+
+    #[test]
+    fn who_is_called_and_asked_for_again_is_still_called() {
+        let git = Fixture::with_commit(&[]);
+        let repo = git.repo();
+        let store = Store::open(repo.common_dir());
+        let now = Timestamp::now();
+        let spec = format!(
+            "format = 1\nid = 'call-me-7f3k'\nname = 'call-me'\ntask = 'x'\ncreated = '{now}'\n\
+             branch = 'refs/heads/agent/call-me'\nworktree = '/nowhere'\nmodel = 'replay/x'\n\
+             sandbox = 'none'\nbase = {{ commit = 'c0ffee', name = 'main' }}\n"
+        );
+        let spec = Spec::parse(&spec, Path::new("spec.toml")).unwrap();
+        let session = store.create(spec).unwrap();
+        let called = |at: Option<Timestamp>| {
+            let ticket = Ticket::new(&session, Priority::Medium, BTreeMap::new());
+            session.queue_up(&Ticket { called: at, ..ticket }).unwrap();
+            enter(&repo, &session, Some(Priority::High)).unwrap();
+            let ticket = session.ticket().unwrap().unwrap();
+            assert_eq!(ticket.priority, Priority::High);
+            ticket.called
+        };
+        assert_eq!(called(Some(now)), Some(now));
+        // One that has not come in all that time is called anew.
+        let long_ago = Timestamp::from_second(now.as_second() - 3600).unwrap();
+        assert_eq!((called(Some(long_ago)), called(None)), (None, None));
     }
 }

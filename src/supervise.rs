@@ -126,7 +126,9 @@ async fn watch(mut bell: Bell, inbox: &Inbox, signals: &Signals, common_dir: &Pa
             _ = bell.wake.recv() => listen(inbox, signals),
             _ = look.tick() => {
                 listen(inbox, signals);
-                queue::look(common_dir);
+                if let Some(error) = queue::look(common_dir) {
+                    tracing::debug!(%error, "those who wait are not started");
+                }
             }
             // The terminal that it was started from has gone; that is what it is for.
             _ = bell.hangup.recv() => {}

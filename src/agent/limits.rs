@@ -146,21 +146,22 @@ impl Standing {
     }
 
     fn name(&self) -> String {
-        let name = self.limit.name(self.allowed.to);
         match &self.shared {
-            Some(group) => name.replacen("budget", &format!("shared budget {group}"), 1),
-            None => name,
+            Some(group) => {
+                format!("the shared budget {group} of {}", self.limit.say(self.allowed.to))
+            }
+            None => self.limit.name(self.allowed.to),
         }
     }
 
     fn question(&self) -> Question {
-        let reached = self.limit.reached(self.allowed.to);
-        let verb = reached.rsplit(' ').next().unwrap_or_default();
+        let reached = format!("{} is {}", self.name(), self.limit.used_up());
         let more = self.limit.say(self.allowed.more);
         Question {
-            text: format!("{} is {verb}; approve adds another {more}", self.name()),
+            text: format!("{reached}; approve adds another {more}"),
             kind: QuestionKind::Limit,
             limit: Some(self.limit),
+            reached: Some(reached.into()),
             ..Question::default()
         }
     }

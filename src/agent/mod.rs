@@ -28,7 +28,7 @@ pub use history::Forgotten;
 pub use hold::Consent;
 pub use limits::{Allowance, Allowances, Limits, Money, Shared};
 pub use model::Models;
-pub use steer::Steer;
+pub use steer::{Steer, why_denied};
 pub use world::{Fault, Moment, StepWords, Taken, World};
 
 use crate::cancel::Signals;

@@ -127,7 +127,7 @@ impl<W: World> Agent<'_, W> {
             self.too_late(&id, if decision.verdict.is_yes() { "yes" } else { "no" })?;
             return Ok(None);
         };
-        let denied = denied(&question, &decision);
+        let denied = why_denied(&question, &decision);
         let change = self.limit_after(&question, decision.verdict)?;
         let updates = [Update::Decision(decision)].into_iter().chain(change.map(Update::Limit));
         self.tell(updates.collect())?;
@@ -144,11 +144,13 @@ impl<W: World> Agent<'_, W> {
 }
 
 /// Why it rests, where a limit is not raised.
-fn denied(question: &Question, decision: &Decision) -> Option<String> {
+pub fn why_denied(question: &Question, decision: &Decision) -> Option<String> {
     if question.kind != QuestionKind::Limit || decision.verdict != Verdict::Denied {
         return None;
     }
-    let reached = question.text.split(';').next().unwrap_or_default();
+    // A question of an older program has it in its text alone.
+    let first = || question.text.split(';').next().unwrap_or_default();
+    let reached = question.reached.as_deref().unwrap_or_else(first);
     Some(match decision.reason.as_str() {
         "" => format!("{reached}, and more was denied"),
         reason => format!("{reached}, and more was denied: {reason}"),

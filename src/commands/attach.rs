@@ -23,6 +23,7 @@ pub struct Args {
 /// There is no such session, or it rests for another reason than that it is done.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
+    context.warn_of_setting();
     let session = context.session(&args.session.session)?;
     let mut form = Form::lines(ui);
     let from = if args.new {

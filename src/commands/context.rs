@@ -10,7 +10,7 @@ use clap_complete::ArgValueCompleter;
 use jiff::Timestamp;
 
 use super::complete;
-use crate::config::{Config, UnknownKey};
+use crate::config::{Config, ConfigError, UnknownKey};
 use crate::error::{CommandError, Result, ResultExt};
 use crate::git::Repo;
 use crate::queue;
@@ -41,6 +41,8 @@ pub struct Context<'a> {
     pub store: Store,
     /// The time that ages are counted to.
     pub now: Timestamp,
+    /// The setting that makes no sense, where it keeps sessions waiting.
+    bad_setting: Option<ConfigError>,
 }
 
 impl<'a> Context<'a> {
@@ -62,8 +64,18 @@ impl<'a> Context<'a> {
     pub fn open_in(ui: &'a Ui, dir: &Path) -> Result<Self> {
         let repo = Repo::discover(dir)?;
         let store = Store::open(repo.common_dir());
-        queue::look(repo.common_dir());
-        Ok(Self { ui, repo, store, now: Timestamp::now() })
+        let bad_setting = queue::look(repo.common_dir());
+        Ok(Self { ui, repo, store, now: Timestamp::now(), bad_setting })
+    }
+
+    /// Says why sessions that wait are not started, where that is a setting: for verbs that show
+    /// sessions, and work whatever is set.
+    pub fn warn_of_setting(&self) {
+        if let Some(error) = self.bad_setting.clone() {
+            let error = CommandError::from(error);
+            self.ui.warning(&format!("no session that waits is started: {}", error.line()));
+            error.hints.iter().for_each(|hint| self.ui.hint(hint));
+        }
     }
 
     /// The session that is meant.

@@ -107,8 +107,8 @@ pub fn queue_up(
     priority: Option<Priority>,
 ) -> Result<Woken> {
     let is_held = |error: &QueueError| {
-        let QueueError::Session(SessionError::Lock { source, .. }) = error else { return false };
-        matches!(source, LockError::Held { .. })
+        let QueueError::Session(SessionError::Lock { error, .. }) = error else { return false };
+        matches!(error, LockError::Held { .. })
     };
     // With settings that make no sense nobody could be started: said before anything is queued.
     config_of(&context.repo)?;
@@ -150,6 +150,11 @@ pub fn is_run(session: &Session) -> Result<bool> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// What is said of an error with a session: where it was removed since it was found, that.
+pub fn removed_meanwhile(session: &Session, error: CommandError) -> CommandError {
+    if session.dir.exists() { error } else { removed(session) }
 }
 
 /// It was removed since it was found.
@@ -219,7 +224,7 @@ pub fn each(
         let session = session?;
         // It may be named twice.
         if seen.insert(session.id.clone()) {
-            done |= act(&session)?;
+            done |= act(&session).map_err(|error| removed_meanwhile(&session, error))?;
         }
         Ok(())
     });
@@ -230,12 +235,20 @@ pub fn each(
     Ok(())
 }
 
-/// Tells what went wrong with each.
+/// Tells what went wrong with each; what is wrong with all of them once.
 ///
 /// # Errors
 /// Told: something did; the exit code is the highest of all.
 pub fn told(ui: &Ui, outcomes: impl Iterator<Item = Result>) -> Result {
-    let codes = outcomes.filter_map(Result::err).map(|error| error.report(ui));
+    let mut said: Vec<CommandError> = Vec::new();
+    let codes = outcomes.filter_map(Result::err).map(|error| {
+        if said.contains(&error) {
+            return error.kind.exit_code();
+        }
+        let code = error.report(ui);
+        said.push(error);
+        code
+    });
     match codes.max() {
         None => Ok(()),
         Some(worst) => Err(CommandError::new(error::Kind::Told(worst), "")),

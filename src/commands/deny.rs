@@ -10,7 +10,7 @@ use super::context::Context;
 use super::several::Several;
 use super::{complete, control, question};
 use crate::error::Result;
-use crate::event::{QuestionKind, Verdict};
+use crate::event::QuestionKind;
 use crate::ui::Ui;
 
 /// Say no to what a session asks
@@ -44,21 +44,19 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
     let nothing = "Nothing to deny: no session asks for yes or no";
     control::each(&context, &sessions, nothing, |session| {
-        let state = session.state()?;
-        if sessions.all && !asks_to_decide(&state) {
+        if sessions.all && !asks_to_decide(&session.state()?) {
             return Ok(false);
         }
         let id = &session.id;
-        question::decide(&context, session, Verdict::Denied, reason.trim())?;
-        let kind = state.question.map(|asked| asked.kind);
+        let kind = question::deny(&context, session, reason.trim())?;
         let becomes = match kind {
-            Some(QuestionKind::Limit) => "pauses",
-            Some(QuestionKind::Network) => "goes on without that host",
-            Some(QuestionKind::Changes) => "puts them back and goes on",
+            QuestionKind::Limit => "pauses",
+            QuestionKind::Network => "goes on without that host",
+            QuestionKind::Changes => "puts them back and goes on",
             _ => "goes on without",
         };
         ui.narrate(&format!("Denied {id}, which {becomes}"));
-        if kind == Some(QuestionKind::Limit) {
+        if kind == QuestionKind::Limit {
             ui.hint(&format!("git agent resume {id} asks again    git agent stop {id}"));
         }
         Ok(true)

@@ -112,7 +112,8 @@ pub fn until_it_rests(
             }
             if state.phase == Phase::Queued && looked.elapsed() >= LOOK {
                 looked = Instant::now();
-                session.dir.ancestors().nth(3).into_iter().for_each(queue::look);
+                // What is set wrong was said when this began.
+                session.dir.ancestors().nth(3).map(queue::look);
             }
             tokio::select! {
                 () = tokio::time::sleep(PERIOD) => {}

@@ -27,6 +27,7 @@ pub fn run(args: &Args) -> Result {
         tracing::warn!(%error, "other processes of this user can read the keys");
     }
     guard::watch(std::io::stdin().lock());
-    queue::look(&args.common_dir);
+    // There is nobody to tell of a setting that makes no sense.
+    drop(queue::look(&args.common_dir));
     Ok(())
 }

@@ -14,16 +14,16 @@ use crate::session::store::Store;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct LimitArgs {
     /// Ask a person when it has cost this much, as 5 or 2.50 (default: agent.budget)
-    #[arg(long, value_name = "DOLLARS", value_parser = amount::dollars)]
+    #[arg(long, value_name = "DOLLARS", value_parser = amount::dollars, allow_negative_numbers = true)]
     budget: Option<Bound>,
     /// Ask a person after this many tokens, as 500k or 2m (default: agent.maxTokens)
-    #[arg(long, value_name = "TOKENS", value_parser = amount::tokens)]
+    #[arg(long, value_name = "TOKENS", value_parser = amount::tokens, allow_negative_numbers = true)]
     max_tokens: Option<Bound>,
     /// Ask a person after this many steps (default: agent.maxSteps)
-    #[arg(long, value_name = "STEPS", value_parser = amount::steps)]
+    #[arg(long, value_name = "STEPS", value_parser = amount::steps, allow_negative_numbers = true)]
     max_steps: Option<Bound>,
     /// Ask a person after this much time at work, as 90m or 2h (default: agent.timeout)
-    #[arg(long, value_name = "TIME", value_parser = amount::time)]
+    #[arg(long, value_name = "TIME", value_parser = amount::time, allow_negative_numbers = true)]
     timeout: Option<Bound>,
 }
 
@@ -104,13 +104,17 @@ pub fn spent(spec: &Spec, state: &State, limit: Limit) -> Option<f64> {
 
 /// The limits in one line: `budget $5.00, 2 h, 200 steps`.
 pub fn words(limits: &Limits, share: Option<&str>) -> String {
-    let order = [Limit::Budget, Limit::Timeout, Limit::Steps, Limit::Tokens];
-    let said = order.into_iter().filter_map(|limit| Some(limit.say(limits.of(limit)?)));
-    let said = said.collect::<Vec<_>>().join(", ");
-    match (said.as_str(), share) {
-        ("", _) => "no limits".to_owned(),
-        (said, None) => format!("budget {said}"),
-        (said, Some(group)) => format!("shared budget {group} {said}"),
+    let say = |limit: Limit| Some(limit.say(limits.of(limit)?));
+    let budget = match (say(Limit::Budget), share) {
+        (None, _) => "no budget".to_owned(),
+        (Some(dollars), None) => format!("budget {dollars}"),
+        (Some(dollars), Some(group)) => format!("shared budget {group} {dollars}"),
+    };
+    let others = [Limit::Timeout, Limit::Steps, Limit::Tokens].into_iter().filter_map(say);
+    let others: Vec<_> = others.collect();
+    match (limits.budget, others.as_slice()) {
+        (None, []) => "no limits".to_owned(),
+        _ => [&[budget], others.as_slice()].concat().join(", "),
     }
 }
 

@@ -55,6 +55,7 @@ impl Args {
 /// It is no repository, or the sessions cannot be listed.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
+    context.warn_of_setting();
     let mut shown = match args.removed {
         true => removed(&context)?,
         false => sessions(&context, args.size)?,

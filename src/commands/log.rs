@@ -43,6 +43,7 @@ pub struct Args {
 /// There is no such session, or its journal cannot be read.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
+    context.warn_of_setting();
     let session = context.session(&args.session.session)?;
     if let Some(path) = &args.record {
         return record(ui, &session, path);

@@ -8,6 +8,7 @@ use super::control::{self, Woken};
 use crate::config::ALLOW_HOST;
 use crate::error::{CommandError, Result};
 use crate::event::{Question, QuestionKind, Verdict};
+use crate::runner::settle;
 use crate::sandbox::proxy::{Pattern, Place};
 use crate::session::asked::Asked;
 use crate::session::state::Phase;
@@ -98,6 +99,23 @@ fn allow_host(context: &Context<'_>, place: &str) -> Result {
     context.repo.add_setting(ALLOW_HOST, &host)?;
     context.ui.narrate(&format!("{ALLOW_HOST} has {host} now, for all sessions to come"));
     Ok(())
+}
+
+/// Says no to what a session asks. Where a limit is reached it pauses, and nobody is started for
+/// that; else it goes on without what it asked for.
+///
+/// # Errors
+/// It asks nothing that is decided by yes or no, or cannot go on.
+pub fn deny(context: &Context<'_>, session: &Session, reason: &str) -> Result<QuestionKind> {
+    let asked = take(session, QuestionKind::is_decision)?;
+    let question = asked.question().clone();
+    session.check_writable()?;
+    let is_limit = question.kind == QuestionKind::Limit;
+    if !is_limit || !settle::deny(&context.repo, session, &question, reason)? {
+        drop(asked);
+        decide(context, session, Verdict::Denied, reason)?;
+    }
+    Ok(question.kind)
 }
 
 /// Whoever waits for the same budget need not be asked as well.

@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::complete;
 use super::context::Context;
+use super::control;
 use super::worktree::remove::tell_kept;
-use crate::error::Result;
+use crate::error::{CommandError, Result};
 use crate::land::remove::{Removal, Removed};
 use crate::land::retire;
 use crate::session::store::Session;
@@ -60,7 +61,9 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let sessions = named.collect::<Result<Vec<_>>>()?;
     let mut views = Vec::new();
     for session in &sessions {
-        let removed = retire::retire(&context.repo, &context.store, session, &removal)?;
+        let removed = retire::retire(&context.repo, &context.store, session, &removal);
+        let removed = removed
+            .map_err(|error| control::removed_meanwhile(session, CommandError::from(error)))?;
         if args.json {
             views.push(view(session, removed));
         } else {

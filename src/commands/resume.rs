@@ -91,7 +91,10 @@ fn resume(
         }
         Woken::Waits(place) => {
             let place = card::place(&place);
-            context.ui.narrate(&format!("Queued {id}, which was {phase}: {place}"));
+            context.ui.narrate(&match phase {
+                Phase::Queued => format!("Queued {id} again: {place}"),
+                _ => format!("Queued {id}, which was {phase}: {place}"),
+            });
             context.ui.hint(&format!("git agent reprioritize high {id}"));
         }
     }

@@ -38,6 +38,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         None => context.session_here()?,
     };
     let Some(session) = session else { return list::run(ui, &list::Args::for_status(args.json)) };
+    context.warn_of_setting();
     let state = session.state()?;
     let card = view::card(&context.repo, &session, &state)?;
     if args.json {

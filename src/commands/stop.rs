@@ -69,7 +69,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         Ok(true)
     })?;
     // Who is killed starts nobody.
-    queue::look(context.repo.common_dir());
+    // What is wrong with the settings is told by whoever lists the sessions.
+    drop(queue::look(context.repo.common_dir()));
     Ok(())
 }
 

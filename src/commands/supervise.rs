@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 
-use super::context;
 use crate::error::Result;
 use crate::git::Repo;
 use crate::ui::trace;
@@ -27,8 +26,8 @@ pub struct Args {
 pub fn run(args: &Args) -> Result {
     // Its stderr is the session's own log. A bad setting was refused by `start`, and what is set
     // since must not keep a session from going on.
-    let config = Repo::open(&args.common_dir).map(|repo| context::config_of(&repo));
-    let level = config.ok().and_then(Result::ok).unwrap_or_default().0.log_level;
+    let config = Repo::open(&args.common_dir).map(|repo| repo.usable_config().0);
+    let level = config.unwrap_or_default().log_level;
     trace::start(level.name());
     Ok(crate::supervise::run(&args.common_dir, &args.id)?)
 }

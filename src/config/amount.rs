@@ -45,7 +45,7 @@ pub fn steps(text: &str) -> Result<Bound, String> {
     bound(text, whole).ok_or_else(|| "expected a number of steps from 1, or none".to_owned())
 }
 
-/// A time, in seconds: `30s`, `90m`, `2h`, `1h30m`.
+/// A time, in seconds: `30s`, `90m`, `2h`, `1h30m`, `1d`.
 ///
 /// # Errors
 /// It is no such amount; says what would be.
@@ -57,6 +57,7 @@ pub fn time(text: &str) -> Result<Bound, String> {
                 b's' => 1.0,
                 b'm' => 60.0,
                 b'h' => 3_600.0,
+                b'd' => 86_400.0,
                 _ => return None,
             };
             seconds += whole(part[..part.len() - 1].trim())? * unit;
@@ -105,10 +106,10 @@ mod tests {
         let tokens_read = all(tokens, &["800000", "500k", "2m", "1.5M", "None"]);
         assert_eq!(tokens_read, [Some(800e3), Some(500e3), Some(2e6), Some(1.5e6), None]);
         assert_eq!(all(steps, &["1", "200", "none"]), [Some(1.0), Some(200.0), None]);
-        let times = all(time, &["30s", "90m", "2h", "1h30m", "1h 30m", "none"]);
+        let times = all(time, &["30s", "90m", "2h", "1h30m", "1h 30m", "1d", "none"]);
         assert_eq!(
             times,
-            [30.0, 5_400.0, 7_200.0, 5_400.0, 5_400.0]
+            [30.0, 5_400.0, 7_200.0, 5_400.0, 5_400.0, 86_400.0]
                 .map(Some)
                 .into_iter()
                 .chain([None])
@@ -127,7 +128,7 @@ mod tests {
         for text in ["", "0", "-1", "1.5", "many"] {
             assert!(steps(text).is_err(), "{text}");
         }
-        for text in ["", "0", "0s", "90", "2d", "h", "1h30", "m5", "-1h", "1.5h"] {
+        for text in ["", "0", "0s", "90", "2w", "h", "1h30", "m5", "-1h", "1.5h"] {
             assert!(time(text).is_err(), "{text}");
         }
         let said = dollars("").unwrap_err();

@@ -42,6 +42,7 @@ pub(super) fn size(entry: &Entry) -> Result<u64, ConfigError> {
         Some((at, 'k' | 'K')) => (&value[..at], 10),
         Some((at, 'm' | 'M')) => (&value[..at], 20),
         Some((at, 'g' | 'G')) => (&value[..at], 30),
+        Some((at, 't' | 'T')) => (&value[..at], 40),
         _ => (value, 0),
     };
     let size = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));

@@ -198,7 +198,12 @@ impl From<SessionError> for CommandError {
             }
             SessionError::Send(_) => no(&error),
             SessionError::Io(error) => error.into(),
-            SessionError::Lock { source: LockError::Held { .. }, ref id } => {
+            SessionError::Lock { error: LockError::Held { holder }, .. }
+                if holder.pid.is_some() && !holder.listens =>
+            {
+                no(&error).hint("Try again in a moment")
+            }
+            SessionError::Lock { error: LockError::Held { .. }, ref id } => {
                 let hint = format!("git agent status {id}    git agent stop --kill {id}");
                 no(&error).hint(hint)
             }

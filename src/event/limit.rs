@@ -27,6 +27,7 @@ impl Limit {
         match self {
             Self::Steps if amount < 1.5 => "1 step".to_owned(),
             Self::Steps => format!("{amount:.0} steps"),
+            Self::Tokens if amount < 1.5 => "1 token".to_owned(),
             Self::Tokens => format!("{} tokens", short(amount)),
             Self::Budget => format!("${amount:.2}"),
             Self::Timeout => time(amount),
@@ -55,12 +56,16 @@ impl Limit {
 
     /// That it is used up: `the budget of $5.00 is spent`.
     pub fn reached(self, amount: f64) -> String {
-        let verb = match self {
+        format!("{} is {}", self.name(amount), self.used_up())
+    }
+
+    /// What is said of it once it is: `spent`.
+    pub fn used_up(self) -> &'static str {
+        match self {
             Self::Steps | Self::Tokens => "reached",
             Self::Budget => "spent",
             Self::Timeout => "over",
-        };
-        format!("{} is {verb}", self.name(amount))
+        }
     }
 }
 
@@ -133,6 +138,7 @@ mod tests {
             amounts.iter().map(|amount| limit.say(*amount)).collect()
         };
         assert_eq!(said(Limit::Steps, &[1.0, 200.0]), ["1 step", "200 steps"]);
+        assert_eq!(said(Limit::Tokens, &[1.0]), ["1 token"]);
         let tokens = said(Limit::Tokens, &[812.0, 1_500.0, 500e3, 2e6, 1.25e6]);
         assert_eq!(
             tokens,

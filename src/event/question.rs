@@ -24,7 +24,10 @@ pub struct Question {
     /// The limit that is reached, where that is asked about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<Limit>,
-    /// What is asked about: path by path, or one host.
+    /// That it is reached, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<Box<str>>,
+    /// What is asked about, path by path, or one host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
     /// Which question of the session it is, from 1, so that an answer finds its own; 0 where it is

@@ -43,8 +43,18 @@ impl Repo {
     /// # Errors
     /// A value is not what its key asks for.
     pub fn agent_config(&self) -> Result<(Config, Vec<UnknownKey>), ConfigError> {
+        Config::read(self.agent_entries())
+    }
+
+    /// The settings of this program as far as they make sense, and the values that do not.
+    pub fn usable_config(&self) -> (Config, Vec<ConfigError>) {
+        let (config, _, bad) = Config::read_usable(self.agent_entries());
+        (config, bad)
+    }
+
+    fn agent_entries(&self) -> impl Iterator<Item = Entry> {
         let entries = self.config("agent").into_iter();
-        Config::read(entries.map(|it| Entry { key: it.key, value: it.value, origin: it.origin }))
+        entries.map(|it| Entry { key: it.key, value: it.value, origin: it.origin })
     }
 
     /// Adds a value of a key that has many to the repository's own configuration, unless some level

@@ -134,11 +134,16 @@ impl Repo {
         Ok(())
     }
 
+    /// Ends the keeping, and leaves what is kept for whoever keeps in this folder next.
+    pub fn leave_kept(&self) {
+        *self.kept().lock() = None;
+    }
+
     /// Writes an object and keeps it: again, where it goes away before it can be kept.
-    pub(super) fn write_kept<E>(
-        &self,
-        write: impl Fn() -> Result<ObjectId, E>,
-    ) -> Result<ObjectId, E> {
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_kept<E>(&self, write: impl Fn() -> Result<ObjectId, E>) -> Result<ObjectId, E> {
         if self.kept().lock().is_none() {
             return write();
         }

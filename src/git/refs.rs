@@ -222,8 +222,10 @@ impl Repo {
     /// # Errors
     /// As [`Repo::update_refs`]; a hook's refusal is [`RefError::Git`] with the hook's words.
     pub fn update_refs_as_user(&self, updates: &[RefUpdate]) -> Result<(), RefError> {
+        self.restore_new().map_err(RefError::Sync)?;
         self.sync_objects()?;
-        self.update_by(self.user_git_in_main(), updates)
+        self.update_by(self.user_git_in_main(), updates)?;
+        self.restore_new().map(drop).map_err(RefError::Sync)
     }
 
     /// One transaction of `git update-ref --stdin`. git takes one reason for all of them.

@@ -53,11 +53,26 @@ pub fn rehearse(repo: &Repo, session: &Session, wish: &Wish<'_>) -> Result<Plan,
 /// Every reason not to land: nothing has moved then. [`LandError::Unsealed`] is the exception.
 pub fn land(repo: &Repo, session: &Session, wish: &Wish<'_>) -> Result<Landed, LandError> {
     let (_lock, mut state) = work::hold(repo, session)?;
-    if let Some(landed) = finish(repo, session, &mut state)? {
+    // From before the first object is written until a ref leads to the last.
+    repo.keep_written(&session.kept_dir())?;
+    let landed = land_held(repo, session, &mut state, wish);
+    if let Err(error) = repo.let_go() {
+        tracing::warn!(%error, "what was written is kept on");
+    }
+    landed
+}
+
+fn land_held(
+    repo: &Repo,
+    session: &Session,
+    state: &mut State,
+    wish: &Wish<'_>,
+) -> Result<Landed, LandError> {
+    if let Some(landed) = finish(repo, session, state)? {
         return Ok(landed);
     }
-    let plan = Plan::decide(repo, session, &state, wish)?;
-    let commit = write_commit(repo, session, &state, &plan)?;
+    let plan = Plan::decide(repo, session, state, wish)?;
+    let commit = repo.write_kept(|| write_commit(repo, session, state, &plan))?;
     let Plan { target, work, .. } = &plan;
     Intent::new(&target.branch, target.tip, commit, work.commit).write(session)?;
     let reason = format!("agent: land {} ({})", session.id, plan.way.as_str());
@@ -66,7 +81,7 @@ pub fn land(repo: &Repo, session: &Session, wish: &Wish<'_>) -> Result<Landed, L
         return Err(error);
     }
     let branch = target.branch.clone();
-    seal(repo, session, &mut state, &branch, commit, work.commit)?;
+    seal(repo, session, state, &branch, commit, work.commit)?;
     Ok(Landed { plan: Some(plan), branch, commit })
 }
 

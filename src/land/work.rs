@@ -147,7 +147,7 @@ pub fn hold(repo: &Repo, session: &Session) -> Result<(Lock, State), LandError> 
     let deadline = Instant::now() + PATIENCE;
     loop {
         match session.lock() {
-            Err(SessionError::Lock { source: LockError::Held { .. }, .. }) => {
+            Err(SessionError::Lock { error: LockError::Held { .. }, .. }) => {
                 let phase = session.state()?.phase;
                 if phase.needs_supervisor() || Instant::now() > deadline {
                     return Err(LandError::NotAtRest { id: session.id.clone(), phase });

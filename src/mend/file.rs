@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use jiff::Timestamp;
 
 use super::{CureError, Ground, Problem, is_at_rest};
 use crate::file;
@@ -15,6 +16,7 @@ use crate::git::Repo;
 use crate::session::format::FormatError;
 use crate::session::record::Record;
 use crate::session::spec::Spec;
+use crate::session::state::{Phase, State};
 use crate::session::store::Listing;
 
 /// The folder of what did not belong among the sessions.
@@ -37,7 +39,7 @@ pub(super) fn find<'a>(ground: &Ground<'a>, listing: &Listing) -> io::Result<Vec
             && let Some(record) = record(repo, &session.id)
         {
             found.push(torn(session.state_path(), &session.id, move || {
-                Ok(record.state.to_text()?)
+                Ok(at_rest(record.state)?.to_text()?)
             }));
         }
     }
@@ -72,6 +74,14 @@ fn torn<'a>(
         file::replace(&path, text.as_bytes())?;
         Ok(done)
     })
+}
+
+/// The state of a session that nobody runs: on record it may be at work.
+fn at_rest(mut state: State) -> Result<State, CureError> {
+    if state.phase.needs_supervisor() {
+        state.move_to(Phase::Interrupted, "its state was lost", Timestamp::now())?;
+    }
+    Ok(state)
 }
 
 /// Something that is no session and has no ref.

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
 
-use super::{Ground, Problem, is_at_rest};
+use super::{CureError, Ground, Problem, is_at_rest};
 use crate::land::occupied;
 use crate::session::store::Session;
 use crate::session::worktree;
@@ -43,17 +43,25 @@ pub(super) fn find<'a>(ground: &Ground<'a>, sessions: &[Session]) -> io::Result<
         let (shown, owner) = (lock.display(), user(meta.uid()));
         let what = format!("{shown} is {} old, made by {owner}{held}", words(age));
         let problem = Problem::new("lock", what);
-        let is_ours = sessions.iter().any(|session| is_dead(session, &lock, common));
-        found.push(if is_ours && holder.is_none() {
-            problem.cure(move || {
-                fs::remove_file(&lock)?;
-                Ok(format!("took away {}", lock.display()))
-            })
-        } else {
-            problem.hint(format!("If no git runs there: rm {shown}"))
+        let owner = sessions.iter().find(|session| is_dead(session, &lock, common));
+        found.push(match owner.filter(|_| holder.is_none()).cloned() {
+            Some(session) => problem.cure(move || take_away(&session, &lock, common)),
+            None => problem.hint(format!("If no git runs there: rm {shown}")),
         });
     }
     Ok(found)
+}
+
+/// Takes a lock away that is still what it was found to be: since it was looked at another git may
+/// have taken the same.
+fn take_away(session: &Session, lock: &Path, common: &Path) -> Result<String, CureError> {
+    let shown = lock.display();
+    let age = fs::metadata(lock)?.modified()?.elapsed().unwrap_or_default();
+    if age < STALE || holder(lock).is_some() || !is_dead(session, lock, common) {
+        return Err(format!("{shown} is in use by now").into());
+    }
+    fs::remove_file(lock)?;
+    Ok(format!("took away {shown}"))
 }
 
 /// Whether a lock is of a session that nobody runs.
@@ -135,6 +143,36 @@ mod tests {
         assert_eq!(told, ["1 min", "59 min", "1 h", "47 h", "2 days"]);
         assert_eq!(user(0), "root");
         assert_eq!(user(u32::MAX - 7), format!("user {}", u32::MAX - 7));
+    }
+
+    #[test]
+    fn a_lock_that_is_young_again_stays() {
+        let git = crate::git::testing::Fixture::with_commit(&[]);
+        let repo = git.repo();
+        let store = crate::session::store::Store::open(repo.common_dir());
+        let spec = "format = 1\nid = 'lock-it-7f3k'\nname = 'lock-it'\ntask = 'x'\n\
+                    created = '2026-11-05T10:00:00Z'\nbranch = 'refs/heads/agent/lock-it'\n\
+                    worktree = '/nowhere'\nmodel = 'x/y'\nsandbox = 'none'\n\
+                    base = { commit = 'c0ffee', name = 'main' }\n";
+        let spec = crate::session::spec::Spec::parse(spec, Path::new("spec.toml")).unwrap();
+        let session = store.create(spec).unwrap();
+        let lock = repo.common_dir().join(format!("{}.lock", session.ref_name()));
+        fs::create_dir_all(lock.parent().unwrap()).unwrap();
+        let make = |age: u64| {
+            let file = std::fs::File::create(&lock).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        };
+        make(3600);
+        let ground = Ground { repo: &repo, store: &store, system: Path::new("/nowhere") };
+        let sessions = [session];
+        let mut found = find(&ground, &sessions).unwrap();
+        make(0);
+        let refused = found[0].mend().unwrap().unwrap_err().to_string();
+        assert_eq!(refused, format!("{} is in use by now", lock.display()));
+        make(3600);
+        let mut found = find(&ground, &sessions).unwrap();
+        found[0].mend().unwrap().unwrap();
+        assert!(!lock.exists());
     }
 
     #[test]

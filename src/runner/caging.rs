@@ -19,9 +19,12 @@ use crate::session::store::Session;
 
 /// A sandbox in the making.
 pub(super) struct Caging {
-    making: JoinHandle<Result<(Sandbox, Option<Shadow>, Option<net::TcpListener>), Fault>>,
+    making: JoinHandle<Result<Made, Fault>>,
     allowed: Vec<Pattern>,
 }
+
+/// What was made; the listener is inside the sandbox's network.
+type Made = (Sandbox, Option<Shadow>, Option<net::TcpListener>);
 
 impl Caging {
     /// Begins to make it, on another thread.

@@ -111,7 +111,7 @@ async fn take(session: &Session) -> Result<(Lock, State), SessionError> {
     let is_queued = || session.state().is_ok_and(|state| state.phase == Phase::Queued);
     loop {
         match session.lock() {
-            Err(SessionError::Lock { source: LockError::Held { holder }, .. })
+            Err(SessionError::Lock { error: LockError::Held { holder }, .. })
                 if !holder.listens && Instant::now() < deadline && is_queued() =>
             {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -154,6 +154,10 @@ async fn work(
     }
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
+    // Before anything is read: what was written last may have been taken away.
+    if let Err(error) = worktree.keep_written(&session.kept_dir()) {
+        tracing::warn!(%error, "a gc may take away what is written");
+    }
     let (config, _unknown) = worktree.agent_config().map_err(fault)?;
     for path in [&spec.worktree, &session.dir] {
         disk::check(path, config.min_free_disk).map_err(fault)?;
@@ -165,9 +169,6 @@ async fn work(
     let Past { journal, told, mut unsaid } = Past::open(&worktree, session)?;
     if told.has_died() {
         break_dead_locks(&worktree, session)?;
-    }
-    if let Err(error) = worktree.keep_written(&session.kept_dir()) {
-        tracing::warn!(%error, "a gc may take away what is written");
     }
     if checkpoint::make_branch_again(&worktree, spec).map_err(fault)? {
         let what = format!("{} was gone and is made again", spec.branch_name());

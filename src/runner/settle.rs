@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use super::gate::Gate;
 use super::past::{self, Past};
 use super::{break_dead_locks, fault, open_worktree};
-use crate::agent::Fault;
-use crate::event::{Event, Update};
+use crate::agent::{Fault, why_denied};
+use crate::event::{Decision, Event, Question, Update, Verdict};
 use crate::file::Changed;
 use crate::git::Repo;
 use crate::session::checkpoint::{self, Checkpoints, Ends, Step};
@@ -53,7 +53,7 @@ pub fn settle(
     reason: &str,
 ) -> Result<bool, SettleError> {
     let (_lock, mut state) = match session.lock() {
-        Err(SessionError::Lock { source: LockError::Held { .. }, .. }) => return Ok(false),
+        Err(SessionError::Lock { error: LockError::Held { .. }, .. }) => return Ok(false),
         held => held?,
     };
     rewind::finish(repo, session, &mut state)?;
@@ -86,11 +86,46 @@ pub fn settle(
     Ok(true)
 }
 
+/// Pauses a session whose question about a limit is denied, where nobody runs it; says whether
+/// nobody does. The caller has the right to answer.
+///
+/// # Errors
+/// See [`SettleError`].
+pub fn deny(
+    repo: &Repo,
+    session: &Session,
+    question: &Question,
+    reason: &str,
+) -> Result<bool, SettleError> {
+    let (_lock, mut state) = match session.lock() {
+        Err(SessionError::Lock { error: LockError::Held { .. }, .. }) => return Ok(false),
+        held => held?,
+    };
+    rewind::finish(repo, session, &mut state)?;
+    let decision = Decision {
+        question: question.number,
+        verdict: Verdict::Denied,
+        reason: reason.to_owned(),
+        inbox_id: None,
+    };
+    let is_asked = state.question.as_ref() == Some(question);
+    let Some(why) = why_denied(question, &decision).filter(|_| is_asked) else { return Ok(false) };
+    let Ok(change) = state.move_to(Phase::Paused, &why, Timestamp::now()) else {
+        return Ok(false);
+    };
+    let (mut journal, _) = Journal::open(&session.journal_path())?;
+    let updates = [Update::Decision(decision), Update::State(change)];
+    journal.append(&updates.map(|update| Event::now(state.step, update)))?;
+    state.write(&session.state_path())?;
+    Ok(true)
+}
+
 /// Commits what lies in the worktree of a session that has died.
 fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints, Fault> {
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
-    let (config, _unknown) = worktree.agent_config().map_err(fault)?;
+    // What is set wrong keeps nobody from keeping what there is.
+    let (config, _bad) = worktree.usable_config();
     let Past { mut journal, told, mut unsaid } = Past::open(&worktree, session)?;
     let path = session.journal_path();
     let untold = checkpoint::untold(&worktree, spec, state, &path).map_err(fault)?;

@@ -158,6 +158,10 @@ pub fn create(
     })?;
     drop(lock);
     let view = worktree::open(repo, &place.path)?;
+    // What is written for it is kept until its supervisor does that.
+    for writer in [repo, &view] {
+        writer.keep_written(&draft.kept_dir())?;
+    }
     let mut state = State::new(draft.spec().created);
     state.head = Some(request.base.to_string());
     state.tree = Some(repo.tree_of(request.base)?.to_string());
@@ -178,6 +182,9 @@ pub fn create(
     let recorder = Recorder::open(repo, &place.id)?;
     let first = recorder.write(repo, draft.spec(), &mut state, &journal, code, &who)?;
     repo.update_refs(&[first.update])?;
+    for writer in [repo, &view] {
+        writer.leave_kept();
+    }
     let session = draft.finish(&state)?;
     undo.armed = false;
     Ok(Created { session, repo: view, included, submodules })
@@ -343,6 +350,21 @@ mod tests {
             left.map(Iterator::collect).unwrap_or_default(),
             folder.exists(),
         )
+    }
+
+    #[test]
+    fn b08_what_a_gc_takes_from_a_new_session_is_brought_back_by_its_supervisor() {
+        let git = Fixture::with_commit(&[]);
+        let created = make(&git, None).unwrap();
+        let (repo, session) = (git.repo(), &created.session);
+        let record = repo.ref_id(&session.ref_name()).unwrap().unwrap();
+        // As a gc does that has looked at the refs a moment before.
+        let hex = record.to_string();
+        fs::remove_file(repo.common_dir().join("objects").join(&hex[..2]).join(&hex[2..])).unwrap();
+        let view = git.repo();
+        assert!(!view.has_object(record));
+        view.keep_written(&session.kept_dir()).unwrap();
+        assert_eq!(record::Record::read(&view, record).unwrap().spec, session.spec);
     }
 
     #[test]

@@ -31,6 +31,8 @@ const REMOVED: &str = ".old-";
 const ASIDE: &str = "removed";
 /// How old a left-over must be before it is nobody's.
 const SWEEP_AGE: Duration = Duration::from_secs(3600);
+/// The folder of objects that were just written.
+const KEPT: &str = "kept";
 /// The file of the lock.
 const LOCK: &str = "lock";
 /// Why it is, where nobody ran it.
@@ -116,12 +118,12 @@ pub enum SessionError {
     #[error(transparent)]
     Format(#[from] FormatError),
     /// Somebody else runs it.
-    #[error("session {id} cannot be run: {source}")]
+    #[error("session {id} {}", held(error))]
     Lock {
         /// Its id.
         id: String,
         /// By whom.
-        source: LockError,
+        error: LockError,
     },
     /// It takes no message any more.
     #[error("session {id} is {phase} and takes no more messages")]
@@ -389,6 +391,11 @@ impl Draft {
         self.folder.path().join(Journal::FILE)
     }
 
+    /// The folder of objects that were written for it.
+    pub fn kept_dir(&self) -> PathBuf {
+        self.folder.path().join(KEPT)
+    }
+
     /// What was asked.
     pub fn spec(&self) -> &Spec {
         &self.spec
@@ -449,7 +456,7 @@ impl Session {
     pub fn lock(&self) -> Result<(Lock, State), SessionError> {
         self.check_spec()?;
         let lock = Lock::acquire_with_folder(&self.lock_path())
-            .map_err(|source| SessionError::Lock { id: self.id.clone(), source })?;
+            .map_err(|error| SessionError::Lock { id: self.id.clone(), error })?;
         let mut state = self.read_state()?;
         format::writable(&self.state_path(), state.format)?;
         if matches!(state.phase, Phase::Running | Phase::Verifying) {
@@ -531,7 +538,7 @@ impl Session {
 
     /// The folder of objects that were just written: `Repo::keep_written`.
     pub fn kept_dir(&self) -> PathBuf {
-        self.dir.join("kept")
+        self.dir.join(KEPT)
     }
 
     /// Its ref: `refs/agent/<id>`.
@@ -565,6 +572,20 @@ impl Session {
             ticket.is_some_and(|ticket| ticket.waits() || ticket.is_on_its_way(now))
         };
         state.phase == Phase::Queued && (is_new() || in_queue())
+    }
+}
+
+/// What is said of a session that somebody else holds.
+fn held(error: &LockError) -> String {
+    match error {
+        LockError::Held { holder: Holder { pid: Some(pid), listens: true } } => {
+            format!("is run by process {pid}")
+        }
+        LockError::Held { holder: Holder { pid: Some(pid), .. } } => {
+            format!("is in use by another command, process {pid}")
+        }
+        LockError::Held { .. } => "is run by another process".to_owned(),
+        LockError::Io { source, .. } => format!("cannot be run: {error}: {source}"),
     }
 }
 

@@ -93,12 +93,12 @@ fn one_that_cannot_be_read_hides_no_other() {
     );
     // The hint tells the truth.
     for file in ["state.toml", "spec.toml"] {
-        let (place, before) = (file_of(&repo, &bad, file), repo.agent(&["status", &bad]));
+        let (place, before) = (file_of(&repo, &bad, file), repo.agent(&["status", &bad, "--json"]));
         fs::write(&place, "{").unwrap();
         let out = repo.agent(&["doctor", "--fix"]);
         let mended = format!("{file} of {bad} is back from its ref");
         assert!(out.stdout.contains(&mended), "{}", out.stdout);
-        assert_eq!(repo.agent(&["status", &bad]).stdout, before.stdout);
+        assert_eq!(repo.agent(&["status", &bad, "--json"]).stdout, before.stdout);
         assert_eq!(fs::read_to_string(place.with_extension("toml.damaged")).unwrap(), "{");
     }
 }
@@ -153,7 +153,7 @@ fn two_supervisors_for_one_session() {
     let said = repo.normal(&out).stderr;
     let (line, hint) = said.split_once('\n').unwrap();
     let line = line.trim_end_matches(|c: char| c.is_ascii_digit());
-    assert_eq!(line, "error: session wait-here-[id] cannot be run: it is run by process ");
+    assert_eq!(line, "error: session wait-here-[id] is run by process ");
     assert_eq!(
         hint,
         "hint: git agent status wait-here-[id]    git agent stop --kill wait-here-[id]\n"

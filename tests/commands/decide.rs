@@ -115,6 +115,35 @@ fn several_and_all_are_decided() {
 }
 
 #[test]
+fn a_limit_is_denied_on_the_spot() {
+    let repo = Repo::new();
+    repo.git(&["config", "agent.maxRunning", "1"]);
+    limited(&repo, "limit me");
+    // The only slot is taken: nobody need run the session for it to pause.
+    repo.agent(&["start", "wait here", "--model", &patient(&repo)]).success();
+    repo.wait_state("wait-here", "running", PATIENCE);
+    repo.agent(&["deny", "limit-me", "too", "dear;", "really"]).success();
+    let status = repo.agent(&["status", "limit-me", "--json"]).success();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let reason = "the limit of 1 step is reached, and more was denied: too dear; really";
+    assert_eq!((&status["state"], &status["reason"]), (&json!("paused"), &json!(reason)));
+    refused(
+        &repo,
+        &["deny", "limit-me"],
+        1,
+        "error: limit-me-[id] asks nothing: it is paused\nhint: git agent status limit-me-[id]\n",
+    );
+    super::go(&repo);
+    repo.wait_state("wait-here", "done", PATIENCE);
+    // It asks again, and goes on once it may.
+    repo.agent(&["resume", "limit-me"]).success();
+    repo.wait_state("limit-me", "needs-input", PATIENCE);
+    repo.agent(&["approve", "limit-me"]).success();
+    repo.wait_state("limit-me", "done", PATIENCE);
+    repo.assert_whole();
+}
+
+#[test]
 fn several_and_all_are_answered() {
     let repo = Repo::new();
     // Those that have just ended may hold their slots still.
@@ -227,6 +256,11 @@ fn amounts_that_make_no_sense() {
             "90",
             "'90' for '--timeout <TIME>': expected a time, such as [time] or [time], or none"
                 .into(),
+        ),
+        (
+            "--max-steps",
+            "-1",
+            "'-1' for '--max-steps <STEPS>': expected a number of steps from 1, or none".into(),
         ),
         (
             "--max-steps",

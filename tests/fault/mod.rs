@@ -17,6 +17,7 @@ mod model;
 mod nonsense;
 mod queue;
 mod race;
+mod settings;
 mod steer;
 mod time;
 mod words;
