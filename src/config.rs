@@ -104,6 +104,8 @@ pub struct Config {
     pub protect: Vec<String>,
     /// `agent.unattended`.
     pub unattended: bool,
+    /// `agent.audit.sign`.
+    pub audit_sign: bool,
     /// `agent.logLevel`.
     pub log_level: LogLevel,
     /// `agent.notify` and its kin.
@@ -200,6 +202,7 @@ impl Default for Config {
             sandbox: Sandbox::default(),
             protect: Vec::new(),
             unattended: false,
+            audit_sign: false,
             log_level: LogLevel::default(),
             notify: Notify::default(),
             push: Push::default(),
@@ -261,6 +264,9 @@ impl Config {
             }
             let is_known = match rest.rsplit_once('.') {
                 None => config.set(&entry, &rest.to_ascii_lowercase()),
+                Some(("audit", name)) => {
+                    config.set(&entry, &format!("audit.{}", name.to_ascii_lowercase()))
+                }
                 Some(("push", name)) => config.push.set(&entry, &name.to_ascii_lowercase()),
                 Some((provider, name)) => {
                     config.set_of_provider(&entry, provider, &name.to_ascii_lowercase())
@@ -312,6 +318,7 @@ impl Config {
             "sandbox" => self.sandbox.level = one_of(entry)?,
             "protect" => self.protect.push(pattern(entry)?),
             "unattended" => self.unattended = boolean(entry)?,
+            "audit.sign" => self.audit_sign = boolean(entry)?,
             "loglevel" => self.log_level = one_of(entry)?,
             _ => return self.notify.set(entry, name),
         }
@@ -391,6 +398,7 @@ mod tests {
             ("agent.protect", "*.lock"),
             ("agent.protect", "docs/"),
             ("agent.unattended", "true"),
+            ("agent.audit.sign", "true"),
             ("agent.logLevel", "debug"),
             ("agent.push.requireVerify", "false"),
             ("agent.push.requireSquash", "true"),
@@ -437,6 +445,7 @@ mod tests {
             cpu_limit: Some(2.0),
             protect: vec!["*.lock".to_owned(), "docs/".to_owned()],
             unattended: true,
+            audit_sign: true,
             log_level: LogLevel::Debug,
             notify: Notify::default(),
             push: Push {

@@ -42,6 +42,7 @@ pub mod rewind;
 pub mod conflicts;
 pub mod worktree;
 
+pub mod audit;
 pub mod check;
 pub mod hook;
 pub mod hooks;

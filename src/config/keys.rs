@@ -172,6 +172,11 @@ pub const KEYS: &[Key] = &[
         about: "Whether sessions do without the tool that asks a person. Default: false.",
     },
     Key {
+        name: "agent.audit.sign",
+        value: "<bool>",
+        about: "Whether the record that a session comes to rest with is signed, by the key and the program that git signs commits with; each record holds those before it. Where it cannot be signed, it is written all the same, and git agent audit verify says so. Default: false.",
+    },
+    Key {
         name: "agent.logLevel",
         value: "error|warn|info|debug|trace",
         about: "How much a supervisor writes to its log. Default: info.",

@@ -4,6 +4,7 @@
 
 use super::{CommandError, Kind};
 use crate::land::{LandError, Unverified};
+use crate::session::audit::AuditError;
 use crate::session::record::{FindRecordError, RecordError};
 use crate::session::state::Phase;
 
@@ -110,6 +111,17 @@ fn unverified(said: CommandError, id: &str, why: &Unverified) -> CommandError {
 impl From<RecordError> for CommandError {
     fn from(error: RecordError) -> Self {
         Self::from_error(Kind::No, &error)
+    }
+}
+
+impl From<AuditError> for CommandError {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Record(error) => error.into(),
+            AuditError::Revision(error) => error.into(),
+            AuditError::Io(error) => error.into(),
+            AuditError::Process(error) => error.into(),
+        }
     }
 }
 

@@ -31,6 +31,7 @@ mod registration;
 mod repo;
 mod revision;
 mod scan;
+mod sign;
 mod smudge;
 mod snapshot;
 mod stale;

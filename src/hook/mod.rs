@@ -40,31 +40,31 @@ pub struct Hook {
 pub const HOOKS: [Hook; 5] = [
     Hook {
         name: "pre-push",
-        about: "checks agents' commits before they are pushed",
+        about: "checks agents' commits",
         stub: include_str!("../../hooks/pre-push"),
         reads: true,
     },
     Hook {
         name: "prepare-commit-msg",
-        about: "names the session in a commit you make in its worktree",
+        about: "names the session in what you commit",
         stub: include_str!("../../hooks/prepare-commit-msg"),
         reads: false,
     },
     Hook {
         name: "commit-msg",
-        about: "the same, once you have written the message",
+        about: "the same, after the editor",
         stub: include_str!("../../hooks/commit-msg"),
         reads: false,
     },
     Hook {
         name: "post-rewrite",
-        about: "lets notes follow an amend or a rebase",
+        about: "lets notes follow amend and rebase",
         stub: include_str!("../../hooks/post-rewrite"),
         reads: true,
     },
     Hook {
         name: "reference-transaction",
-        about: "keeps sessions' refs from being deleted by accident",
+        about: "keeps sessions' refs from deletion",
         stub: include_str!("../../hooks/reference-transaction"),
         reads: true,
     },

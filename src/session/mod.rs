@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod asked;
+pub mod audit;
 pub mod budget;
 mod called;
 pub mod checkpoint;

@@ -71,6 +71,8 @@ pub struct Recorder {
     tip: Option<Tip>,
     /// What was asked, as it is on record.
     spec: Option<Spec>,
+    /// Whether the records that a session rests with are signed.
+    signs: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,13 +108,14 @@ impl Recorder {
     /// The ref points to what is no record, or cannot be read.
     pub fn open(repo: &Repo, id: &str) -> Result<Self, RecordError> {
         let name = format!("{PREFIX}{id}");
+        let signs = repo.config_bool("agent.audit.sign").unwrap_or(false);
         let Some(commit) = repo.ref_id(&name)? else {
-            return Ok(Self { name, tip: None, spec: None });
+            return Ok(Self { name, tip: None, spec: None, signs });
         };
         let Record { tree, state, spec, .. } = Record::read(repo, commit)?;
         let next = parts(repo, tree)?.last().map_or(0, |(number, _)| number + 1);
         let tip = Tip { commit, tree, next, journal: state.recorded };
-        Ok(Self { name, tip: Some(tip), spec: Some(spec) })
+        Ok(Self { name, tip: Some(tip), spec: Some(spec), signs })
     }
 
     /// The last record.
@@ -148,14 +151,23 @@ impl Recorder {
             edits.push((part_path(number), file(repo, &part)?));
         }
         let tree = repo.edit_tree(self.tip.map(|tip| tip.tree), &edits)?;
-        let commit = repo.write_commit(&Draft {
+        let draft = Draft {
             tree,
             parents: self.tip().into_iter().chain([code]).collect(),
             author: who.clone(),
             committer: who.clone(),
             time: None,
             message: format!("{}: {}, step {}\n", spec.id, state.phase, state.step),
-        })?;
+        };
+        // One signature is for all that the chain holds, so it is made where the chain may end.
+        let signed = (self.signs && !state.phase.needs_supervisor())
+            .then(|| repo.write_signed_commit(&draft))
+            .transpose()
+            .inspect_err(|error| tracing::warn!(%error, "the record is not signed"));
+        let commit = match signed {
+            Ok(Some(commit)) => commit,
+            _ => repo.write_commit(&draft)?,
+        };
         let update = RefUpdate {
             name: self.name.clone(),
             old: self.tip().map_or(Expected::Absent, Expected::Is),
@@ -284,7 +296,7 @@ pub(super) fn name_in(id: &str) -> &str {
 }
 
 /// The parts of the journal in a record's tree, in their order.
-fn parts(repo: &Repo, tree: ObjectId) -> Result<Vec<(u32, ObjectId)>, ObjectError> {
+pub(super) fn parts(repo: &Repo, tree: ObjectId) -> Result<Vec<(u32, ObjectId)>, ObjectError> {
     let mut parts = Vec::new();
     if let Some(journal) = repo.entry(tree, "journal")?.filter(|entry| entry.mode == Mode::Tree) {
         for folder in repo.list_tree(journal.id)? {
