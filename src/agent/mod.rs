@@ -11,6 +11,7 @@ mod hold;
 mod limits;
 mod model;
 mod network;
+mod progress;
 pub mod prompt;
 mod question;
 mod steer;
