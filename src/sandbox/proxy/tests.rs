@@ -1,5 +1,6 @@
-//! The proxy, asked by real connections; hosts are listeners on the loopback, which a pattern has
-//! to name.
+//! The proxy, asked by real connections.
+//!
+//! Invariant: hosts are listeners on the loopback, which a pattern has to name.
 
 use tokio::io::AsyncBufReadExt;
 
