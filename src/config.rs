@@ -98,6 +98,8 @@ pub struct Config {
     pub memory_limit: Option<u64>,
     /// `agent.cpuLimit`: how many processors they may keep busy.
     pub cpu_limit: Option<f64>,
+    /// `agent.permission`: rules on calls, from every level.
+    pub permission: Vec<String>,
     /// `agent.sandbox` and its kin.
     pub sandbox: Sandbox,
     /// `agent.protect`: patterns of paths that no agent changes unasked.
@@ -199,6 +201,7 @@ impl Default for Config {
             nice: 0,
             memory_limit: None,
             cpu_limit: None,
+            permission: Vec::new(),
             sandbox: Sandbox::default(),
             protect: Vec::new(),
             unattended: false,
@@ -315,6 +318,7 @@ impl Config {
             "nice" => self.nice = niceness(entry)?,
             "memorylimit" => self.memory_limit = optional_size(entry)?,
             "cpulimit" => self.cpu_limit = ceiling(entry)?,
+            "permission" => self.permission.push(text(entry)?),
             "sandbox" => self.sandbox.level = one_of(entry)?,
             "protect" => self.protect.push(pattern(entry)?),
             "unattended" => self.unattended = boolean(entry)?,
@@ -395,6 +399,7 @@ mod tests {
             ("agent.sandbox.allowHost", "crates.io"),
             ("agent.memoryLimit", "4g"),
             ("agent.cpuLimit", "2"),
+            ("agent.permission", "ask bash"),
             ("agent.protect", "*.lock"),
             ("agent.protect", "docs/"),
             ("agent.unattended", "true"),
@@ -443,6 +448,7 @@ mod tests {
             },
             memory_limit: Some(4 << 30),
             cpu_limit: Some(2.0),
+            permission: vec!["ask bash".to_owned()],
             protect: vec!["*.lock".to_owned(), "docs/".to_owned()],
             unattended: true,
             audit_sign: true,

@@ -4,7 +4,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
@@ -14,7 +14,7 @@ pub enum Changed {
     /// Nothing.
     Nothing,
     /// These paths, relative to the worktree, and no other.
-    Paths(Vec<std::path::PathBuf>),
+    Paths(Vec<PathBuf>),
     /// Anything: a program ran.
     Anything,
 }
@@ -76,6 +76,16 @@ fn write_beside(path: &Path, bytes: &[u8], durable: bool, mode: Option<u32>) -> 
     }
     file.persist(&target).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// `git-agent` in the user's folder of state, as the XDG base directory specification has it; none
+/// where the user has no home.
+pub fn state_folder() -> Option<PathBuf> {
+    let given = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let state = given.filter(|path| path.is_absolute()).or_else(|| {
+        Some(std::env::home_dir().filter(|home| home.is_absolute())?.join(".local/state"))
+    })?;
+    Some(state.join("git-agent"))
 }
 
 /// What the system said, without the name of a temporary file that nobody has heard of.

@@ -26,14 +26,14 @@
 //! 5 runner supervise queue
 //! 4 agent check land mend
 //! 3 session
-//! 2 model tool sandbox notify hook
+//! 2 model tool sandbox notify hook trust
 //! 1 git
-//! 0 message event config process cancel file http parallel failpoint pattern redact
+//! 0 message event config process cancel file http parallel failpoint pattern redact policy
 //! ```
 //!
 //! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
 //! `runner` and `queue`; in layer 4, `mend` knows `land`; in layer 2, `tool` knows `sandbox`;
-//! in layer 0, `event` knows `message` and `redact`; `config` knows `pattern`; `process`
+//! in layer 0, `event` knows `message` and `redact`; `config` and `policy` know `pattern`; `process`
 //! knows `redact`.
 
 pub mod agent;
@@ -56,6 +56,7 @@ pub mod model;
 pub mod notify;
 pub mod parallel;
 pub mod pattern;
+pub mod policy;
 pub mod process;
 pub mod queue;
 pub mod redact;
@@ -64,6 +65,7 @@ pub mod sandbox;
 pub mod session;
 pub mod supervise;
 pub mod tool;
+pub mod trust;
 pub mod ui;
 
 use std::process::ExitCode;

@@ -76,6 +76,39 @@ impl Patterns {
     }
 }
 
+/// A list of patterns of names that are no paths of a repository, in any case of letters: `*`
+/// stands for any letters, and a folder for all below it.
+#[derive(Clone, Debug, Default)]
+pub struct Names(GlobSet);
+
+impl Names {
+    /// Patterns from their texts.
+    ///
+    /// # Errors
+    /// One is empty, or no glob.
+    pub fn new<S: AsRef<str>>(texts: &[S]) -> Result<Self, BadPattern> {
+        let mut set = GlobSetBuilder::new();
+        for text in texts {
+            let text = text.as_ref();
+            let named = text.trim_end_matches('/');
+            if named.is_empty() {
+                return Err(bad(text, "it names nothing"));
+            }
+            for glob in [named.to_owned(), format!("{named}/**")] {
+                let glob = GlobBuilder::new(&glob).case_insensitive(true).build();
+                set.add(glob.map_err(|error| bad(text, error.kind().to_string()))?);
+            }
+        }
+        let first = texts.first().map(AsRef::as_ref).unwrap_or_default();
+        set.build().map(Self).map_err(|error| bad(first, error.kind().to_string()))
+    }
+
+    /// Whether one matches.
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.is_match(name)
+    }
+}
+
 /// The path itself, and all below it.
 fn globs(text: &str) -> Result<[String; 2], String> {
     let from_root = "it is a path from the root of the repository, such as src/** or **/*.pem";

@@ -24,6 +24,7 @@ use jiff::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::event::{Event, Update};
 use crate::git::{OpenError, Repo};
+use crate::policy::{Policy, PolicyError};
 use crate::session::format::FormatError;
 use crate::session::inbox::Kind;
 use crate::session::journal::Journal;
@@ -46,6 +47,9 @@ pub enum QueueError {
     /// The session is run by somebody, or cannot be used.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The policy of this machine cannot be read.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// Its state cannot be written.
     #[error(transparent)]
     Format(#[from] FormatError),
@@ -283,6 +287,16 @@ enum Turn {
     NoMore,
 }
 
+/// The settings, as the policy of this machine caps them.
+fn settings(repo: &Repo) -> Result<Config, QueueError> {
+    let (mut config, _) = repo.agent_config()?;
+    if let Some(most) = Policy::of_machine()?.and_then(|policy| policy.sessions()) {
+        config.max_running = config.max_running.min(most);
+        config.max_running_total = config.max_running_total.min(most);
+    }
+    Ok(config)
+}
+
 impl Line {
     /// None where nobody waits.
     fn open(common_dir: &Path) -> Result<Option<Self>, QueueError> {
@@ -290,7 +304,7 @@ impl Line {
         if !store.is_waited_for() {
             return Ok(None);
         }
-        let (config, _) = Repo::open(common_dir)?.agent_config()?;
+        let config = settings(&Repo::open(common_dir)?)?;
         let queue = store.queue()?;
         Ok(Some(Self { common_dir: common_dir.to_owned(), store, config, queue }))
     }

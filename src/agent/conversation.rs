@@ -3,7 +3,7 @@
 //! Invariant: [`Conversation::apply`] is the only way in, live and on resume, so the model is told
 //! the same messages in the same order, byte for byte, however often the session was interrupted.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::limits::Account;
 use super::question::Questions;
@@ -37,7 +37,9 @@ pub struct Conversation {
     /// What a person is to answer.
     questions: Questions,
     /// Calls that a person has approved.
-    approved: HashSet<String>,
+    approved: HashMap<String, String>,
+    /// What they have approved for good, as it was asked.
+    always: HashSet<String>,
     /// What people have said of paths.
     consent: Consent,
     hosts: Hosts,
@@ -340,9 +342,9 @@ impl Conversation {
         &self.hosts
     }
 
-    /// Whether a person has approved this call.
-    pub fn is_approved(&self, call_id: &str) -> bool {
-        self.approved.contains(call_id)
+    /// Whether a person has approved this call by this question, or the like of it for good.
+    pub fn is_permitted(&self, call_id: &str, text: &str) -> bool {
+        self.always.contains(text) || self.approved.get(call_id).is_some_and(|it| it == text)
     }
 
     /// What people have said of paths.
@@ -453,7 +455,10 @@ impl Conversation {
             if let Some(open) = open_call(&mut self.open, &call_id) {
                 open.begun = false;
             }
-            self.approved.insert(call_id);
+            if decision.verdict == Verdict::Always {
+                self.always.insert(question.text.clone());
+            }
+            self.approved.insert(call_id, question.text);
         } else {
             let output = prompt::denied(&decision.reason);
             let end = End { title: format!("You were denied: {}", question.text), is_said: true };

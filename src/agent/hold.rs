@@ -39,6 +39,11 @@ impl Consent {
             })
     }
 
+    /// Whether a call may touch this, for good.
+    pub(super) fn is_always(&self, finding: &Finding) -> bool {
+        self.always.contains(&(finding.rule.clone(), finding.path.clone()))
+    }
+
     pub(super) fn decide(&mut self, question: &Question, decision: &Decision) {
         let named = question.findings.iter().map(|it| (it.rule.clone(), it.path.clone()));
         match (question.kind, decision.verdict) {

@@ -237,10 +237,10 @@ impl<W: World> Agent<'_, W> {
     /// A limit that somebody else has raised meanwhile is no question any more.
     pub(super) fn wait(&mut self, question: Question) -> Result<(), Rest> {
         let Some(limit) = question.limit.filter(|_| question.kind == QuestionKind::Limit) else {
-            return Err(Rest::NeedsInput(question));
+            return Err(Rest::NeedsInput(Box::new(question)));
         };
         if self.standings()?.iter().any(|it| it.limit == limit && it.is_over()) {
-            return Err(Rest::NeedsInput(question));
+            return Err(Rest::NeedsInput(Box::new(question)));
         }
         self.tell(vec![Update::Decision(Decision {
             question: question.number,
@@ -344,11 +344,11 @@ fn tokens(usage: Usage) -> f64 {
 /// Where a model that gives no answer leaves the session.
 pub(super) fn rest_after(error: &ModelError) -> Rest {
     match error {
-        ModelError::KeyRefused { .. } => Rest::NeedsInput(Question {
+        ModelError::KeyRefused { .. } => Rest::NeedsInput(Box::new(Question {
             text: error.to_string(),
             kind: QuestionKind::Key,
             ..Question::default()
-        }),
+        })),
         _ => Rest::Paused { reason: error.to_string() },
     }
 }

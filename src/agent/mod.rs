@@ -11,6 +11,8 @@ mod hold;
 mod limits;
 mod model;
 mod network;
+pub mod permission;
+mod permit;
 mod progress;
 pub mod prompt;
 mod question;
@@ -29,6 +31,8 @@ pub use history::Forgotten;
 pub use hold::Consent;
 pub use limits::{Allowance, Allowances, Limits, Money, Shared};
 pub use model::Models;
+pub use permission::Rules;
+pub use permit::Guarded;
 pub use steer::{Steer, why_denied};
 pub use world::{Fault, Moment, StepWords, Taken, World};
 
@@ -55,6 +59,8 @@ pub struct Agent<'a, W> {
     pub signals: &'a Signals,
     /// What has happened so far.
     pub conversation: Conversation,
+    /// Which calls may run.
+    pub rules: &'a Rules,
     /// When it gives up by itself.
     pub limits: Limits,
     /// Whether a person is asked about changes before they are committed.
@@ -82,7 +88,7 @@ pub enum Rest {
         reason: String,
     },
     /// It waits for an answer.
-    NeedsInput(Question),
+    NeedsInput(Box<Question>),
     /// A person has ended it.
     Stopped,
 }
@@ -137,6 +143,7 @@ impl<W: World> Agent<'_, W> {
             if group.is_empty() {
                 break;
             }
+            let Some(group) = self.permitted(group)? else { break };
             self.tell(group.iter().cloned().map(Update::ToolCall).collect())?;
             self.world.busy(&group.iter().map(|call| self.tools.title(call)).collect::<Vec<_>>());
             self.open_hosts();

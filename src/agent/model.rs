@@ -124,11 +124,11 @@ impl<W: World> Agent<'_, W> {
                 }
                 let sources = self.model.sources().join(", ");
                 let text = format!("{error}; see {sources}, then git agent resume");
-                return Err(Rest::NeedsInput(Question {
+                return Err(Rest::NeedsInput(Box::new(Question {
                     text,
                     kind: QuestionKind::Key,
                     ..Question::default()
-                }));
+                })));
             }
             ModelError::Unavailable { .. }
             | ModelError::NotThere { .. }

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use crate::event::{
-    Access, ByPerson, Checkpoint, LimitChange, LimitMark, PutBack, VerifyRecord, Visit,
+    Access, ByPerson, Checkpoint, Finding, LimitChange, LimitMark, PutBack, VerifyRecord, Visit,
 };
 
 /// The system prompt.
@@ -91,6 +91,23 @@ pub fn denied(reason: &str) -> String {
         "" => "Not run: the person who watches this session denied it.".to_owned(),
         reason => format!("Not run: the person who watches this session denied it: {reason}"),
     }
+}
+
+/// In place of the result of a call that a rule forbids.
+pub fn forbidden(rule: &str) -> String {
+    format!(
+        "Not run: the rule `{rule}` of this session forbids it. The same by another way is \
+         forbidden too; go on without it, or say at the end what it kept you from."
+    )
+}
+
+/// In place of the result of a call that would write where the session may not.
+pub fn off_limits(finding: &Finding) -> String {
+    format!(
+        "Not written: {} {}. Do not change it by another way; go on without it, or say at the \
+         end what it kept you from.",
+        finding.path, finding.why
+    )
 }
 
 /// What the model reads when changes of its step were put back.

@@ -4,6 +4,7 @@
 
 mod hold;
 mod limits;
+mod permit;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -47,7 +48,7 @@ impl World for Memory {
     ) -> Result<Taken, Fault> {
         let waiting = self.findings.iter().filter(|it| !consent.covers(it, changed));
         let held: Vec<_> = waiting.cloned().collect();
-        if !held.is_empty() {
+        if self.is_changed && !held.is_empty() {
             return Ok(Taken { held, ..Taken::default() });
         }
         self.commits.push((words.step, changed.clone()));
@@ -69,6 +70,11 @@ impl World for Memory {
     fn put_back(&mut self, paths: &[String]) -> Result<Option<String>, Fault> {
         self.findings.retain(|finding| !paths.contains(&finding.path));
         Ok(Some("kept".to_owned()))
+    }
+
+    fn guard(&self, path: &str) -> Option<Guarded> {
+        let finding = self.findings.iter().find(|finding| finding.path == path)?.clone();
+        Some(Guarded { is_denied: finding.rule == "scope", finding })
     }
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
@@ -131,6 +137,7 @@ struct Scene {
     /// The model's window, in tokens.
     window: Option<u64>,
     allowed: Allowances,
+    rules: Rules,
 }
 
 impl Scene {
@@ -153,11 +160,17 @@ impl Scene {
             guard: None,
         });
         let (signals, allowed) = (Signals::default(), Allowances::default());
-        Self { folder, tools: tools.unwrap(), signals, window: None, allowed }
+        let rules = Rules::default();
+        Self { folder, tools: tools.unwrap(), signals, window: None, allowed, rules }
     }
 
     fn tree(&self) -> std::path::PathBuf {
         self.folder.path().join("tree")
+    }
+
+    /// What is in a file; nothing where there is none.
+    fn content(&self, name: &str) -> String {
+        std::fs::read_to_string(self.tree().join(name)).unwrap_or_default()
     }
 
     /// Runs on from what this journal tells.
@@ -196,6 +209,7 @@ impl Scene {
             conversation,
             limits: Limits { allowed: self.allowed, ..Limits::default() },
             is_held: false,
+            rules: &self.rules,
             lap: Instant::now(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

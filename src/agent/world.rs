@@ -3,7 +3,7 @@
 //! Invariant: every method either has its whole effect or returns a [`Fault`]; the loop then rests
 //! and can be resumed.
 
-use crate::agent::{Consent, Money, Rest, Steer};
+use crate::agent::{Consent, Guarded, Money, Rest, Steer};
 use crate::event::{Checkpoint, Delta, Finding, Update, VerifyRecord};
 use crate::file::Changed;
 use crate::message::Usage;
@@ -35,6 +35,9 @@ pub trait World {
     /// # Errors
     /// Not all of them are as they were; doing it again goes on from there.
     fn put_back(&mut self, paths: &[String]) -> Result<Option<String>, Fault>;
+
+    /// What the rules on paths say of one that a tool is about to write, `/`-separated.
+    fn guard(&self, path: &str) -> Option<Guarded>;
 
     /// Runs the verify commands on the committed tree, up to the first that fails.
     ///

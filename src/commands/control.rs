@@ -16,6 +16,7 @@ use super::context::{Context, config_of};
 use crate::error::{self, CommandError, Result};
 use crate::mend::worktree::{self, Mended};
 use crate::queue::{self, Place, QueueError};
+use crate::session::allowed;
 use crate::session::inbox::Kind;
 use crate::session::lock::LockError;
 use crate::session::state::Phase;
@@ -112,6 +113,7 @@ pub fn queue_up(
     };
     // With settings that make no sense nobody could be started: said before anything is queued.
     config_of(&context.repo)?;
+    allowed::check(&context.repo, &session.spec, &session.state()?)?;
     match queue::enter(&context.repo, session, priority) {
         // Somebody else was quicker to let it go on, or does something else with it.
         Err(error) if is_held(&error) && is_run(session)? => return Ok(Woken::Ran),

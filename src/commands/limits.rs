@@ -5,6 +5,7 @@
 use crate::config::{Bound, Config, amount};
 use crate::error::{CommandError, Result};
 use crate::event::Limit;
+use crate::policy::Caps;
 use crate::session::id;
 use crate::session::spec::{Limits, Spec};
 use crate::session::state::State;
@@ -75,6 +76,21 @@ impl LimitArgs {
         }
         Ok(())
     }
+}
+
+/// Brings the settings down to what a policy allows; what is given by hand is refused instead.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub fn cap(config: &mut Config, caps: Caps) {
+    let lower = |bound: &mut Bound, cap: Option<f64>| {
+        bound.0 = match (bound.0, cap) {
+            (Some(set), Some(cap)) => Some(set.min(cap)),
+            (set, cap) => set.or(cap),
+        };
+    };
+    lower(&mut config.budget, caps.budget);
+    lower(&mut config.max_steps, caps.max_steps.map(f64::from));
+    lower(&mut config.max_tokens, caps.max_tokens.map(|it| it as f64));
+    lower(&mut config.timeout, caps.timeout.map(|it| it as f64));
 }
 
 fn flag(limit: Limit) -> &'static str {

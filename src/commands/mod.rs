@@ -40,6 +40,7 @@ pub mod remove;
 pub mod rewind;
 
 pub mod conflicts;
+pub mod trust;
 pub mod worktree;
 
 pub mod audit;

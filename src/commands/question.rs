@@ -8,8 +8,11 @@ use super::control::{self, Woken};
 use crate::config::ALLOW_HOST;
 use crate::error::{CommandError, Result};
 use crate::event::{Question, QuestionKind, Verdict};
+use crate::git::ConfigEntry;
+use crate::policy::Policy;
 use crate::runner::settle;
 use crate::sandbox::proxy::{Pattern, Place};
+use crate::session::allowed;
 use crate::session::asked::Asked;
 use crate::session::state::Phase;
 use crate::session::store::Session;
@@ -77,14 +80,22 @@ pub fn decide(
         let message = format!("the budget of {} is shared: it is raised, not lifted", session.id);
         return Err(CommandError::no(message).hint(format!("git agent approve {}", session.id)));
     }
+    check_raise(session, &question, verdict)?;
+    let host = question.host().map(pattern_of).transpose()?;
+    if let (Some(host), true, Some(policy)) = (&host, verdict.is_yes(), Policy::of_machine()?) {
+        policy.check_network(&host.host())?;
+    }
     let shared = session.spec.share_budget.as_deref().filter(|_| is_on_budget(&question));
     if let Some(name) = shared.filter(|_| verdict.is_yes()) {
         context.store.budget(name).raise(&session.id, question.number)?;
     }
-    if let Some(host) = question.host().filter(|_| verdict == Verdict::Always) {
-        allow_host(context, host)?;
+    if let Some(host) = host.filter(|_| verdict == Verdict::Always) {
+        add(context, ALLOW_HOST, &host.to_string())?;
     }
     asked.decide(verdict, reason.to_owned())?;
+    if let Some(rule) = question.always.as_deref().filter(|_| verdict == Verdict::Always) {
+        add(context, "agent.permission", rule)?;
+    }
     let woken = control::wake(context, session)?;
     if let Some(name) = shared.filter(|_| verdict.is_yes()) {
         wake_others(context, session, name)?;
@@ -92,12 +103,32 @@ pub fn decide(
     Ok(woken)
 }
 
-/// Lets the sessions of this repository reach a host from now on.
-fn allow_host(context: &Context<'_>, place: &str) -> Result {
+/// The pattern of a host that was asked about.
+fn pattern_of(place: &str) -> Result<Pattern> {
     let place = Place::parse(place, None).map_err(|bad| CommandError::no(bad.to_string()))?;
-    let host = Pattern::of(&place).to_string();
-    context.repo.add_setting(ALLOW_HOST, &host)?;
-    context.ui.narrate(&format!("{ALLOW_HOST} has {host} now, for all sessions to come"));
+    Ok(Pattern::of(&place))
+}
+
+/// Refuses to raise a limit above what the policy of this machine allows.
+fn check_raise(session: &Session, question: &Question, verdict: Verdict) -> Result {
+    let Some(limit) = question.limit.filter(|_| verdict.is_yes()) else { return Ok(()) };
+    let Some(policy) = Policy::of_machine()? else { return Ok(()) };
+    let mut limits = session.state()?.limits.unwrap_or(session.spec.limits);
+    let more = session.spec.limits.of(limit).unwrap_or_default();
+    let raised = limits.of(limit).map(|now| now + more);
+    limits.set(limit, raised.filter(|_| verdict != Verdict::Always));
+    Ok(policy.check_limits(allowed::caps(&limits))?)
+}
+
+/// Lets no session of the repository ask for it again.
+fn add(context: &Context<'_>, key: &str, value: &str) -> Result {
+    let is_it = |it: &ConfigEntry| it.key.eq_ignore_ascii_case(key) && it.value == value;
+    if context.repo.config("agent").iter().any(is_it) {
+        return Ok(());
+    }
+    context.repo.add_config(key, value)?;
+    context.ui.narrate(&format!("Added to the repository's settings: {key} = {value}"));
+    context.ui.hint("git config --edit takes it back");
     Ok(())
 }
 

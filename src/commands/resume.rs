@@ -9,6 +9,8 @@ use super::question;
 use crate::error::{CommandError, Result};
 use crate::event::{Limit, QuestionKind};
 use crate::mend::worktree::{self, Mended};
+use crate::policy::Policy;
+use crate::session::allowed;
 use crate::session::inbox::Kind;
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
@@ -142,6 +144,13 @@ fn check_limits(session: &Session, state: &State, limits: &LimitArgs) -> Result 
         return Err(
             CommandError::usage(message).hint("git agent approve raises it when it is spent")
         );
+    }
+    if let Some(policy) = Policy::of_machine()? {
+        let mut wished = state.limits.unwrap_or(session.spec.limits);
+        for (limit, to) in limits.given() {
+            wished.set(limit, to);
+        }
+        policy.check_limits(allowed::caps(&wished))?;
     }
     limits.check(&session.spec, state)
 }

@@ -12,12 +12,15 @@ use super::control::{self, Woken};
 use super::follow::{self, Form};
 use super::limits::{self, LimitArgs};
 use super::{message, sandbox, view};
+use crate::agent::Rules;
 use crate::config::{CommitStrategy, Config};
 use crate::error::{CommandError, Result};
 use crate::git::{Head, ObjectId, Repo};
 use crate::model::{self, Choice, Endpoint, Looked, Surroundings};
+use crate::policy::{self, Policy};
 use crate::sandbox::Level;
-use crate::sandbox::proxy::{BadHost, Pattern};
+use crate::sandbox::proxy::Pattern;
+use crate::session::allowed;
 use crate::session::create::{self, Created, Request};
 use crate::session::format::FORMAT;
 use crate::session::id;
@@ -25,6 +28,8 @@ use crate::session::spec::{Base, Limits, Spec};
 use crate::session::store::Session;
 use crate::session::ticket::Priority;
 use crate::session::worktree::{self, Layout, Place, Wish};
+use crate::tool;
+use crate::trust::team::{self, Settings};
 use crate::ui::{Ui, card};
 
 /// Start a session on a task, in the background
@@ -73,8 +78,8 @@ pub struct Args {
     sandbox: Option<Level>,
     /// Hosts that commands may reach, as in crates.io, *.example.com, host:port (see also
     /// agent.sandbox.allowHost); needs a full sandbox
-    #[arg(long, value_name = "HOST", num_args = 1.., value_parser = host)]
-    allow_net: Vec<String>,
+    #[arg(long, value_name = "HOST", num_args = 1..)]
+    allow_net: Vec<Pattern>,
     /// Give the model no way to ask; whatever needs a person pauses
     #[arg(long)]
     unattended: bool,
@@ -114,6 +119,10 @@ struct Plan {
     base_name: String,
     config: Config,
     limits: Limits,
+    /// The commands that must succeed.
+    checks: Vec<String>,
+    /// What the team's file sets and nobody has consented to.
+    waiting: Vec<String>,
     sandbox: Level,
 }
 
@@ -145,7 +154,15 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
 fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result<Plan> {
     let repo = &context.repo;
     let (base, base_name) = base(repo, &args.base)?;
-    let config = context.config()?;
+    let Settings { mut config, unknown, waiting } = team::settings(repo, base)?;
+    for key in unknown {
+        context.ui.warning(&key.to_string());
+    }
+    let policy = Policy::of_machine()?;
+    if let Some(policy) = &policy {
+        limits::cap(&mut config, policy.caps());
+    }
+    Rules::parse(&config.permission, &tool::names())?;
     let source =
         message::Source { words: &args.task, file: args.file.as_deref(), help: EDITOR_HELP };
     let task = message::read(context, &source)?;
@@ -169,7 +186,32 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
         let message = format!("--allow-net needs a full sandbox, and this one is {sandbox}");
         return Err(CommandError::usage(message).hint("git agent doctor"));
     }
-    Ok(Plan { task, choice, endpoint, fallback, base, base_name, config, limits, sandbox })
+    let given = if args.verify.is_empty() { &config.verify } else { &args.verify };
+    let checks = allowed::checks(given, policy.as_ref());
+    if let Some(policy) = policy {
+        let models = fallback.iter().chain([&choice]).map(ToString::to_string).collect::<Vec<_>>();
+        policy.check(&policy::Wish {
+            folder: &allowed::folder(repo),
+            models: models.iter().map(String::as_str).collect(),
+            sandbox: &sandbox.to_string(),
+            limits: allowed::caps(&limits),
+        })?;
+        endpoint.host().map_or(Ok(()), |host| policy.check_host(host))?;
+        args.allow_net.iter().try_for_each(|host| policy.check_network(&host.host()))?;
+    }
+    Ok(Plan {
+        task,
+        choice,
+        endpoint,
+        fallback,
+        base,
+        base_name,
+        config,
+        limits,
+        checks,
+        waiting,
+        sandbox,
+    })
 }
 
 /// The model that is to go on where the other is not to be had: it must be usable from the start.
@@ -259,24 +301,19 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         folder: folder(&context.repo),
         model: plan.choice.to_string(),
         fallback_model: plan.fallback.as_ref().map(ToString::to_string),
-        verify: if args.verify.is_empty() { config.verify.clone() } else { args.verify.clone() },
+        verify: plan.checks.clone(),
         commit_prefix: args.commit_prefix.clone().unwrap_or_default(),
         commit_strategy: args.commit_strategy.unwrap_or(config.commit_strategy),
         trailers: config.trailers,
         unattended: args.unattended || config.unattended,
         sandbox: plan.sandbox.to_string(),
-        allow_net: args.allow_net.clone(),
+        allow_net: args.allow_net.iter().map(ToString::to_string).collect(),
         base: Base { commit: plan.base.to_string(), name: plan.base_name.clone() },
         share_budget: args.share_budget.clone(),
         limits: plan.limits,
         bounds: args.bounds.to_bounds(),
         forked_from: None,
     }
-}
-
-/// A host as it is typed, if it is one.
-fn host(text: &str) -> std::result::Result<String, BadHost> {
-    text.parse::<Pattern>().map(|pattern| pattern.to_string())
 }
 
 /// The folder that the verb was typed in, seen from the root of its checkout.
@@ -308,9 +345,22 @@ fn tell(context: &Context<'_>, plan: &Plan, created: &Created, woken: &Woken) ->
     if let Woken::Waits(place) = woken {
         context.ui.narrate(&format!("  {}", card::place(place)));
     }
+    tell_waiting(context.ui, &plan.waiting);
     tell_included(context.ui, created);
     context.ui.hint(&format!("git agent log -f {id}    git agent status {id}"));
     Ok(())
+}
+
+/// What does not hold before the user consents to it.
+fn tell_waiting(ui: &Ui, waiting: &[String]) {
+    if !waiting.is_empty() {
+        ui.warning(&format!(
+            "{} sets what waits for your consent: {}",
+            team::FILE,
+            waiting.join(", ")
+        ));
+        ui.hint("git agent trust shows it and consents");
+    }
 }
 
 /// What a new worktree was given besides the files of its commit.
@@ -345,7 +395,9 @@ fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
         format!("  sandbox  {}", spec.sandbox),
         format!("  limits   {}", limits::words(&spec.limits, spec.share_budget.as_deref())),
     ];
-    Ok(context.ui.answer(&lines.join("\n"))?)
+    context.ui.answer(&lines.join("\n"))?;
+    tell_waiting(context.ui, &plan.waiting);
+    Ok(())
 }
 
 fn filled() -> NonEmptyStringValueParser {

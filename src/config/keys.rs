@@ -137,6 +137,11 @@ pub const KEYS: &[Key] = &[
         about: "Processors that the commands of one session may keep busy, such as 1.5, where a cgroup can be made for them. Not limited by default.",
     },
     Key {
+        name: "agent.permission",
+        value: "allow|ask|deny <tool>[(<pattern>)]",
+        about: "A rule on the calls of agents, such as deny bash(git push*), ask write(src/**) or ask *. What names more goes first: this command or path, a pattern, the tool, any tool. Of those that name as much, deny beats ask beats allow, and a deny that matches beats all, at whatever level. May be given several times.",
+    },
+    Key {
         name: "agent.sandbox",
         value: "full|reduced|none",
         about: "How much of the machine is kept from the commands of a session. Default: full.",

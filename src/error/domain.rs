@@ -7,11 +7,13 @@ use std::error::Error;
 use std::io;
 
 use super::{CommandError, Kind};
+use crate::agent::permission::BadRule;
 use crate::config::ConfigError;
 use crate::git::{
     BadOverride, GitError, ObjectError, OpenError, RefError, RevisionError, Tampered, WorktreeError,
 };
 use crate::model::{ChoiceError, EndpointError, ModelError};
+use crate::policy::PolicyError;
 use crate::process::ProcessError;
 use crate::queue::{QueueError, SpawnError};
 use crate::runner::RunError;
@@ -25,6 +27,7 @@ use crate::session::state::IllegalMove;
 use crate::session::store::{Broken, FindError, SessionError};
 use crate::session::submodule::SubmoduleError;
 use crate::session::worktree::PlaceError;
+use crate::trust::team::{FILE, TeamError};
 
 fn no(error: &dyn Error) -> CommandError {
     CommandError::from_error(Kind::No, error)
@@ -71,6 +74,35 @@ impl From<ConfigError> for CommandError {
     fn from(error: ConfigError) -> Self {
         let hint = format!("git config --show-origin --get-all {}", error.key);
         usage(&error).hint(hint)
+    }
+}
+
+impl From<PolicyError> for CommandError {
+    fn from(error: PolicyError) -> Self {
+        Self::from_error(Kind::Blocked, &error).hint(
+            "git agent doctor shows the policy in force; who looks after this machine sets it",
+        )
+    }
+}
+
+impl From<TeamError> for CommandError {
+    fn from(error: TeamError) -> Self {
+        match error {
+            TeamError::Malformed { commit, .. } => {
+                usage(&error).hint(format!("git show {commit}:{FILE}"))
+            }
+            TeamError::Config(error) if error.origin.starts_with(FILE) => {
+                usage(&error).hint("git agent trust --show")
+            }
+            TeamError::Config(error) => error.into(),
+            TeamError::Object(error) => error.into(),
+        }
+    }
+}
+
+impl From<BadRule> for CommandError {
+    fn from(error: BadRule) -> Self {
+        usage(&error).hint("git config --show-origin --get-all agent.permission")
     }
 }
 
@@ -254,6 +286,7 @@ impl From<QueueError> for CommandError {
             QueueError::Move(error) => error.into(),
             QueueError::Repo(error) => error.into(),
             QueueError::Config(error) => error.into(),
+            QueueError::Policy(error) => error.into(),
             QueueError::Spawn(error) => error.into(),
             QueueError::Io(error) => error.into(),
             QueueError::Busy(_) => no(&error).hint("git agent list starts who waits"),

@@ -30,6 +30,10 @@ pub struct Question {
     /// What is asked about, path by path, or one host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// The rule that an approval for good adds to the settings of the repository; none where it
+    /// holds for the session alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub always: Option<String>,
     /// Which question of the session it is, from 1, so that an answer finds its own; 0 where it is
     /// not counted.
     #[serde(default, skip_serializing_if = "is_zero")]

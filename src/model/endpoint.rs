@@ -122,6 +122,14 @@ impl Endpoint {
         &self.sources
     }
 
+    /// The host that is asked; none for a transcript.
+    pub fn host(&self) -> Option<&str> {
+        match &self.place {
+            Place::Server { base, .. } => base.host_str(),
+            Place::Transcript(_) => None,
+        }
+    }
+
     /// The address, for people.
     pub fn address(&self) -> String {
         match &self.place {

@@ -19,7 +19,7 @@ pub(super) struct User {
 impl User {
     /// The folder, made if it is missing; none where it cannot be.
     pub(super) fn open() -> Option<Self> {
-        let folder = folder()?;
+        let folder = crate::file::state_folder()?;
         match fs::create_dir_all(folder.join(WAITING)) {
             Ok(()) => Some(Self { folder }),
             Err(error) => {
@@ -31,7 +31,8 @@ impl User {
 
     /// Whether anybody waits in any repository, as far as is known.
     pub(super) fn is_waited_for() -> bool {
-        let entries = folder().and_then(|folder| fs::read_dir(folder.join(WAITING)).ok());
+        let entries =
+            crate::file::state_folder().and_then(|folder| fs::read_dir(folder.join(WAITING)).ok());
         entries.is_some_and(|mut entries| entries.next().is_some())
     }
 
@@ -69,15 +70,6 @@ impl User {
 
 /// The folder of the repositories where somebody waits.
 const WAITING: &str = "waiting";
-
-/// `git-agent` in the user's folder of state, as the XDG base directory specification has it.
-fn folder() -> Option<PathBuf> {
-    let given = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let state = given.filter(|path| path.is_absolute()).or_else(|| {
-        Some(std::env::home_dir().filter(|home| home.is_absolute())?.join(".local/state"))
-    })?;
-    Some(state.join("git-agent"))
-}
 
 /// A name for the file of a repository: no two have the same.
 fn name(common_dir: &Path) -> String {

@@ -11,6 +11,7 @@ use super::fault;
 use crate::agent::Fault;
 use crate::config::Config;
 use crate::git::Repo;
+use crate::policy::Policy;
 use crate::sandbox::layer::Layers;
 use crate::sandbox::proxy::{Pattern, Proxy};
 use crate::sandbox::shadow::Shadow;
@@ -53,7 +54,11 @@ impl Caging {
         };
         let (worktree, branch) = (worktree.clone(), spec.branch.clone());
         let hosts = config.sandbox.allow_host.iter().chain(&spec.allow_net);
-        let allowed = hosts.map(|host| host.parse()).collect::<Result<_, _>>().map_err(fault)?;
+        let allowed: Vec<Pattern> =
+            hosts.map(|host| host.parse()).collect::<Result<_, _>>().map_err(fault)?;
+        if let Some(policy) = Policy::of_machine().map_err(fault)? {
+            allowed.iter().try_for_each(|it| policy.check_network(&it.host())).map_err(fault)?;
+        }
         let making = tokio::task::spawn_blocking(move || {
             fs_err::create_dir_all(out).map_err(fault)?;
             let folder = request.shadow.as_deref();

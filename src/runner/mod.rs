@@ -28,6 +28,7 @@ use crate::event::{Event, Limit, Origin, Update, UserMessage};
 use crate::git::{Collectors, OpenError, Repo};
 use crate::process::Cmd;
 use crate::sandbox::{self, Bounds};
+use crate::session::allowed;
 use crate::session::checkpoint::{self, Checkpoints};
 use crate::session::disk;
 use crate::session::format::{self, FormatError};
@@ -41,6 +42,7 @@ use crate::session::state::{Phase, State};
 use crate::session::store::{Broken, Session, SessionError, Store};
 use crate::session::worktree;
 use crate::tool::{self, Toolbox};
+use crate::trust::team;
 
 use caging::Caging;
 use gate::Gate;
@@ -160,13 +162,14 @@ async fn work(
     if let Err(error) = worktree.keep_written(&session.kept_dir()) {
         tracing::warn!(%error, "a gc may take away what is written");
     }
-    let (config, _unknown) = worktree.agent_config().map_err(fault)?;
+    let policy = allowed::check(repo, spec, &state).map_err(fault)?;
+    let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
+    let config = team::settings(&worktree, base).map_err(fault)?.config;
     for path in [&spec.worktree, &session.dir] {
         disk::check(path, config.min_free_disk).map_err(fault)?;
     }
     include::learn(&spec.worktree, &state.with_secrets);
     let caging = Caging::begin(&worktree, session, &config)?;
-    let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
     rewind::finish(&worktree, session, &mut state).map_err(fault)?;
     let Past { journal, told, mut unsaid } = Past::open(&worktree, session)?;
     if told.has_died() {
@@ -203,7 +206,13 @@ async fn work(
         ),
     });
     let tools = tools.map_err(fault)?;
-    let mut models = Models { repo: &worktree, spec, tools: tools.specs(), config: &config };
+    let mut models = Models {
+        repo: &worktree,
+        spec,
+        tools: tools.specs(),
+        config: &config,
+        policy: policy.as_ref(),
+    };
     let mut model = models.open(conversation.stand_in().unwrap_or(&spec.model))?;
     for line in unmet {
         if !state.notices.contains(&line) {
@@ -214,9 +223,11 @@ async fn work(
         spec.share_budget.as_deref().map(|name| Store::open(repo.common_dir()).budget(name));
     let base_tree = worktree.tree_of(base).map_err(fault)?;
     let gate = Gate::new(spec, &config, base_tree).map_err(fault)?;
+    let rules = gate.rules.clone();
     let mut world = SessionWorld {
         session,
         gate,
+        checks: allowed::checks(&spec.verify, policy.as_ref()),
         is_held: false,
         tools: &tools,
         journal,
@@ -258,6 +269,7 @@ async fn work(
         signals,
         conversation,
         limits,
+        rules: &rules,
         is_held: false,
         lap: Instant::now(),
     };

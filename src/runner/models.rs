@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::git::Repo;
 use crate::message::ToolSpec;
 use crate::model::{Choice, Endpoint, Model, Pace, Setup, Surroundings};
+use crate::policy::Policy;
 use crate::session::spec::Spec;
 
 /// What it takes to open a model for a session.
@@ -17,6 +18,7 @@ pub(super) struct Models<'a> {
     pub(super) spec: &'a Spec,
     pub(super) tools: Vec<ToolSpec>,
     pub(super) config: &'a Config,
+    pub(super) policy: Option<&'a Policy>,
 }
 
 impl Models<'_> {
@@ -49,7 +51,11 @@ impl Models<'_> {
             config: &|key| self.repo.config_value(key),
             cwd: self.repo.common_dir(),
         };
-        Endpoint::resolve(choice, &around).map_err(fault)
+        let endpoint = Endpoint::resolve(choice, &around).map_err(fault)?;
+        if let (Some(policy), Some(host)) = (self.policy, endpoint.host()) {
+            policy.check_host(host).map_err(fault)?;
+        }
+        Ok(endpoint)
     }
 }
 

@@ -75,7 +75,7 @@ impl SessionWorld<'_> {
         self.move_to(phase, reason)?;
         failpoint::reach("rest");
         if let Rest::NeedsInput(question) = rest {
-            self.state.question = Some(question.clone());
+            self.state.question = Some(*question.clone());
         }
         let recorded = self.checkpoints.record(&mut self.state, &self.session.journal_path());
         let recorded = recorded.map_err(fault("cannot record the session"));

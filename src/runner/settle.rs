@@ -20,6 +20,7 @@ use crate::session::rewind::{self, RewindError};
 use crate::session::state::{Phase, State};
 use crate::session::store::{Session, SessionError};
 use crate::session::subject::Words;
+use crate::trust::team;
 
 /// What the commit of what a dead run has left is called.
 const LEFT: &str = "Keep what there was when it was stopped";
@@ -126,8 +127,10 @@ pub fn deny(
 fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints, Fault> {
     let spec = &session.spec;
     let worktree = open_worktree(repo, &spec.worktree)?;
+    let base = repo.resolve_commit(&spec.base.commit).map_err(fault)?;
     // What is set wrong keeps nobody from keeping what there is.
-    let (config, _bad) = worktree.usable_config();
+    let config = team::settings(&worktree, base)
+        .map_or_else(|_| worktree.usable_config().0, |settings| settings.config);
     checkpoint::move_branch_on(&worktree, spec).map_err(fault)?;
     let Past { mut journal, told, mut unsaid } = Past::open(&worktree, session)?;
     let path = session.journal_path();
@@ -154,7 +157,6 @@ fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints
         let (number, models) = (state.step, told.bill.since_commit());
         let changed = &Changed::Anything;
         let step = Step { number, ends: Ends::Step, words, changed, models };
-        let base = repo.resolve_commit(&spec.base.commit).map_err(fault)?;
         let rules = Gate::new(spec, &config, repo.tree_of(base).map_err(fault)?).map_err(fault)?;
         let gate: checkpoint::Gate<'_> = &|repo, before, after| rules.findings(repo, before, after);
         let made = checkpoints.take(&step, gate, state, &path).map_err(fault)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::agent::{
-    Allowance, Consent, Fault, Moment, Money, Shared, Steer, StepWords, Taken, World,
+    Allowance, Consent, Fault, Guarded, Moment, Money, Shared, Steer, StepWords, Taken, World,
 };
 use crate::event::{self, Decision, Delta, Event, Update, VerifyRecord};
 use crate::failpoint;
@@ -50,6 +50,8 @@ pub(super) struct SessionWorld<'a> {
     pub(super) bill: Bill,
     /// What a person must look at before it is committed.
     pub(super) gate: Gate,
+    /// The commands that must succeed before it is done.
+    pub(super) checks: Vec<String>,
     /// What was changed waits for that.
     pub(super) is_held: bool,
     /// A call or a check has run since the worktree was last taken.
@@ -131,8 +133,12 @@ impl World for SessionWorld<'_> {
         Ok(kept.map(|commit| commit.to_string()))
     }
 
+    fn guard(&self, path: &str) -> Option<Guarded> {
+        self.gate.guard(path)
+    }
+
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
-        let commands = &self.session.spec.verify;
+        let commands = self.checks.clone();
         if commands.is_empty() {
             return Ok(Vec::new());
         }
@@ -140,7 +146,7 @@ impl World for SessionWorld<'_> {
         self.show_git();
         let tree = self.checkpoints.tree().to_string();
         let mut records = Vec::new();
-        for command in commands {
+        for command in &commands {
             self.state.activity = format!("verify: {command}");
             self.show_state();
             let ran = self.tools.run(command, VERIFY_LIMIT, VERIFY_CAP).await.map_err(Fault)?;

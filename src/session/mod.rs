@@ -5,6 +5,7 @@
 //!
 //! Invariant: one writer, the holder of the lock; everybody else reads, and writes to the inbox.
 
+pub mod allowed;
 pub mod archive;
 pub mod asked;
 pub mod audit;

@@ -376,7 +376,7 @@ impl Drop for Shell {
 }
 
 /// The command; a list of words, as other tools take it, is the text after `bash -c` or quoted.
-fn command_text(arguments: &Arguments) -> Result<String, String> {
+pub(super) fn command_text(arguments: &Arguments) -> Result<String, String> {
     let text = arguments.text("command")?;
     if !arguments.is_list("command") && !text.trim_start().starts_with("[\"") {
         return Ok(text);

@@ -4,6 +4,7 @@
 //!
 //! To add one: a file with its `SHAPE` and its `call`, and an arm in `Tool`.
 
+mod aim;
 mod arguments;
 mod ask;
 mod bash;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 
+pub use self::aim::{Aim, Target, names};
 use self::arguments::{Arguments, Shape};
 pub use self::bash::Ran;
 use self::output::Cap;

@@ -5,6 +5,8 @@
 //! | `start.rs` | whatever keeps a session from being started, and that nothing is left of it |
 //! | `bad_session.rs` | sessions that are not there, cannot be read, or will not do what is asked |
 //! | `typed.rs` | options and values that make no sense |
+//! | `policy.rs` | the policy of a machine, and consent to a team's file |
+//! | `rules.rs` | rules and patterns that make no sense |
 //! | `server.rs` | model servers that are not there, or refuse |
 //! | `disk.rs` | a disk that is full, for real |
 //! | `look.rs` | `list`, `status`, `log`, `diff` |
@@ -26,6 +28,8 @@ mod hooks;
 mod look;
 mod machine;
 mod notices;
+mod policy;
+mod rules;
 mod server;
 mod start;
 mod steer;

@@ -112,3 +112,58 @@ fn a_stop_leaves_what_waits_uncommitted_and_in_place() {
     assert_eq!(fs::read_to_string(play.worktree().join(".envrc")).unwrap(), "1\n");
     play.close();
 }
+
+#[test]
+fn x14_x15_a_rule_asks_and_always_is_a_rule_of_the_repository() {
+    let repo = crate::support::repo::Repo::new();
+    repo.git(&["config", "agent.permission", "ask bash(echo*)"]);
+    repo.git(&["config", "--add", "agent.permission", "deny bash(touch*)"]);
+    let calls = [bash("touch no"), bash("echo 1 > one.txt"), bash("echo 1 > one.txt")];
+    let script = Script::new(calls.into_iter().chain([Turn::text("Done.")]));
+    let play = Play::start_in(repo, Dialect::Anthropic, script, &["--unattended"]);
+    play.rests("needs-input");
+    assert_eq!(question(&play), "may it run echo 1 > one.txt? (ask bash(echo*))");
+    assert!(play.line().contains("may it run echo 1"), "{}", play.line());
+    let out = play.run("approve", &["--always"]);
+    let wanted = format!(
+        "Added to the repository's settings: agent.permission = allow bash(echo 1 > one.txt)\n\
+         hint: git config --edit takes it back\nApproved {}, which goes on\n",
+        play.id
+    );
+    assert_eq!(out.stderr, wanted);
+    play.rests("done");
+    assert_eq!(play.told("question").len(), 1);
+    assert_eq!(play.committed("one.txt"), "1");
+    assert!(!play.worktree().join("no").exists(), "a rule forbids it");
+    let rules = play.repo.git(&["config", "--local", "--get-all", "agent.permission"]);
+    assert_eq!(rules.lines().last(), Some("allow bash(echo 1 > one.txt)"));
+    play.close();
+}
+
+#[test]
+fn x07_a_tool_is_asked_about_what_a_link_leads_to() {
+    let write = json!({"file_path": "alias/x", "content": "1"});
+    let turns = [bash("mkdir -p keys && ln -s keys alias"), Turn::call("write", write)];
+    let script = Script::new(turns.into_iter().chain([Turn::text("Done.")]));
+    let play = Play::start(Dialect::Anthropic, script, &["--protect", "Keys"]);
+    play.rests("needs-input");
+    assert_eq!(question(&play), "may it write keys/x? (it is protected by Keys)");
+    play.run("approve", &[]);
+    play.rests("done");
+    assert_eq!((play.committed("keys/x"), play.told("question").len()), ("1".to_owned(), 1));
+    play.close();
+}
+
+#[test]
+fn a_rule_that_makes_no_sense_pauses_what_runs() {
+    let play = held("echo 1 > .envrc", &[]);
+    play.repo.git(&["config", "agent.permission", "deny shell"]);
+    play.run("approve", &[]);
+    let status = play.rests("paused");
+    let reason = status["reason"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("bad rule 'deny shell': there is no tool shell"), "{status:#}");
+    play.repo.git(&["config", "--unset", "agent.permission"]);
+    play.run("resume", &[]);
+    play.rests("done");
+    play.close();
+}

@@ -261,7 +261,9 @@ fn a_permission_lets_its_call_run_or_gives_it_a_reason() {
     let mut conversation = Conversation::default();
     updates.iter().for_each(|update| conversation.apply(update));
     assert_eq!(conversation.asked(), None);
-    assert!(conversation.is_approved(&first.id) && !conversation.is_approved(&second.id));
+    let permits = |call: &ToolCall, text| conversation.is_permitted(&call.id, text);
+    assert!(permits(&first, "may it run?") && !permits(&second, "may it run?"));
+    assert!(!permits(&first, "may it run by now?"), "something else is asked");
     assert_eq!(conversation.next(), Next::Call);
     assert_eq!(conversation.next_calls(|_| false), std::slice::from_ref(&first));
     let result = ToolResult { call_id: first.id, output: "ok".to_owned(), is_error: false };

@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::{Check, Verdict, notices};
 use crate::commands::context::Context;
 use crate::commands::sandbox;
-use crate::error::CommandError;
+use crate::error::{CommandError, Kind};
 use crate::model::{Choice, Looked, Surroundings, look};
+use crate::policy::Policy;
 use crate::process::Cmd;
 use crate::session::format::FormatError;
 use crate::session::store::Broken;
@@ -34,6 +35,7 @@ pub(super) fn all(
     let mut checks = vec![git()];
     checks.extend(repository(context));
     checks.push(sandbox(context.ok()));
+    checks.push(policy());
     let models = models(here, context.ok());
     let any_model = models.iter().any(|check| check.verdict == Verdict::Good);
     checks.extend(models);
@@ -45,6 +47,20 @@ pub(super) fn all(
     }
     checks.push(agents());
     checks
+}
+
+fn policy() -> Check {
+    match Policy::of_machine() {
+        Ok(None) => Check::new("policy", Verdict::Absent, "none: your settings alone decide"),
+        Ok(Some(policy)) => {
+            Check::new("policy", Verdict::Good, format!("{} is in force", policy.path().display()))
+        }
+        Err(error) => Check::new(
+            "policy",
+            Verdict::Bad,
+            CommandError::from_error(Kind::Blocked, &error).line(),
+        ),
+    }
 }
 
 fn git() -> Check {

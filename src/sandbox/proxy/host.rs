@@ -135,6 +135,11 @@ impl Pattern {
             }
     }
 
+    /// The host alone, as a policy knows it.
+    pub fn host(&self) -> String {
+        Self { port: None, ..self.clone() }.to_string()
+    }
+
     /// The pattern of just this.
     pub fn of(place: &Place) -> Self {
         let port = Some(place.port).filter(|port| !PORTS.contains(port));
