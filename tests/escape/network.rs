@@ -82,16 +82,16 @@ fn x17_a_host_that_is_blocked_is_told_to_the_model_and_asked_about() {
     play.rests("needs-input");
     let asked: Vec<_> = play.told("question").iter().map(|it| it["text"].clone()).collect();
     let text = |host: &str| json!(format!("allow the network host {host}? deny leaves it blocked"));
-    assert_eq!(asked, [text("169.254.169.254:80"), text("evil.example:443")]);
+    assert_eq!(asked, [text("evil.example:443"), text("169.254.169.254:80")]);
     let said = outputs(&play);
     assert!(said[0].contains("403 Forbidden"), "{said:#?}");
     assert!(said[0].contains("[network] blocked by the sandbox"), "{said:#?}");
-    play.run("deny", &[]).success();
-    play.rests("needs-input");
     play.run("approve", &["--always"]).success();
+    play.rests("needs-input");
+    play.run("deny", &[]).success();
     play.rests("done");
     assert_eq!(play.repo.git(&["config", "agent.sandbox.allowHost"]), "evil.example");
-    assert_eq!(visits(&play), ["169.254.169.254:80 not_allowed", "evil.example:443 not_allowed"]);
+    assert_eq!(visits(&play), ["evil.example:443 not_allowed", "169.254.169.254:80 not_allowed"]);
     play.close();
 }
 
