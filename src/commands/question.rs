@@ -5,10 +5,12 @@
 
 use super::context::Context;
 use super::control::{self, Woken};
+use crate::config::ALLOW_HOST;
 use crate::error::{CommandError, Result};
 use crate::event::{Question, QuestionKind, Verdict};
 use crate::policy::Policy;
 use crate::runner::settle;
+use crate::sandbox::proxy::{Pattern, Place};
 use crate::session::allowed;
 use crate::session::asked::Asked;
 use crate::session::state::Phase;
@@ -82,6 +84,9 @@ pub fn decide(
     if let Some(name) = shared.filter(|_| verdict.is_yes()) {
         context.store.budget(name).raise(&session.id, question.number)?;
     }
+    if let Some(host) = question.host().filter(|_| verdict == Verdict::Always) {
+        allow_host(context, host)?;
+    }
     asked.decide(verdict, reason.to_owned())?;
     if let Some(rule) = question.always.as_deref().filter(|_| verdict == Verdict::Always) {
         add_rule(context, rule)?;
@@ -113,6 +118,15 @@ fn add_rule(context: &Context<'_>, rule: &str) -> Result {
     context.repo.add_config(key, rule)?;
     context.ui.narrate(&format!("Added to the repository's settings: {key} = {rule}"));
     context.ui.hint("git config --edit takes it back");
+    Ok(())
+}
+
+/// Lets the sessions of this repository reach a host from now on.
+fn allow_host(context: &Context<'_>, place: &str) -> Result {
+    let place = Place::parse(place, None).map_err(|bad| CommandError::no(bad.to_string()))?;
+    let host = Pattern::of(&place).to_string();
+    context.repo.add_setting(ALLOW_HOST, &host)?;
+    context.ui.narrate(&format!("{ALLOW_HOST} has {host} now, for all sessions to come"));
     Ok(())
 }
 

@@ -57,6 +57,20 @@ impl Repo {
         entries.map(|it| Entry { key: it.key, value: it.value, origin: it.origin })
     }
 
+    /// Adds a value of a key that has many to the repository's own configuration, unless some level
+    /// has it.
+    ///
+    /// # Errors
+    /// git cannot write it.
+    pub fn add_setting(&self, key: &str, value: &str) -> Result<(), GitError> {
+        let section = key.split('.').next().unwrap_or_default();
+        let is_it = |it: &ConfigEntry| it.key.eq_ignore_ascii_case(key) && it.value == value;
+        if !self.config(section).iter().any(is_it) {
+            command::succeed(&self.git_in_main().args(["config", "--local", "--add", key, value]))?;
+        }
+        Ok(())
+    }
+
     /// All settings of one section and its subsections, such as `agent`, in the order in which
     /// they go over each other: the last of a key holds.
     pub fn config(&self, section: &str) -> Vec<ConfigEntry> {
@@ -184,6 +198,10 @@ mod tests {
         assert_eq!(repo.config_value("agent.Olla.ma.baseUrl").as_deref(), Some("http://x"));
         assert_eq!(repo.config_value("agent.nothing"), None);
         assert_eq!(repo.config_bool("agent.flag"), Some(true));
+        repo.add_setting("agent.verify", "e").unwrap();
+        repo.add_setting("agent.Verify", "d").unwrap();
+        let all = repo.user_git().args(["config", "--get-all", "agent.verify"]).run().unwrap();
+        assert_eq!(all.stdout, b"a;\"b\"  c\nd\ne\n");
         // What was given holds for git children too, and nowhere else.
         let asked = repo.user_git().args(["config", "agent.model"]).run().unwrap();
         assert_eq!(asked.stdout, b"last one\n");
