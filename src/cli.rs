@@ -85,6 +85,7 @@ enum Verb {
     Demo(commands::demo::Args),
     Gc(commands::gc::Args),
     Doctor(commands::doctor::Args),
+    Sandbox(commands::sandbox::Args),
     Diagnose(commands::diagnose::Args),
     Setup(commands::setup::Args),
     #[command(hide = true)]
@@ -100,6 +101,12 @@ enum Verb {
 /// Parses the arguments and runs the verb.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<_> = args.into_iter().collect();
+    // Before anything else: it must stay a process of one thread, and lose no time.
+    #[cfg(target_os = "linux")]
+    if args.get(1).is_some_and(|arg| arg == crate::sandbox::INNER) {
+        let code = crate::sandbox::run_inner(&args[2..]);
+        return ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX));
+    }
     match commands::complete::answer(&args, command) {
         Ok(true) => return exit::DONE.into(),
         Ok(false) => {}
@@ -173,6 +180,7 @@ fn dispatch(ui: &Ui, verb: Verb) -> Result {
         Verb::Demo(args) => commands::demo::run(ui, &args),
         Verb::Gc(args) => commands::gc::run(ui, &args),
         Verb::Doctor(args) => commands::doctor::run(ui, &args),
+        Verb::Sandbox(args) => commands::sandbox::run(ui, &args),
         Verb::Diagnose(args) => commands::diagnose::run(ui, &args),
         Verb::Setup(args) => commands::setup::run(ui, &args, command()),
         Verb::Guard(args) => commands::guard::run(&args),

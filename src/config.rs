@@ -7,6 +7,7 @@ pub mod amount;
 mod keys;
 mod notify;
 mod push;
+mod sandbox;
 mod value;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ pub use amount::Bound;
 pub use keys::{KEYS, Key};
 pub use notify::{Channel, Notify, Occasion};
 pub use push::Push;
+pub use sandbox::{Sandbox, SandboxLevel};
 use value::{
     boolean, ceiling, count, near, niceness, one_of, optional, optional_size, pattern, size,
     template, text,
@@ -93,6 +95,8 @@ pub struct Config {
     pub memory_limit: Option<u64>,
     /// `agent.cpuLimit`: how many processors they may keep busy.
     pub cpu_limit: Option<f64>,
+    /// `agent.sandbox` and its kin.
+    pub sandbox: Sandbox,
     /// `agent.protect`: patterns of paths that no agent changes unasked.
     pub protect: Vec<String>,
     /// `agent.unattended`.
@@ -192,6 +196,7 @@ impl Default for Config {
             nice: 0,
             memory_limit: None,
             cpu_limit: None,
+            sandbox: Sandbox::default(),
             protect: Vec::new(),
             unattended: false,
             audit_sign: false,
@@ -307,6 +312,7 @@ impl Config {
             "nice" => self.nice = niceness(entry)?,
             "memorylimit" => self.memory_limit = optional_size(entry)?,
             "cpulimit" => self.cpu_limit = ceiling(entry)?,
+            "sandbox" => self.sandbox.level = one_of(entry)?,
             "protect" => self.protect.push(pattern(entry)?),
             "unattended" => self.unattended = boolean(entry)?,
             "audit.sign" => self.audit_sign = boolean(entry)?,
@@ -322,6 +328,9 @@ impl Config {
         provider: &str,
         name: &str,
     ) -> Result<bool, ConfigError> {
+        if provider.eq_ignore_ascii_case("sandbox") {
+            return self.sandbox.set(entry, name);
+        }
         let mut set = self.providers.get(provider).cloned().unwrap_or_default();
         match name {
             "baseurl" => set.base_url = Some(text(entry)?),
@@ -374,6 +383,12 @@ mod tests {
             ("agent.minFreeMemory", "1g"),
             ("agent.maxLoad", "1.5"),
             ("agent.nice", "10"),
+            ("agent.sandbox", "reduced"),
+            ("agent.sandbox.least", "none"),
+            ("agent.sandbox.readable", "/data"),
+            ("agent.sandbox.writable", "/forgotten"),
+            ("agent.sandbox.writable", ""),
+            ("agent.sandbox.writable", "/scratch"),
             ("agent.memoryLimit", "4g"),
             ("agent.cpuLimit", "2"),
             ("agent.protect", "*.lock"),
@@ -415,6 +430,12 @@ mod tests {
             min_free_memory: 1 << 30,
             max_load: Some(1.5),
             nice: 10,
+            sandbox: Sandbox {
+                level: SandboxLevel::Reduced,
+                least: Some(SandboxLevel::None),
+                readable: vec!["/data".into()],
+                writable: vec!["/scratch".into()],
+            },
             memory_limit: Some(4 << 30),
             cpu_limit: Some(2.0),
             protect: vec!["*.lock".to_owned(), "docs/".to_owned()],

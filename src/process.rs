@@ -5,6 +5,7 @@
 //! the trace.
 
 pub mod capture;
+pub mod companion;
 pub mod guard;
 mod running;
 pub mod tree;

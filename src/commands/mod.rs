@@ -10,6 +10,7 @@ pub mod follow;
 pub mod limits;
 pub mod message;
 pub mod question;
+pub mod sandbox;
 pub mod several;
 pub mod view;
 

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::control::{self, Woken};
 use super::follow::{self, Form};
 use super::limits::{self, LimitArgs};
-use super::{message, view};
+use super::{message, sandbox, view};
 use crate::config::{CommitStrategy, Config};
 use crate::error::{CommandError, Result};
 use crate::git::{Head, ObjectId, Repo};
@@ -67,6 +67,9 @@ pub struct Args {
     /// When to commit on the branch
     #[arg(long, value_enum, value_name = "WHEN")]
     commit_strategy: Option<CommitStrategy>,
+    /// What the commands of the agent are kept from (default: agent.sandbox, which is full)
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    sandbox: Option<Level>,
     /// Give the model no way to ask; whatever needs a person pauses
     #[arg(long)]
     unattended: bool,
@@ -106,6 +109,7 @@ struct Plan {
     base_name: String,
     config: Config,
     limits: Limits,
+    sandbox: Level,
 }
 
 /// Starts a session.
@@ -114,7 +118,8 @@ struct Plan {
 /// It cannot be started, and nothing is left of it; or, with `--wait`, it did not end well.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
-    let plan = plan(&context, args)?;
+    let probing = sandbox::Probing::begin(&context.repo)?;
+    let plan = plan(&context, args, probing)?;
     if args.dry_run {
         return foretell(&context, args, &plan);
     }
@@ -132,7 +137,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     follow::outcome(ui, &created.session, &state)
 }
 
-fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
+fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result<Plan> {
     let repo = &context.repo;
     let (base, base_name) = base(repo, &args.base)?;
     let config = context.config()?;
@@ -154,7 +159,8 @@ fn plan(context: &Context<'_>, args: &Args) -> Result<Plan> {
     let fallback = fallback.map(|named| fallback_of(named, &cwd, &around)).transpose()?;
     let limits =
         limits::of_new(&context.store, &args.limits, args.share_budget.as_deref(), &config)?;
-    Ok(Plan { task, choice, endpoint, fallback, base, base_name, config, limits })
+    let sandbox = sandbox::level(args.sandbox, &config.sandbox, probing)?;
+    Ok(Plan { task, choice, endpoint, fallback, base, base_name, config, limits, sandbox })
 }
 
 /// The model that is to go on where the other is not to be had: it must be usable from the start.
@@ -249,7 +255,7 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         commit_strategy: args.commit_strategy.unwrap_or(config.commit_strategy),
         trailers: config.trailers,
         unattended: args.unattended || config.unattended,
-        sandbox: Level::None.to_string(),
+        sandbox: plan.sandbox.to_string(),
         base: Base { commit: plan.base.to_string(), name: plan.base_name.clone() },
         share_budget: args.share_budget.clone(),
         limits: plan.limits,

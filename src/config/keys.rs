@@ -137,6 +137,26 @@ pub const KEYS: &[Key] = &[
         about: "Processors that the commands of one session may keep busy, such as 1.5, where a cgroup can be made for them. Not limited by default.",
     },
     Key {
+        name: "agent.sandbox",
+        value: "full|reduced|none",
+        about: "How much of the machine is kept from the commands of a session. Default: full.",
+    },
+    Key {
+        name: "agent.sandbox.least",
+        value: "full|reduced|none",
+        about: "What will do where the machine cannot do what is asked for. Without it no session is started then.",
+    },
+    Key {
+        name: "agent.sandbox.readable",
+        value: "<path>",
+        about: "A file or folder, such as ~/data, that commands may read besides the worktree, the system and toolchains. May be given several times; an empty value forgets those before it.",
+    },
+    Key {
+        name: "agent.sandbox.writable",
+        value: "<path>",
+        about: "A file or folder that they may change too. May be given several times.",
+    },
+    Key {
         name: "agent.protect",
         value: "<pattern>",
         about: "Paths that no agent changes before you have said yes, such as migrations/** or **/*.pem; as --protect. May be given several times.",

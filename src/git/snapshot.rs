@@ -270,8 +270,16 @@ impl Snapshot {
     /// # Errors
     /// Another git process holds the index locked, or it cannot be written.
     pub fn refresh_worktree_index(&self) -> Result<(), SnapshotError> {
+        self.write_index(self.repo.git_dir())
+    }
+
+    /// Writes an index of the tree taken last into this git dir.
+    ///
+    /// # Errors
+    /// As [`Snapshot::refresh_worktree_index`].
+    pub fn write_index(&self, git_dir: &std::path::Path) -> Result<(), SnapshotError> {
         let hash = self.repo.gix().object_hash();
-        index_file::write(self.repo.git_dir(), &self.root, hash).map_err(|error| match error {
+        index_file::write(git_dir, &self.root, hash).map_err(|error| match error {
             WriteError::Locked(lock) => SnapshotError::IndexLocked(lock),
             WriteError::Io(source) => SnapshotError::Repository(source),
         })

@@ -4,6 +4,7 @@
 //! leaves a state that says where the session is and why.
 
 mod bill;
+mod caging;
 mod facts;
 mod gate;
 mod models;
@@ -11,10 +12,10 @@ mod notes;
 mod past;
 mod resting;
 pub mod settle;
+mod shadowing;
 mod world;
 
 use std::error::Error;
-use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ use crate::config::Config;
 use crate::event::{Event, Limit, Origin, Update, UserMessage};
 use crate::git::{OpenError, Repo};
 use crate::process::Cmd;
-use crate::sandbox::{self, Bounds, Sandbox};
+use crate::sandbox::{self, Bounds};
 use crate::session::checkpoint::{self, Checkpoints};
 use crate::session::disk;
 use crate::session::format::{self, FormatError};
@@ -41,9 +42,11 @@ use crate::session::store::{Broken, Session, SessionError, Store};
 use crate::session::worktree;
 use crate::tool::{self, Toolbox};
 
+use caging::Caging;
 use gate::Gate;
 use models::Models;
 use past::{Past, Told};
+use shadowing::Followed;
 use world::SessionWorld;
 
 /// How long a command may hold a session that is to be run.
@@ -160,20 +163,7 @@ async fn work(
         disk::check(path, config.min_free_disk).map_err(fault)?;
     }
     include::learn(&spec.worktree, &state.with_secrets);
-    let env: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let sandbox = Sandbox::new(&spec.worktree, &env).map_err(fault)?;
-    let (bounds, unmet) = Bounds::new(&bounds(&config), &session.id);
-    let sandbox = sandbox.within(bounds);
-    let tools = Toolbox::new(tool::Setup {
-        root: spec.worktree.clone(),
-        out_dir: session.out_dir(),
-        sandbox,
-        attended: !spec.unattended,
-        guard: Some(
-            Cmd::new(std::env::current_exe().map_err(fault)?).arg("guard").arg(repo.common_dir()),
-        ),
-    });
-    let tools = tools.map_err(fault)?;
+    let caging = Caging::begin(&worktree, session, &config)?;
     let base = worktree.resolve_commit(&spec.base.commit).map_err(fault)?;
     rewind::finish(&worktree, session, &mut state).map_err(fault)?;
     let Past { journal, told, mut unsaid } = Past::open(&worktree, session)?;
@@ -193,6 +183,21 @@ async fn work(
     checkpoints.catch_up(&mut state);
     state.untold.clear();
     let Told { mut conversation, bill, notes, .. } = told;
+    let (sandbox, mut shadow) = caging.done().await?;
+    if let Some(shadow) = &mut shadow {
+        shadow.introduce(checkpoints.who()).map_err(fault)?;
+    }
+    let (bounds, unmet) = Bounds::new(&bounds(&config), &session.id);
+    let tools = Toolbox::new(tool::Setup {
+        root: spec.worktree.clone(),
+        out_dir: session.out_dir(),
+        sandbox: sandbox.within(bounds),
+        attended: !spec.unattended,
+        guard: Some(
+            Cmd::new(std::env::current_exe().map_err(fault)?).arg("guard").arg(repo.common_dir()),
+        ),
+    });
+    let tools = tools.map_err(fault)?;
     let mut models = Models { repo: &worktree, spec, tools: tools.specs(), config: &config };
     let mut model = models.open(conversation.stand_in().unwrap_or(&spec.model))?;
     for line in unmet {
@@ -212,6 +217,7 @@ async fn work(
         journal,
         state,
         checkpoints,
+        shadow: shadow.map(Followed::new),
         notes,
         bill,
         untaken: false,

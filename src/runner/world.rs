@@ -30,6 +30,7 @@ use crate::tool::output::Cap;
 use super::bill::Bill;
 use super::gate::Gate;
 use super::notes::Notes;
+use super::shadowing::Followed;
 
 /// How long one verify command may take: a whole test suite, but not for ever.
 const VERIFY_LIMIT: Duration = Duration::from_secs(60 * 60);
@@ -43,6 +44,8 @@ pub(super) struct SessionWorld<'a> {
     pub(super) journal: Journal,
     pub(super) state: State,
     pub(super) checkpoints: Checkpoints,
+    /// The git dir of its commands, where they have one of their own.
+    pub(super) shadow: Option<Followed>,
     pub(super) notes: Notes,
     pub(super) bill: Bill,
     /// What a person must look at before it is committed.
@@ -62,7 +65,10 @@ impl World for SessionWorld<'_> {
         let can_wait = updates.iter().all(can_wait);
         for update in &updates {
             match update {
-                Update::ToolCall(_) => self.untaken = true,
+                Update::ToolCall(_) => {
+                    self.untaken = true;
+                    self.show_git();
+                }
                 Update::ToolCallUpdate(_) => failpoint::reach("ran"),
                 Update::Verify(_) => {
                     self.untaken = true;
@@ -131,6 +137,7 @@ impl World for SessionWorld<'_> {
             return Ok(Vec::new());
         }
         self.enter(Phase::Verifying, "")?;
+        self.show_git();
         let tree = self.checkpoints.tree().to_string();
         let mut records = Vec::new();
         for command in commands {
@@ -296,10 +303,12 @@ impl SessionWorld<'_> {
         ends: Ends,
         consent: &Consent,
     ) -> Result<Taken, Fault> {
+        let committed = self.shadow.as_ref().and_then(Followed::message);
+        let text = committed.as_ref().unwrap_or(&words.said);
         let step = Step {
             number: words.step,
             ends,
-            words: Words { text: &words.said, titles: &words.calls },
+            words: Words { text, titles: &words.calls },
             changed,
             models: self.bill.since_commit(),
         };
@@ -322,6 +331,16 @@ impl SessionWorld<'_> {
         }
         told.extend(made.event);
         Ok(Taken { told, held: made.held })
+    }
+
+    /// Lets git in the sandbox see the steps that were committed since.
+    fn show_git(&mut self) {
+        if let Some(shadow) = &mut self.shadow
+            && let Err(Fault(error)) =
+                shadow.follow(&self.checkpoints, self.session.spec.commit_strategy)
+        {
+            tracing::warn!(error, "git in the sandbox is behind");
+        }
     }
 
     /// What the state shows of what has happened.

@@ -295,6 +295,14 @@ impl Checkpoints {
         Ok(self.snapshot.refresh_worktree_index()?)
     }
 
+    /// Writes an index of the tree taken last into another git dir, for who works there.
+    ///
+    /// # Errors
+    /// It is locked, or cannot be written.
+    pub fn write_index(&self, git_dir: &Path) -> Result<(), CheckpointError> {
+        Ok(self.snapshot.write_index(git_dir)?)
+    }
+
     /// Moves the refs: both or none. If it is the branch that stands in the way, the record alone
     /// moves, so that the work is kept.
     fn settle(

@@ -18,7 +18,7 @@ use super::path::Reach;
 use crate::file::Changed;
 use crate::process::guard::Guard;
 use crate::process::{Cmd, Running, Watch, tree};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Level, Sandbox};
 
 pub(super) static SHAPE: Shape = Shape {
     name: "bash",
@@ -212,9 +212,10 @@ impl Shell {
         cmd = if command.len() < ARGUMENT {
             cmd.arg("-c").arg(command)
         } else {
-            let script = self.sandbox.tmp().join(format!("{number}.sh"));
-            fs::write(&script, command).map_err(|error| format!("{error}."))?;
-            cmd.arg(script)
+            let script = format!("{number}.sh");
+            fs::write(self.sandbox.tmp().join(&script), command)
+                .map_err(|error| format!("{error}."))?;
+            cmd.arg(self.sandbox.inner_tmp().join(script))
         };
         if let Some(cwd) = cwd {
             cmd = cmd.dir(cwd);
@@ -275,10 +276,14 @@ impl Shell {
         let mut note = String::new();
         if !over {
             if self.live_jobs().len() < JOBS {
+                // Inside namespaces the number means nothing.
+                let group = match self.sandbox.level() {
+                    Level::Full => String::new(),
+                    _ => format!("process group {}, ", job.running.pid()),
+                };
                 note = format!(
-                    " · {} as job {number} (process group {}, output {})",
+                    " · {} as job {number} ({group}output {})",
                     if exit.is_some() { "what it started still runs" } else { "goes on" },
-                    job.running.pid(),
                     self.log(number).display(),
                 );
             } else {

@@ -205,7 +205,8 @@ impl Toolbox {
     pub fn new(setup: Setup) -> Result<Self, ToolboxError> {
         fs::create_dir_all(&setup.out_dir)?;
         let out_dir = fs::canonicalize(&setup.out_dir)?;
-        let reach = Reach::new(&setup.root, &[&out_dir, setup.sandbox.tmp()])?;
+        let (tmp, inner_tmp) = (setup.sandbox.tmp(), setup.sandbox.inner_tmp());
+        let reach = Reach::new(&setup.root, &[(&out_dir, &out_dir), (tmp, inner_tmp)])?;
         let mark = format!("{:016x}", random()?);
         let shell = bash::Shell::new(setup.sandbox, out_dir, mark, setup.guard)?;
         Ok(Self { reach, shell, attended: setup.attended, files: Mutex::default() })

@@ -45,9 +45,15 @@ pub(super) struct Place<'a> {
 }
 
 impl Reach {
-    /// Tools reach the worktree `root`, and may read in `readable`.
-    pub(super) fn new(root: &Path, readable: &[&Path]) -> io::Result<Self> {
-        let readable = readable.iter().map(|path| Folder::open(path)).collect::<io::Result<_>>()?;
+    /// Tools reach the worktree `root`, and may read in `readable`: folders, each with another
+    /// name that commands know it by.
+    pub(super) fn new(root: &Path, readable: &[(&Path, &Path)]) -> io::Result<Self> {
+        let open = |(path, alias): &(&Path, &Path)| {
+            let mut folder = Folder::open(path)?;
+            folder.names.push(alias.to_path_buf());
+            Ok(folder)
+        };
+        let readable = readable.iter().map(open).collect::<io::Result<_>>()?;
         Ok(Self { worktree: Folder::open(root)?, readable })
     }
 
@@ -59,7 +65,9 @@ impl Reach {
     /// The place to read that `raw` names.
     pub(super) fn to_read(&self, raw: &str) -> Result<Place<'_>, String> {
         let raw = raw.trim();
-        for folder in &self.readable {
+        // The worktree first: a command's `/tmp` is another folder than the one it may lie in.
+        let is_ours = self.worktree.inside(Path::new(raw)).is_some();
+        for folder in self.readable.iter().filter(|_| !is_ours) {
             if let Some(inside) = folder.inside(Path::new(raw)) {
                 return folder.place(inside, raw, true);
             }
@@ -210,7 +218,7 @@ mod tests {
         symlink("src/nested/.git", root.join("plain")).unwrap();
         symlink(".git", root.join("pointer")).unwrap();
         symlink("nowhere", root.join("dangling")).unwrap();
-        let reach = Reach::new(&root, &[&out]).unwrap();
+        let reach = Reach::new(&root, &[(&out, &out)]).unwrap();
         (folder, reach)
     }
 

@@ -64,7 +64,7 @@ fn the_json_of_a_list_has_these_keys_and_values() {
         "files": 1, "insertions": 1, "deletions": 0,
         "verify": {"status": "passed", "command": "true", "exit": 0, "tree": tree},
         "usage": {"input": 200, "cached": 100, "output": 20, "cost_usd": null},
-        "sandbox": "none", "created": null, "updated": null, "question": null, "waiting": null,
+        "sandbox": session["sandbox"], "created": null, "updated": null, "question": null, "waiting": null,
         "queue": null, "question_kind": null, "worked_s": null,
         "limits": {
             "budget_usd": 5.0, "shared_budget": null, "tokens": null, "steps": 200,

@@ -343,7 +343,7 @@ fn settings_that_make_no_sense() {
             "Would start a session on branch agent/x, in ../shop.worktrees/x\n  \
              base     main ([oid])\n  model    replay/quick.jsonl at [ROOT]/quick.jsonl\n  \
              verify   none\n  sandbox  {}\n  limits   budget $5.00, 2 h, 200 steps\n",
-            "none"
+            "[level]"
         ),
         "warning: unknown setting agent.verfy (file:[ROOT]/shop/.git/config); did you mean \
          agent.verify?\n",
@@ -392,7 +392,7 @@ fn a_dry_run_and_a_start_say_what_they_do() {
         &["start", "say", "hi", "--model", &model, "--wait"],
         0,
         started,
-        "  base main ([oid]) · model replay/one.jsonl · sandbox none · budget $5.00, 2 h, 200 steps\n\
+        "  base main ([oid]) · model replay/one.jsonl · sandbox [level] · budget $5.00, 2 h, 200 steps\n\
          \x20 no price is known for replay/one.jsonl: tokens are counted, money is not\n\
          hint: git agent log -f say-hi-[id]    git agent status say-hi-[id]\n\
          say-hi-[id] is done\n",

@@ -4,3 +4,10 @@
 //! because its attempt was a dud.
 
 mod our_git;
+// The attempts name system calls by their numbers.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod probes;
+#[cfg(target_os = "linux")]
+mod session;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod stage;

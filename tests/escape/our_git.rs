@@ -156,7 +156,7 @@ impl Trap {
             Turn::call("bash", json!({"command": "echo 3 >three.txt"})),
             Turn::text("Done."),
         ]);
-        (Play::start_in(repo, Dialect::Anthropic, script, &[]), plant)
+        (Play::start_in(repo, Dialect::Anthropic, script, &["--sandbox", "none"]), plant)
     }
 
     fn show_that_it_is_armed(&self, play: &Play, plant: &str) {

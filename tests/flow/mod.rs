@@ -12,6 +12,7 @@ mod person;
 mod places;
 pub(crate) mod play;
 mod push;
+mod real_package;
 mod real_project;
 mod secret;
 mod session;

@@ -171,7 +171,7 @@ fn looks_right(play: &Play, status: &Value) {
         "files": stat[0], "insertions": stat[1], "deletions": stat[2],
         "verify": {"status": "passed", "command": VERIFY, "exit": 0, "tree": tree},
         "usage": {"input": 30_000, "cached": 27_000, "output": 600, "cost_usd": null},
-        "sandbox": "none", "created": status["created"], "updated": status["updated"],
+        "sandbox": status["sandbox"], "created": status["created"], "updated": status["updated"],
         "reason": null, "question": null, "waiting": null, "queue": null,
         "question_kind": null, "worked_s": status["worked_s"],
         "limits": {

@@ -343,7 +343,9 @@ fn the_removed_one_of_a_name_is_restored_though_its_fork_is_there() {
 fn a_fork_of_what_runs_ends_with_a_finished_step_and_rests() {
     let go = "cd ..; touch begun; while [ ! -e go ]; do sleep 0.02; done";
     let script = Script::new([bash("echo one > one.txt"), bash(go), Turn::text("Done.")]);
-    let play = Play::start(Dialect::Anthropic, script, &["--commit-strategy", "single"]);
+    // The command is to be seen and steered from outside.
+    let args = ["--commit-strategy", "single", "--sandbox", "none"];
+    let play = Play::start(Dialect::Anthropic, script, &args);
     until("it runs", || play.worktree().with_file_name("begun").exists());
     let out = play.run("fork", &["--at", "2"]);
     assert_eq!(

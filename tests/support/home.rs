@@ -35,8 +35,12 @@ impl Home {
         let root = folder.path().canonicalize().expect("it exists");
         fs::create_dir(root.join("home")).expect("an empty folder");
         fs::create_dir(root.join("tmp")).expect("an empty folder");
-        let config =
-            "[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n";
+        // Many tests see and steer their agent's commands by files beside its worktree.
+        let config = format!(
+            "[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n\
+             [agent \"sandbox\"]\n\tleast = none\n\twritable = {}\n",
+            root.display()
+        );
         fs::write(root.join("home/.gitconfig"), config).expect("an empty folder");
         Self { _folder: folder, root, program: program.to_owned() }
     }

@@ -256,7 +256,7 @@ impl Repo {
     }
 
     /// What was said, without what differs from run to run: `[ROOT]` for the test's folder,
-    /// `[id]` for the tail of a session's id, `[oid]`, `[time]`, `[port]`.
+    /// `[id]` for the tail of a session's id, `[level]` of its sandbox, `[oid]`, `[time]`, `[port]`.
     pub fn normal(&self, out: &Out) -> Out {
         let root = self.home.root().to_str().expect("a path of ours");
         let ids = self.session_ids();
@@ -265,6 +265,13 @@ impl Repo {
             for id in &ids {
                 if let Some((slug, _)) = id.rsplit_once('-') {
                     text = text.replace(id, &format!("{slug}-[id]"));
+                }
+            }
+            // What a machine can do is not what most tests are about.
+            for level in ["full", "reduced", "none"] {
+                for (before, after) in [("sandbox ", " ·"), ("sandbox  ", "\n")] {
+                    let level = format!("{before}{level}{after}");
+                    text = text.replace(&level, &format!("{before}[level]{after}"));
                 }
             }
             normal(&text)

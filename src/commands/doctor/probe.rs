@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::{Check, Verdict, notices};
 use crate::commands::context::Context;
+use crate::commands::sandbox;
 use crate::error::CommandError;
 use crate::model::{Choice, Looked, Surroundings, look};
 use crate::process::Cmd;
-use crate::sandbox::{Level, Sandbox};
 use crate::session::format::FormatError;
 use crate::session::store::Broken;
 
@@ -33,7 +33,7 @@ pub(super) fn all(
 ) -> Vec<Check> {
     let mut checks = vec![git()];
     checks.extend(repository(context));
-    checks.push(sandbox(here));
+    checks.push(sandbox(context.ok()));
     let models = models(here, context.ok());
     let any_model = models.iter().any(|check| check.verdict == Verdict::Good);
     checks.extend(models);
@@ -116,17 +116,21 @@ fn is_newer(broken: &Broken) -> bool {
     matches!(broken.source, FormatError::Newer { .. })
 }
 
-fn sandbox(here: &Path) -> Check {
-    let env: Vec<_> = std::env::vars_os().collect();
-    match Sandbox::new(here, &env) {
-        Err(error) => Check::new("sandbox", Verdict::Bad, error.to_string())
-            .hint("Install bash: the agent's commands run in it"),
-        Ok(sandbox) => match sandbox.level() {
-            level @ Level::Full => Check::new("sandbox", Verdict::Good, level.to_string()),
-            level => Check::new("sandbox", Verdict::Warning, level.to_string()).hint(
-                "The agent's commands have your own rights: start only tasks you trust it with",
-            ),
-        },
+fn sandbox(context: Option<&Context<'_>>) -> Check {
+    let found = sandbox::Probing::begin_in(context.map(|context| &context.repo))
+        .and_then(sandbox::Probing::done);
+    let found = match found {
+        Err(error) => return Check::new("sandbox", Verdict::Bad, error.message),
+        Ok(found) => found,
+    };
+    match (found.level, found.mechanism) {
+        (level, Some(mechanism)) => {
+            Check::new("sandbox", Verdict::Good, format!("{level}, by {mechanism}"))
+        }
+        (level, None) => {
+            let found = format!("{level}: {}", found.reasons.join("; "));
+            Check::new("sandbox", Verdict::Warning, found).hint(sandbox::HINT)
+        }
     }
 }
 

@@ -1,0 +1,161 @@
+//! `git agent sandbox`, and the sandbox as other verbs meet it: what this machine can do, and what
+//! was asked for.
+//!
+//! Invariant: less than was asked for is taken only where the settings allow it; to explain a
+//! command runs nothing of it.
+
+use std::path::Path;
+use std::thread::JoinHandle;
+
+use super::context::Context;
+use crate::config;
+use crate::error::{CommandError, Kind, Result};
+use crate::git::Repo;
+use crate::sandbox::layer::Layers;
+use crate::sandbox::{self, Explained, Found, Level, Request, SandboxError};
+use crate::ui::{Ui, json, text};
+
+/// Look at what the commands of sessions are kept from
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Say what a command could read, change and reach here, without running it
+    Explain(ExplainArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ExplainArgs {
+    /// The command
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    command: Vec<String>,
+    /// The level to explain (default: agent.sandbox, which is full)
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    level: Option<Level>,
+    /// Print JSON: {"format":1,"sandbox":{…}}
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// There is no repository, or its settings make no sense.
+pub fn run(ui: &Ui, args: &Args) -> Result {
+    let Verb::Explain(args) = &args.verb;
+    let context = Context::open(ui)?;
+    let config = context.config()?.sandbox;
+    let repo = &context.repo;
+    let mut request = request(Some(repo))?;
+    request.level = args.level.unwrap_or(config.level);
+    request.root = repo.work_dir().unwrap_or(repo.common_dir()).to_owned();
+    (request.readable, request.writable) = (config.readable, config.writable);
+    let told = sandbox::explain(&request)
+        .map_err(|error| CommandError::from_error(Kind::No, &error).hint(SHELL))?;
+    match args.json {
+        true => ui.answer(&json::named("sandbox", &told)?)?,
+        false => ui.answer(&in_words(&args.command.join(" "), &told))?,
+    }
+    Ok(())
+}
+
+fn in_words(command: &str, told: &Explained) -> String {
+    let network = match told.level {
+        Level::Full => "nothing but what the session itself serves on localhost",
+        Level::Reduced => "nothing; no socket can be made",
+        Level::None => "whatever this machine can reach",
+    };
+    let mut lines = vec![
+        format!("command  {}", text::neutral(command)),
+        format!("sandbox  {}", told.level),
+        format!("reach    {network}"),
+    ];
+    for (name, paths) in [("change", &told.writes), ("read", &told.reads)] {
+        for (at, path) in paths.iter().enumerate() {
+            let name = if at == 0 { name } else { "" };
+            lines.push(format!("{name:<7}  {}", text::neutral(&path.display().to_string())));
+        }
+    }
+    lines.push(format!("see      {} variables", told.variables.len()));
+    lines.join("\n")
+}
+
+/// How to get a full sandbox.
+pub(super) const HINT: &str =
+    "Install bubblewrap (the program bwrap), or let unprivileged users make user namespaces";
+
+/// A look at what this machine can do, while something else is done.
+pub(super) struct Probing(JoinHandle<std::result::Result<Found, SandboxError>>);
+
+impl Probing {
+    /// Begins to look, for sessions of this repository.
+    pub(super) fn begin(repo: &Repo) -> Result<Self> {
+        Self::begin_in(Some(repo))
+    }
+
+    /// Begins to look, maybe where there is no repository.
+    pub(super) fn begin_in(repo: Option<&Repo>) -> Result<Self> {
+        let request = request(repo)?;
+        Ok(Self(std::thread::spawn(move || sandbox::probe(&request))))
+    }
+
+    /// What was found.
+    pub(super) fn done(self) -> Result<Found> {
+        match self.0.join() {
+            Ok(found) => {
+                found.map_err(|error| CommandError::from_error(Kind::No, &error).hint(SHELL))
+            }
+            Err(_) => Err(CommandError::new(Kind::Bug, "the look for a sandbox did not end")),
+        }
+    }
+}
+
+/// A sandbox for sessions of this repository, without a worktree yet.
+fn request(repo: Option<&Repo>) -> Result<Request> {
+    let nowhere = Path::new("/nonexistent");
+    Ok(Request {
+        level: Level::Full,
+        program: std::env::current_exe()?,
+        root: nowhere.to_owned(),
+        common_dir: repo.map_or(nowhere, Repo::common_dir).to_owned(),
+        shadow: None,
+        readable: Vec::new(),
+        writable: Vec::new(),
+        caller: std::env::vars_os().collect(),
+        layers: Layers::of_environment(),
+    })
+}
+
+const SHELL: &str = "The agent's commands run in bash, and need a folder for temporary files";
+
+/// The level of a new session.
+pub(super) fn level(
+    asked: Option<Level>,
+    set: &config::Sandbox,
+    probing: Probing,
+) -> Result<Level> {
+    let asked = asked.unwrap_or(set.level);
+    if asked == Level::None {
+        return Ok(asked);
+    }
+    let found = probing.done()?;
+    if found.level >= asked {
+        return Ok(asked);
+    }
+    let least = set.least.unwrap_or(asked);
+    if found.level >= least {
+        return Ok(found.level);
+    }
+    let mut error = CommandError::new(
+        Kind::Blocked,
+        format!("this machine cannot do a {asked} sandbox, at most {}", found.level),
+    );
+    error.causes = found.reasons;
+    let less = format!("git agent start … --sandbox {} asks for less", found.level);
+    let always = format!("git config agent.sandbox.least {} allows less", found.level);
+    Err(error.hint(HINT).hint(less).hint(always))
+}

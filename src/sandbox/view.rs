@@ -1,0 +1,196 @@
+//! What a tool sees of the file system, as a list of mounts.
+//!
+//! Invariant: what is not listed is not there; a mount point is never made in a folder of the
+//! machine, so nothing is left behind in a worktree or a home.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Where the system and its programs are. What is private below is masked.
+const SYSTEM: [&str; 16] = [
+    "/bin",
+    "/etc",
+    "/gnu",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix",
+    "/opt",
+    "/run/current-system",
+    "/sbin",
+    "/snap",
+    "/sys/devices/system",
+    "/sys/fs/cgroup",
+    "/usr",
+    "/var/lib/dpkg",
+];
+
+/// Keys, passwords and what admits to other machines.
+const PRIVATE: [&str; 17] = [
+    "/etc/NetworkManager",
+    "/etc/docker",
+    "/etc/git-agent",
+    "/etc/gshadow",
+    "/etc/gshadow-",
+    "/etc/ipsec.secrets",
+    "/etc/krb5.keytab",
+    "/etc/kubernetes",
+    "/etc/openvpn",
+    "/etc/rancher",
+    "/etc/security/opasswd",
+    "/etc/shadow",
+    "/etc/shadow-",
+    "/etc/ssh",
+    "/etc/ssl/private",
+    "/etc/sudoers",
+    "/etc/wireguard",
+];
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Mount {
+    /// A folder or file of the machine.
+    Bind { from: PathBuf, writable: bool },
+    /// A folder of the machine with what was changed of it kept elsewhere.
+    Overlay { lower: PathBuf, upper: PathBuf, work: PathBuf },
+    /// An empty folder, which lasts as long as the sandbox.
+    Empty,
+    /// The devices that every program may use, without any of the machine's.
+    Devices,
+    /// Nothing, in place of what is there.
+    Masked,
+    /// A symbolic link.
+    Link { target: PathBuf },
+}
+
+/// The mounts, by where they are: a folder comes before what is in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct View {
+    pub(super) mounts: BTreeMap<PathBuf, Mount>,
+}
+
+impl View {
+    /// The system, with a home and a temporary folder that are empty.
+    pub(super) fn of_system(home: Option<&Path>, tmp: &Path) -> Self {
+        let mut view = Self::default();
+        for path in SYSTEM {
+            view.read(Path::new(path));
+        }
+        for path in PRIVATE {
+            if Path::new(path).symlink_metadata().is_ok() {
+                view.mounts.insert(path.into(), Mount::Masked);
+            }
+        }
+        view.mounts.insert("/dev".into(), Mount::Devices);
+        let from = tmp.to_owned();
+        view.mounts.insert("/tmp".into(), Mount::Bind { from, writable: true });
+        view.mounts.insert("/var/tmp".into(), Mount::Link { target: "/tmp".into() });
+        if let Some(home) = home.filter(|home| is_apart(home)) {
+            let home = view.by_links(home);
+            view.mounts.insert(home, Mount::Empty);
+        }
+        view
+    }
+
+    /// Shows a path as it is.
+    pub(super) fn read(&mut self, path: &Path) {
+        self.bind(path, false);
+    }
+
+    /// Shows a path, to be changed.
+    pub(super) fn write(&mut self, path: &Path) {
+        self.bind(path, true);
+    }
+
+    /// Shows one file or folder of the machine in another's place.
+    pub(super) fn put(&mut self, from: &Path, to: &Path, writable: bool) {
+        self.mounts.insert(to.to_owned(), Mount::Bind { from: from.to_owned(), writable });
+    }
+
+    /// Shows a folder whose changes are kept in another, so that it stays as it is.
+    pub(super) fn overlay(&mut self, lower: &Path, kept: &Path) {
+        let to = self.by_links(lower);
+        let (upper, work) = (kept.join("upper"), kept.join("work"));
+        self.mounts.insert(to.clone(), Mount::Overlay { lower: to, upper, work });
+    }
+
+    /// Where something may be changed.
+    pub(super) fn writable(&self) -> Vec<PathBuf> {
+        let writable = self.mounts.iter().filter(|(_, mount)| match mount {
+            Mount::Bind { writable, .. } => *writable,
+            Mount::Overlay { .. } | Mount::Empty | Mount::Devices => true,
+            Mount::Masked | Mount::Link { .. } => false,
+        });
+        writable.map(|(to, _)| to.clone()).collect()
+    }
+
+    /// What of the machine can be read.
+    pub(super) fn readable(&self) -> Vec<PathBuf> {
+        let binds = self.mounts.iter().filter_map(|(to, mount)| match mount {
+            Mount::Bind { from, writable: false } if from == to => Some(to),
+            Mount::Overlay { lower, .. } => Some(lower),
+            _ => None,
+        });
+        binds.cloned().collect()
+    }
+
+    fn bind(&mut self, path: &Path, writable: bool) {
+        if !path.is_absolute() || !path.exists() {
+            return;
+        }
+        let to = self.by_links(path);
+        let is_shown = to.ancestors().any(|above| match self.mounts.get(above) {
+            Some(Mount::Bind { from, writable: false }) => !writable && from == above,
+            Some(Mount::Bind { writable: true, .. }) => above == to,
+            _ => false,
+        });
+        if !is_shown {
+            self.mounts.insert(to.clone(), Mount::Bind { from: to, writable });
+        }
+    }
+
+    /// The path without symbolic links; each link on the way is in the view from now on, so that
+    /// the path as it was given leads there too.
+    fn by_links(&mut self, path: &Path) -> PathBuf {
+        let Ok(whole) = fs_err::canonicalize(path) else { return path.to_owned() };
+        if whole == path {
+            return whole;
+        }
+        // A link may lead to another: each is followed by itself.
+        let mut path = path.to_owned();
+        for _ in 0..16 {
+            let mut above: Vec<_> = path.ancestors().collect();
+            above.reverse();
+            let link = above.into_iter().find_map(|part| Some((part, part.read_link().ok()?)));
+            let Some((at, target)) = link else { break };
+            let rest = path.strip_prefix(at).unwrap_or(Path::new("")).to_owned();
+            let onward = at.parent().unwrap_or(Path::new("/")).join(&target);
+            self.mounts.entry(at.to_owned()).or_insert(Mount::Link { target });
+            path =
+                without_dots(&if rest.as_os_str().is_empty() { onward } else { onward.join(rest) });
+        }
+        whole
+    }
+}
+
+/// Whether a folder may be hidden without hiding the system.
+fn is_apart(path: &Path) -> bool {
+    path.is_absolute()
+        && path.parent().is_some()
+        && !SYSTEM.iter().any(|system| Path::new(system).starts_with(path))
+}
+
+fn without_dots(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut path, part| {
+        match part {
+            std::path::Component::ParentDir => drop(path.pop()),
+            std::path::Component::CurDir => {}
+            part => path.push(part),
+        }
+        path
+    })
+}

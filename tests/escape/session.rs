@@ -1,0 +1,148 @@
+//! Sessions in their sandbox, from start to end: what works in it, and what happens where there is
+//! none.
+//!
+//! Invariant: what needs a full sandbox and finds none says so aloud.
+
+use std::fs;
+
+use git_agent::sandbox::layer::Layers;
+use git_agent::sandbox::{Level, Request, Sandbox};
+use serde_json::json;
+
+use crate::commands::transcript;
+use crate::flow::play::Play;
+use crate::support::repo::{Repo, Shape};
+use crate::support::server::{Dialect, Script, Turn};
+
+fn bash(command: &str) -> Turn {
+    Turn::call("bash", json!({ "command": command }))
+}
+
+/// A repository whose sandbox shows nothing more than it has to.
+fn repo(shape: Shape) -> Repo {
+    let mut repo = Repo::with(shape);
+    repo.git(&["config", "agent.sandbox.writable", ""]);
+    repo.mark();
+    repo
+}
+
+#[test]
+fn x06_git_works_inside_and_follows_the_session() {
+    for shape in Shape::ALL {
+        let repo = repo(shape);
+        repo.git(&["config", "extensions.worktreeConfig", "true"]);
+        let commit = "echo new > new.txt && git add new.txt && \
+                      git commit -qm 'Add a file by hand' -m 'With a body.' && \
+                      test -z \"$(git status --porcelain)\"";
+        let look = "set -e; test \"$(git log -1 --format=%s)\" = 'Add a file by hand'
+            test -z \"$(git status --porcelain)\"; git branch | grep -q '^. agent/mend-the-shop$'
+            echo more >> new.txt; git stash -q; grep -qx new new.txt; git stash pop -q
+            git diff | grep -q '^+more$'; git rev-parse -q --verify main >/dev/null
+            git fsck --connectivity-only";
+        let after = "test -z \"$(git status --porcelain)\" && git log --oneline | grep -q Look";
+        let script = Script::new([bash(commit), bash(look).and_text("Look"), Turn::text("Done.")]);
+        let play = Play::start_in(repo, Dialect::Anthropic, script, &["--verify", after]);
+        let status = play.rests("done");
+        let calls = play.told("tool_call_update");
+        let shown: Vec<_> = calls.iter().map(|call| call["result"]["output"].to_string()).collect();
+        if status["sandbox"] != "full" {
+            return eprintln!("SKIPPED: this machine has no full sandbox");
+        }
+        assert_eq!(status["verify"]["status"], "passed", "{shape:?}: {shown:#?}\n{status:#}");
+        assert!(shown.iter().all(|shown| shown.starts_with("\"exit 0")), "{shape:?}: {shown:#?}");
+        let subjects = play.repo.git(&["log", "--format=%s", "main..agent/mend-the-shop"]);
+        assert_eq!(subjects, "Look\nAdd a file by hand", "{shape:?}");
+        let body = play.repo.git(&["log", "-1", "--format=%b", "agent/mend-the-shop~"]);
+        assert!(body.starts_with("With a body.\n"), "{shape:?}: {body}");
+        play.repo.assert_whole();
+        play.close();
+    }
+}
+
+#[test]
+fn x08_x09_temporary_files_are_private_and_nothing_else_is_left() {
+    let script = Script::new([
+        bash("echo kept > /tmp/kept; test \"$TMPDIR\" = /tmp && ls -A / ~ && cat <<< here"),
+        bash("cat /tmp/kept; mktemp; (sleep 300 &) ; python3 -c 'print(1)' < <(echo) || true"),
+        Turn::call("read", json!({ "file_path": "/tmp/kept" })),
+        Turn::text("Done."),
+    ]);
+    let play = Play::start_in(repo(Shape::Plain), Dialect::Anthropic, script, &[]);
+    let status = play.rests("done");
+    if status["sandbox"] != "full" {
+        return eprintln!("SKIPPED: this machine has no full sandbox");
+    }
+    let calls = play.told("tool_call_update");
+    let shown: Vec<_> = calls.iter().map(|call| call["result"]["output"].to_string()).collect();
+    assert!(shown[0].starts_with("\"exit 0"), "{shown:#?}");
+    assert!(shown[1].contains("kept") && shown[1].contains("/tmp/tmp."), "{shown:#?}");
+    assert!(shown[2].contains("kept"), "{shown:#?}");
+    assert_eq!(status["files"], 0, "{status:#}");
+    let git = |args: &[&str]| play.repo.home().git(&play.worktree(), args);
+    assert_eq!(git(&["status", "--porcelain", "--ignored"]), "");
+    play.close();
+}
+
+/// A sandbox in which the program itself runs, so that it finds no namespaces for its own.
+fn outer(repo: &Repo) -> Option<Sandbox> {
+    let root = repo.home().root();
+    let path =
+        format!("{}:{}", repo.home().program().parent()?.display(), std::env::var("PATH").ok()?);
+    let caller = [
+        ("HOME", root.join("home").display().to_string()),
+        ("TMPDIR", root.join("tmp").display().to_string()),
+        ("PATH", path),
+    ];
+    let opened = Sandbox::open(&Request {
+        level: Level::Full,
+        program: repo.home().program().to_owned(),
+        root: root.to_owned(),
+        // Its objects are written here.
+        common_dir: root.join("nowhere"),
+        shadow: None,
+        readable: Vec::new(),
+        writable: vec![root.join("home")],
+        caller: caller.map(|(key, value)| (key.into(), value.into())).to_vec(),
+        layers: Layers::default(),
+    });
+    opened.inspect_err(|error| eprintln!("SKIPPED: {error}")).ok()
+}
+
+#[test]
+fn x01_less_than_asked_for_is_refused_or_allowed_and_said() {
+    let repo = repo(Shape::Plain);
+    repo.git(&["config", "user.name", "Ada"]);
+    repo.git(&["config", "user.email", "ada@example.org"]);
+    let model = transcript(&repo, "one.jsonl", &[json!("Nothing to do.")]);
+    let Some(outer) = outer(&repo) else { return };
+    let start = |least: &str, more: &[&str]| {
+        let least = format!("agent.sandbox.least={least}");
+        let base = ["-c", least.as_str(), "agent", "start", "x", "--model", &model, "--wait"];
+        let cmd = outer.command("git").dir(repo.main()).args(base).args(more);
+        let done = cmd.run().expect("git is there");
+        (done.exit, String::from_utf8(done.stderr).expect("text"))
+    };
+    let (code, said) = start("full", &[]);
+    let wanted = "error: this machine cannot do a full sandbox, at most reduced";
+    assert!(code == 4 && said.starts_with(wanted), "{code}: {said}");
+    assert!(said.contains("hint: Install bubblewrap"), "{said}");
+    assert!(said.contains("hint: git config agent.sandbox.least reduced"), "{said}");
+    assert_eq!(repo.session_ids(), Vec::<String>::new(), "nothing was begun");
+    assert!(!repo.home().root().join("shop.worktrees").exists());
+    let (code, said) = start("reduced", &[]);
+    assert!(code == 0 && said.contains("sandbox reduced ·"), "{code}: {said}");
+
+    // Begun where there was one, and gone on where there is none.
+    let out = repo.agent(&["start", "y", "--model", &model, "--wait"]);
+    assert_eq!(out.code, 0, "{out:#?}");
+    let spec = fs::read_to_string(
+        repo.common_dir().join("agent/sessions").join(&repo.session_ids()[1]).join("spec.toml"),
+    );
+    assert!(spec.expect("it is there").contains("sandbox = \"full\""));
+    let resume = ["agent", "say", "y", "go on"];
+    let done = outer.command("git").dir(repo.main()).args(resume).run().expect("git is there");
+    assert_eq!(done.exit, 0, "{}", String::from_utf8_lossy(&done.stderr));
+    let status = repo.wait_state("y", "paused", std::time::Duration::from_secs(60));
+    let reason = status["reason"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("a full sandbox cannot be had here: "), "{status:#}");
+}
