@@ -3,11 +3,11 @@
 //! `GIT_AGENT_FAIL_POINT=refs:2` kills it, as `kill -9` does, when it comes to `refs` for the
 //! second time.
 //!
-//! Invariant: a release build has no such points; there [`reach`] is nothing at all.
+//! Invariant: a release build has no such points; there [`is_due`] is never true.
 
 /// The points of every session, in their order: its task, a step, the checks, the rest. Beside them
 /// is `put-back`: what a person has denied is out of the worktree, and the journal does not say so.
-pub const POINTS: [&str; 16] = [
+pub const POINTS: [&str; 17] = [
     // Its task is in the journal.
     "task",
     // An answer of the model is in the journal.
@@ -24,6 +24,8 @@ pub const POINTS: [&str; 16] = [
     "commit",
     // Its record is written; branch and session ref have not moved yet.
     "record",
+    // The session ref has moved; the branch has not.
+    "one-ref",
     // They have moved.
     "refs",
     // The journal tells of the commit.
@@ -43,8 +45,22 @@ pub const POINTS: [&str; 16] = [
 ];
 
 /// Dies here if a test wishes so.
-#[cfg(debug_assertions)]
 pub fn reach(point: &str) {
+    if is_due(point) {
+        die(point);
+    }
+}
+
+/// Dies, as `kill -9` lets a process die.
+pub fn die(point: &str) {
+    let killed =
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    tracing::error!(point, ?killed, "not dead");
+}
+
+/// Whether a test wishes the death here; for who has to do half of something before it.
+#[cfg(debug_assertions)]
+pub fn is_due(point: &str) -> bool {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -54,15 +70,13 @@ pub fn reach(point: &str) {
         let (name, times) = wish.split_once(':')?;
         Some((name.to_owned(), AtomicU32::new(times.parse().ok()?)))
     });
-    let Some((name, left)) = wish else { return };
-    if name == point && left.fetch_sub(1, Ordering::Relaxed) == 1 {
-        let killed =
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-        tracing::error!(point, ?killed, "not dead");
-    }
+    let Some((name, left)) = wish else { return false };
+    name == point && left.fetch_sub(1, Ordering::Relaxed) == 1
 }
 
-/// Nothing.
+/// Never.
 #[cfg(not(debug_assertions))]
 #[inline]
-pub fn reach(_: &str) {}
+pub fn is_due(_: &str) -> bool {
+    false
+}

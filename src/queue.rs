@@ -102,9 +102,11 @@ pub fn enter(repo: &Repo, session: &Session, priority: Option<Priority>) -> Resu
     let is_new = state.phase == Phase::Queued;
     if !is_new {
         drop_wishes(session, asked)?;
+        let death = session.death(&state)?;
         let change = state.move_to(Phase::Queued, "", Timestamp::now())?;
+        let change = Event::now(state.step, Update::State(change));
         let (mut journal, _) = Journal::open(&session.journal_path())?;
-        journal.append(&[Event::now(state.step, Update::State(change))])?;
+        journal.append(&death.into_iter().chain([change]).collect::<Vec<_>>())?;
     }
     if !is_new || state.priority != priority {
         state.priority = priority;

@@ -10,6 +10,7 @@ use super::question::Questions;
 use crate::agent::compact::{self, Fill, Wish};
 use crate::agent::history::{End, Forgotten, History};
 use crate::agent::hold::Consent;
+use crate::agent::progress::Progress;
 use crate::agent::stuck::Circle;
 use crate::agent::{StepWords, prompt};
 use crate::event::line::Line;
@@ -47,6 +48,7 @@ pub struct Conversation {
     red_rounds: u32,
     strikes: u32,
     circle: Circle,
+    progress: Progress,
     /// Tokens of the last request and its answer; 0 where nobody has counted.
     context: u64,
     /// The step at which the conversation was made shorter, and at which a summary was made.
@@ -159,12 +161,14 @@ impl Conversation {
             }
             Update::Unfinished(unfinished) => self.begun.clone_from(&unfinished.text),
             Update::Verify(record) if record.exit != 0 => self.red_rounds += 1,
+            Update::Verify(_) => self.progress.check_passed(),
             Update::Compaction(compaction) => self.compact(compaction),
             Update::Model(change) => self.stand_in = Some(change.to.clone()),
             // Who goes on after a rest begins with the session's own model again, and as new.
             Update::State(change) if change.is_rest() => {
                 self.stand_in = None;
                 self.circle.break_out();
+                self.progress.begin_anew();
             }
             Update::PutBack(put_back) => {
                 self.consent.is_put_back();
@@ -172,14 +176,14 @@ impl Conversation {
             }
             Update::Checkpoint(made) => {
                 self.circle.break_out();
+                self.progress.tree_changed();
                 self.consent.settle();
                 if let Some(by) = made.by_person {
                     let text = prompt::done_by_person(made, by);
                     self.hear(&UserMessage { from: Origin::Loop, text, inbox_id: None });
                 }
             }
-            Update::Verify(_)
-            | Update::State(_)
+            Update::State(_)
             | Update::Waiting(_)
             | Update::LimitMark(_)
             | Update::Worked(_)
@@ -199,8 +203,9 @@ impl Conversation {
             return Next::Call;
         }
         let Some(answer) = self.last.answer.as_ref().filter(|_| !self.last.answered) else {
-            let circle = || self.circle.notice().map_or(Next::Ask, Next::Nudge);
-            return self.last.summary.clone().map_or_else(circle, Next::Verify);
+            let notice = || self.circle.notice().or_else(|| self.progress.notice());
+            let ask = || notice().map_or(Next::Ask, Next::Nudge);
+            return self.last.summary.clone().map_or_else(ask, Next::Verify);
         };
         match answer.stop {
             StopReason::PauseTurn => Next::Ask,
@@ -363,9 +368,9 @@ impl Conversation {
         self.circle.refuses(call)
     }
 
-    /// Whether the same calls go on giving the same, though the model was told.
-    pub(super) fn is_hopeless(&self) -> bool {
-        self.circle.is_hopeless()
+    /// Why a person is to look, where it gets nowhere, though the model was told.
+    pub(super) fn hopeless(&self) -> Option<&'static str> {
+        self.circle.hopeless().or_else(|| self.progress.hopeless())
     }
 
     /// Whether the last answer hit its length limit: then nothing of it is to be run.
@@ -384,6 +389,7 @@ impl Conversation {
         if message.from == Origin::Person {
             (self.red_rounds, self.strikes) = (0, 0);
             self.circle.break_out();
+            self.progress.begin_anew();
             let asked = self.questions.hear();
             if let Some(Question { text, call_id: Some(call_id), .. }) = asked {
                 // The answer to a question of the model is the result of the call that asked.
@@ -394,6 +400,9 @@ impl Conversation {
         }
         if message.from == Origin::Loop && message.text == prompt::IN_A_CIRCLE {
             self.circle.was_told();
+        }
+        if message.from == Origin::Loop {
+            self.progress.was_told(&message.text);
         }
         self.last.answered = true;
         self.last.spoken = true;
@@ -440,6 +449,7 @@ impl Conversation {
     fn answer(&mut self, answer: &Answer) {
         self.end_open_calls();
         self.begun.clear();
+        self.progress.step();
         self.step += 1;
         self.context = answer.usage.input + answer.usage.output;
         let of_use = answer.stop != StopReason::MaxTokens
@@ -458,6 +468,7 @@ impl Conversation {
         let understood = tool::understands(&open.call);
         let summary = tool::summary_of(&open.call).filter(|_| !is_error);
         self.circle.take(&open.call, &result);
+        self.progress.take(&open.call, &result);
         open.result = Some((result, end));
         self.strikes = match understood {
             true if self.was_cut_off() => self.strikes,

@@ -218,9 +218,8 @@ impl<W: World> Agent<'_, W> {
             let reason = format!("{strikes} answers in a row were empty, cut off or unreadable");
             return Err(Rest::Paused { reason });
         }
-        if self.conversation.is_hopeless() {
-            let reason = "the same calls give the same results again and again".to_owned();
-            return Err(Rest::Paused { reason });
+        if let Some(reason) = self.conversation.hopeless() {
+            return Err(Rest::Paused { reason: reason.to_owned() });
         }
         self.tell_worked(LAP)?;
         let standings = self.standings()?;

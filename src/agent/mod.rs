@@ -10,6 +10,7 @@ mod history;
 mod hold;
 mod limits;
 mod model;
+mod progress;
 pub mod prompt;
 mod question;
 mod steer;

@@ -33,6 +33,14 @@ pub const NOT_RUN_AGAIN: &str = "Not run again: it gave the same several times i
 pub const IN_A_CIRCLE: &str = "You have made these calls before, with the same results. Look for \
     another cause, or go another way.";
 
+/// After many edits of one file with no check passed.
+pub const SAME_FILE: &str = "You have edited the same file many times, and no check has passed \
+    since. Read the whole of it again, and what the check says: look for another cause.";
+
+/// After many steps that neither changed anything nor found anything new.
+pub const NOTHING_NEW: &str = "For many steps nothing has changed, and you have found nothing new. \
+    Decide what is missing and do it, or call `finish` and say what stands in the way.";
+
 /// Where a summary is to stand for the conversation so far.
 pub const SUMMARISE: &str = "The conversation gets too long, and what was said so far is about to \
     be left out. Write what you need to go on without it, in at most 1,000 words, and call no \

@@ -108,9 +108,10 @@ impl Circle {
         is_same && self.rounds().is_some_and(is_enough)
     }
 
-    /// Whether a person is to look.
-    pub(super) fn is_hopeless(&self) -> bool {
-        self.rounds().is_some_and(|(rule, rounds)| rounds >= rule.paused)
+    /// Why a person is to look, if one is.
+    pub(super) fn hopeless(&self) -> Option<&'static str> {
+        let is_hopeless = self.rounds().is_some_and(|(rule, rounds)| rounds >= rule.paused);
+        is_hopeless.then_some("the same calls give the same results again and again")
     }
 
     /// The circle that the last calls make, and its rounds so far.
@@ -131,19 +132,19 @@ impl Circle {
 }
 
 /// Tool and arguments, however the arguments are written.
-fn key(call: &ToolCall) -> u64 {
+pub(super) fn key(call: &ToolCall) -> u64 {
     let arguments = serde_json::from_str::<serde_json::Value>(&call.arguments);
     hash(&(call.name.as_str(), arguments.map_or(call.arguments.clone(), |it| it.to_string())))
 }
 
 /// The result without the time that it took, which stands in the first line behind a dot.
-fn shape(result: &ToolResult) -> u64 {
+pub(super) fn shape(result: &ToolResult) -> u64 {
     let (first, rest) = result.output.split_once('\n').unwrap_or((&result.output, ""));
     hash(&(first.split(" · ").next(), rest, result.is_error))
 }
 
 /// The same in every run: nothing of it is kept, but what follows from it is.
-fn hash(value: &impl Hash) -> u64 {
+pub(super) fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
@@ -172,7 +173,7 @@ mod tests {
             circle.take(&call, &result(&output, is_error || is_refused));
             let is_told = circle.notice().is_some();
             circle.was_told();
-            match (circle.is_hopeless(), is_refused, is_told) {
+            match (circle.hopeless().is_some(), is_refused, is_told) {
                 (true, ..) => 'p',
                 (_, true, _) => 'x',
                 (.., true) => 'n',
@@ -204,7 +205,7 @@ mod tests {
         for _ in 0..20 {
             circle.take(&call("make"), &result("no", true));
             circle.break_out();
-            assert_eq!((circle.notice(), circle.is_hopeless()), (None, false));
+            assert_eq!((circle.notice(), circle.hopeless()), (None, None));
         }
     }
 

@@ -19,6 +19,8 @@ use crate::ui::Ui;
 
 /// How long a supervisor may take to end by itself before it is killed.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Why it has ended, as the log says it.
+const KILLED: &str = "killed by a person";
 
 /// End sessions; their branches, worktrees and records stay
 ///
@@ -98,17 +100,20 @@ fn stopped(context: &Context<'_>, session: &Session, reason: &str) -> Result<boo
 /// Another command that holds it is waited for.
 fn kill(context: &Context<'_>, session: &Session) -> Result {
     let deadline = Instant::now() + 4 * PATIENCE;
+    // So that who is killed knows that it is a person who does.
+    session.send(Kind::Stop { reason: KILLED.to_owned() })?;
     loop {
         if !control::signal(session, Signal::TERM)? || ends_within(session, PATIENCE)? {
             // One that was on its way may have come meanwhile.
-            if stopped(context, session, "killed")? {
-                return Ok(());
+            if stopped(context, session, KILLED)? {
+                return take_back(session);
             }
         } else {
             control::signal(session, Signal::KILL)?;
             ends_within(session, PATIENCE)?;
         }
         if Instant::now() > deadline {
+            take_back(session)?;
             let message = format!("{} does not end, not even killed", session.id);
             return Err(CommandError::no(message)
                 .hint("Its process waits for the disk or the network, maybe; try again later"));

@@ -3,6 +3,7 @@
 //! Invariant: each refusal says what to do next; none suggests what could lose work.
 
 use super::{CommandError, Kind};
+use crate::land::apply::short_id;
 use crate::land::{LandError, Unverified};
 use crate::session::audit::AuditError;
 use crate::session::record::{FindRecordError, RecordError};
@@ -24,7 +25,7 @@ impl From<LandError> for CommandError {
             LandError::Busy { path, .. } => said.hint(format!("git -C {} status", path.display())),
             LandError::Nothing(id) => said.hint(format!("git agent log {id}")),
             LandError::AlreadyLanded { commit: Some(commit), .. } => {
-                said.hint(format!("git show {commit}"))
+                said.hint(format!("git show {}", short_id(commit)))
             }
             LandError::Unverified { id, why } => unverified(said, &id, &why),
             LandError::Uncommitted { worktree, .. } => said

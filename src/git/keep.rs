@@ -25,8 +25,6 @@ use crate::git::repo::Repo;
 const LONG: Duration = Duration::from_secs(300);
 /// How often all that is kept is looked at; what is new is at each move of a ref.
 const OFTEN: Duration = Duration::from_secs(5);
-/// How long a gc that runs at the end is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How often an object is written again that goes away at once.
 const TRIES: usize = 5;
 
@@ -113,19 +111,11 @@ impl Repo {
         Ok(restored)
     }
 
-    /// Ends the keeping, once a gc that runs has ended.
+    /// Ends the keeping: for when the [`Collectors`] of that moment have ended.
     ///
     /// # Errors
     /// Whatever the file system says.
     pub fn let_go(&self) -> io::Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut running = collectors();
-        while !running.is_empty() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(20));
-            // One that has begun since finds the refs as they are now.
-            let still = collectors();
-            running.retain(|pid| still.contains(pid));
-        }
         self.restore_kept()?;
         if let Some(mut kept) = self.kept().lock().take() {
             kept.release(|_| true)?;
@@ -175,6 +165,26 @@ impl Repo {
         kept.objects.insert(id, Instant::now());
         kept.new.push(id);
         true
+    }
+}
+
+/// Processes that may take away what no ref led to when they looked.
+#[derive(Debug)]
+pub struct Collectors(Vec<u32>);
+
+impl Collectors {
+    /// Those that run now.
+    pub fn now() -> Self {
+        Self(collectors())
+    }
+
+    /// Whether all of them have ended; one that has begun since finds the refs as they are now.
+    pub fn have_ended(&mut self) -> bool {
+        if !self.0.is_empty() {
+            let still = collectors();
+            self.0.retain(|pid| still.contains(pid));
+        }
+        self.0.is_empty()
     }
 }
 

@@ -44,6 +44,7 @@ mod worktree;
 
 pub use gix::ObjectId;
 pub use gix::bstr::BString;
+pub use keep::Collectors;
 
 pub use add_worktree::AddWorktree;
 pub use cause::Cause;

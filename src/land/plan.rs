@@ -108,7 +108,11 @@ impl Plan {
             checkout.rehearse(repo, old_tree, tree)?;
         }
         repo.identity().map_err(LandError::Identity)?;
-        let commits = repo.commits_between(target.tip, work.commit)?.len();
+        let mut commits = repo.commits_between(target.tip, work.commit)?.len();
+        if !work.on_branch && repo.ref_id(&session.spec.branch)?.is_some() {
+            // What holds the work that the branch never got is none of its commits.
+            commits = commits.saturating_sub(1);
+        }
         let stat = repo.diff_stat(old_tree, tree)?;
         let way = wish.way;
         Ok(Self { target, work, way, tree, commits, stat, verified, unverified, left_behind })

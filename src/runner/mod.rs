@@ -25,7 +25,7 @@ use crate::agent::{Agent, Allowances, Fault, Limits, Rest, prompt};
 use crate::cancel::Signals;
 use crate::config::Config;
 use crate::event::{Event, Limit, Origin, Update, UserMessage};
-use crate::git::{OpenError, Repo};
+use crate::git::{Collectors, OpenError, Repo};
 use crate::process::Cmd;
 use crate::sandbox::{self, Bounds};
 use crate::session::checkpoint::{self, Checkpoints};
@@ -51,6 +51,8 @@ use world::SessionWorld;
 
 /// How long a command may hold a session that is to be run.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a gc that runs at the end is waited for.
+const COLLECTING: Duration = Duration::from_secs(30);
 
 /// A session that cannot be run: nothing of it has changed.
 #[derive(Debug, thiserror::Error)]
@@ -170,6 +172,9 @@ async fn work(
     if told.has_died() {
         break_dead_locks(&worktree, session)?;
     }
+    if checkpoint::move_branch_on(&worktree, spec).map_err(fault)? {
+        tracing::warn!("a kill had kept the branch from its last commit");
+    }
     if checkpoint::make_branch_again(&worktree, spec).map_err(fault)? {
         let what = format!("{} was gone and is made again", spec.branch_name());
         unsaid.push(Update::Notice(what));
@@ -263,7 +268,10 @@ async fn work(
     tools.end_jobs().await;
     world.untaken |= has_jobs;
     let rested = match rest {
-        Rest::Stopped if signals.shutdown.is_raised() => world.interrupt("the system ended it"),
+        // A person who kills it has said so before.
+        Rest::Stopped if signals.shutdown.is_raised() && world.asked_to_stop().is_none() => {
+            world.interrupt("the system ended it")
+        }
         rest => {
             // What is done is the tree that was checked, and no byte more.
             if has_jobs && !matches!(rest, Rest::Done { .. }) {
@@ -272,10 +280,24 @@ async fn work(
             world.settle(&rest)
         }
     };
-    if let Err(error) = worktree.let_go() {
+    if let Err(error) = let_go(&worktree, signals).await {
         tracing::warn!(%error, "what was written is kept on");
     }
     rested
+}
+
+/// Ends the keeping of what was written, once those who may take it away have ended; where that is
+/// not waited for, the next run keeps it on.
+async fn let_go(repo: &Repo, signals: &Signals) -> std::io::Result<()> {
+    let deadline = Instant::now() + COLLECTING;
+    let mut collectors = Collectors::now();
+    while !collectors.have_ended() {
+        if signals.shutdown.is_raised() || Instant::now() > deadline {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    repo.let_go()
 }
 
 /// Takes away the locks on its refs that a run which was killed has left. The session's ref is

@@ -43,9 +43,7 @@ impl Notes {
                     self.add(commit, event.step, bill);
                 }
             }
-            Update::State(change)
-                if !["queued", "running", "verifying"].contains(&change.to.as_str()) =>
-            {
+            Update::State(change) if change.is_rest() => {
                 self.pending.clear();
             }
             // What comes before is the past of another session, and noted there.

@@ -40,8 +40,9 @@ pub(super) struct Told {
     /// What may be used up, where a person has changed that; and what was given at the start.
     limits: Option<Limits>,
     given: Limits,
-    /// The phase that it was last said to have come to.
+    /// The phase that it was last said to have come to, and whether the record knows.
     phase: Option<String>,
+    is_recorded: bool,
 }
 
 impl Told {
@@ -55,6 +56,7 @@ impl Told {
             limits: None,
             given: spec.limits,
             phase: None,
+            is_recorded: true,
         }
     }
 
@@ -82,10 +84,11 @@ impl Told {
         }
     }
 
-    /// Whether the last run came to no rest of its own.
+    /// Whether the last run came to no rest of its own, or died on the way from there to its last
+    /// record.
     pub(super) fn has_died(&self) -> bool {
         let open = [Phase::Running, Phase::Verifying, Phase::Interrupted].map(Phase::as_str);
-        self.phase.as_deref().is_some_and(|last| open.contains(&last))
+        !self.is_recorded || self.phase.as_deref().is_some_and(|last| open.contains(&last))
     }
 }
 
@@ -124,10 +127,23 @@ impl Past {
             unsaid.push(Update::Notice(text));
         }
         if let Some(record) = &record {
+            told.is_recorded = !moves_behind(&path, record.state.recorded)?;
             unsaid.extend(unsaid_commit(repo, record, &told)?.map(Update::Checkpoint));
         }
         Ok(Self { journal, told, unsaid })
     }
+}
+
+/// Whether a journal tells behind this byte of a move to another phase.
+fn moves_behind(path: &Path, recorded: u64) -> Result<bool, Fault> {
+    for event in Reader::open(path, recorded).map_err(fault)?.events() {
+        if let Update::State(change) = event.map_err(fault)?.update
+            && change.to != Phase::Queued.as_str()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What the events of a journal come to, and how many of its lines are none.

@@ -33,14 +33,24 @@ impl SessionWorld<'_> {
             };
             self.take(&words, &Changed::Nothing, Ends::Session, &Consent::default())?;
         }
+        let why = self.asked_to_stop().unwrap_or_default();
         let (phase, reason) = match rest {
             Rest::Done { .. } => (Phase::Done, ""),
             Rest::Failed { reason } => (Phase::Failed, reason.as_str()),
             Rest::Paused { reason } => (Phase::Paused, reason.as_str()),
             Rest::NeedsInput(_) => (Phase::NeedsInput, ""),
-            Rest::Stopped => (Phase::Stopped, ""),
+            Rest::Stopped => (Phase::Stopped, why.as_str()),
         };
         self.rest(phase, reason, rest)
+    }
+
+    /// Why a person wants it stopped; none where nobody does.
+    pub(super) fn asked_to_stop(&self) -> Option<String> {
+        let letters = self.session.inbox().peek().ok()?.letters;
+        letters.into_iter().find_map(|letter| match letter.kind {
+            Kind::Stop { reason } => Some(reason),
+            _ => None,
+        })
     }
 
     /// As [`SessionWorld::settle`], where the system ends us: the session is to go on later.

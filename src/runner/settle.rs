@@ -57,6 +57,7 @@ pub fn settle(
         held => held?,
     };
     rewind::finish(repo, session, &mut state)?;
+    let death = session.death(&state)?;
     let mut checkpoints = None;
     let has_left = match state.phase {
         Phase::Interrupted => true,
@@ -75,7 +76,8 @@ pub fn settle(
     let Ok(change) = state.move_to(to, reason, Timestamp::now()) else { return Ok(true) };
     let path = session.journal_path();
     let (mut journal, _) = Journal::open(&path)?;
-    journal.append(&[Event::now(state.step, Update::State(change))])?;
+    let change = Event::now(state.step, Update::State(change));
+    journal.append(&death.into_iter().chain([change]).collect::<Vec<_>>())?;
     if let Some(mut checkpoints) = checkpoints
         && let Err(error) = checkpoints.record(&mut state, &path)
     {
@@ -126,6 +128,7 @@ fn keep(repo: &Repo, session: &Session, state: &mut State) -> Result<Checkpoints
     let worktree = open_worktree(repo, &spec.worktree)?;
     // What is set wrong keeps nobody from keeping what there is.
     let (config, _bad) = worktree.usable_config();
+    checkpoint::move_branch_on(&worktree, spec).map_err(fault)?;
     let Past { mut journal, told, mut unsaid } = Past::open(&worktree, session)?;
     let path = session.journal_path();
     let untold = checkpoint::untold(&worktree, spec, state, &path).map_err(fault)?;

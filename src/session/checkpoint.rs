@@ -19,6 +19,7 @@ mod commit;
 mod error;
 mod foreign;
 mod hold;
+mod mend;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -29,8 +30,9 @@ use fs_err as fs;
 
 pub use commit::trailers;
 pub use error::CheckpointError;
-pub use foreign::{ForeignError, make_branch_again, untold};
+pub use foreign::{ForeignError, untold};
 pub use hold::{Gate, Unjudged};
+pub use mend::{make_branch_again, move_branch_on};
 pub use place::{Move, Place};
 
 use super::record::{Record, Recorder};
@@ -327,6 +329,10 @@ impl Checkpoints {
                 new: Some(commit),
                 reason: format!("agent: step {}", state.step),
             });
+        }
+        if updates.len() > 1 && failpoint::is_due("one-ref") {
+            self.repo.update_refs(&updates[..1])?;
+            failpoint::die("one-ref");
         }
         match self.repo.update_refs(&updates) {
             Ok(()) => {

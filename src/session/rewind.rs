@@ -182,6 +182,7 @@ pub fn rewind(
     target: Target,
 ) -> Result<Option<Plan>, RewindError> {
     let path = session.journal_path();
+    checkpoint::move_branch_on(repo, &session.spec)?;
     // A torn end is set aside before anything is recorded.
     let (mut journal, _torn) = Journal::open(&path)?;
     let untold = checkpoint::untold(repo, &session.spec, state, &path)?.into_iter();

@@ -18,6 +18,7 @@ use super::journal::Journal;
 use super::lock::{self, Holder, Lock, LockError};
 use super::spec::Spec;
 use super::state::{Phase, State};
+use crate::event::{Event, StateChange, Update};
 use crate::{file, parallel};
 
 /// How long a new session may wait for its supervisor, in seconds.
@@ -465,6 +466,26 @@ impl Session {
             interrupt(&mut state, CUT_OFF);
         }
         Ok((lock, state))
+    }
+
+    /// What the journal is to say of a run that died, as it cannot have said itself; none where it
+    /// had come to a rest. `state` is what [`Session::lock`] gave.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn death(&self, state: &State) -> Result<Option<Event>, FormatError> {
+        let written = self.read_state()?.phase;
+        let has_died = matches!(written, Phase::Running | Phase::Verifying);
+        if state.phase != Phase::Interrupted || !has_died {
+            return Ok(None);
+        }
+        let change = StateChange {
+            from: written.to_string(),
+            to: state.phase.to_string(),
+            reason: state.reason.clone(),
+            usage: state.usage,
+        };
+        Ok(Some(Event::now(state.step, Update::State(change))))
     }
 
     /// Refuses where a newer program wrote: then there is nothing that may be done to it.

@@ -197,6 +197,17 @@ pub fn summary_of(call: &ToolCall) -> Option<String> {
     }
 }
 
+/// The file that a call edits or writes, as it names it; none for any other call.
+pub fn edited(call: &ToolCall) -> Option<String> {
+    let tool = Tool::named(&call.name).filter(|it| matches!(it, Tool::Edit | Tool::Write))?;
+    Arguments::parse(tool.shape(), &call.arguments).ok()?.text("file_path").ok()
+}
+
+/// Whether a call runs a command.
+pub fn is_command(call: &ToolCall) -> bool {
+    Tool::named(&call.name) == Some(Tool::Bash)
+}
+
 impl Toolbox {
     /// The tools for one worktree.
     ///

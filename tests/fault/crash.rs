@@ -88,6 +88,25 @@ fn die_at(point: &str, times: u32, dialect: Dialect, wanted: &str) {
     play.run("resume", &[]).success();
     play.rests("done");
     assert_as_undisturbed(&play, 4, wanted, &what);
+    if point == "one-ref" {
+        assert_eq!(play.subjects().len(), 4, "{what}: each step is a commit of its own");
+    }
+    let log = play.run("log", &[]).success();
+    assert!(log.contains(" → interrupted: ") || log.contains(" -> interrupted: "), "{what}: {log}");
+    play.close();
+}
+
+#[test]
+fn a_lock_that_a_kill_left_at_the_last_record_is_taken_away() {
+    let env = [("GIT_AGENT_FAIL_POINT", "rest:1".to_owned())];
+    let play = Play::start_with(Repo::new(), Dialect::Chat, script(1), &[], &env);
+    until("it dies", || play.status()["state"] == "interrupted");
+    // As the record that never came has left it.
+    let lock = play.repo.common_dir().join(format!("refs/agent/{}.lock", play.id));
+    fs::write(&lock, "").unwrap();
+    play.run("resume", &[]).success();
+    play.rests("done");
+    assert!(!lock.exists());
     play.close();
 }
 

@@ -108,6 +108,10 @@ fn goes_on(own: Dialect, other: Dialect) {
     let notes = pair.play.git(&["log", "--notes=agent", "--format=%N", "main..HEAD"]);
     let models: Vec<&str> = notes.lines().filter_map(|line| line.strip_prefix("Model: ")).collect();
     assert_eq!(models, [name(other), name(other), name(own)], "newest first");
+    let format = "--format=%(trailers:key=Assisted-by,valueonly,separator=+)";
+    let assisted = pair.play.git(&["log", format, "main..HEAD"]);
+    let [theirs, ours] = [other, own].map(|it| format!("git-agent:{}", name(it)));
+    assert_eq!(assisted.lines().collect::<Vec<_>>(), [theirs.as_str(), &theirs, &ours]);
     // It has rested: the session's own model has the next word.
     pair.run("say", &["The rest too."]).success();
     let status = pair.play.rests("done");

@@ -375,6 +375,9 @@ fn what_a_killed_command_has_written_is_committed_by_the_stop() {
         let log = repo.agent(&["log", &id, "--json"]).success();
         let tip = repo.git(&["rev-parse", &branch]);
         assert!(log.contains(&tip), "the journal tells of the commit: {log}");
+        let why =
+            if task == "killed before" { "\"to\":\"interrupted\"" } else { "killed by a person" };
+        assert!(log.contains(why), "{why}: {log}");
     }
     repo.assert_whole();
 }

@@ -47,6 +47,15 @@ fn work_becomes_commits_when_the_strategy_says() {
         let play = played(args);
         assert_eq!(play.subjects(), wanted, "{args:?}");
         let status = play.git(&["status", "--porcelain"]);
+        let log = play.run("log", &[]).success();
+        assert!(!log.contains(" 0 files"), "{args:?}: {log}");
+        let plan = play.repo.agent(&["worktree", "merge", "--dry-run", &play.id]).success();
+        let of = match wanted.len() {
+            0 => "squash, 3 files".to_owned(),
+            1 => "squash of 1 commit, 3 files".to_owned(),
+            commits => format!("squash of {commits} commits, 3 files"),
+        };
+        assert!(plan.contains(&of), "{args:?}: {plan}");
         // What no commit holds yet is there to be seen.
         assert_eq!(status.lines().count(), if wanted.is_empty() { 3 } else { 0 }, "{status}");
         play.close();

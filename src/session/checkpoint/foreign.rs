@@ -27,11 +27,10 @@ use crate::event::{self, ByPerson, Update};
 use crate::file::Changed;
 use crate::git::operation;
 use crate::git::{
-    self, Draft, Expected, Identity, Merge, MergeError, ObjectId, RefUpdate, Repo, RevisionError,
-    WorktreeError,
+    self, Draft, Identity, Merge, MergeError, ObjectId, Repo, RevisionError, WorktreeError,
 };
 use crate::session::journal::Reader;
-use crate::session::record::{self, Record};
+use crate::session::record::Record;
 use crate::session::spec::Spec;
 use crate::session::state::State;
 use crate::session::subject::Words;
@@ -363,30 +362,8 @@ pub(super) fn begin(
     }
 }
 
-/// Makes a session's branch again where it is gone, from the last record; says whether it did.
-///
-/// # Errors
-/// The record cannot be read, or the ref not be written.
-pub fn make_branch_again(repo: &Repo, spec: &Spec) -> Result<bool, CheckpointError> {
-    if repo.ref_id(&spec.branch)?.is_some() {
-        return Ok(false);
-    }
-    let Some(tip) = repo.ref_id(&format!("{}{}", record::PREFIX, spec.id))? else {
-        return Ok(false);
-    };
-    let record = Record::read(repo, tip)?;
-    let head = left(repo, &record).unwrap_or(record.code);
-    repo.update_refs(&[RefUpdate {
-        name: spec.branch.clone(),
-        old: Expected::Absent,
-        new: Some(head),
-        reason: "agent: made again".to_owned(),
-    }])?;
-    Ok(true)
-}
-
 /// Where the session left its branch, if that commit is still there.
-fn left(repo: &Repo, record: &Record) -> Option<ObjectId> {
+pub(super) fn left(repo: &Repo, record: &Record) -> Option<ObjectId> {
     let hex = record.state.head.as_deref().unwrap_or(&record.spec.base.commit);
     ObjectId::from_hex(hex.as_bytes()).ok().filter(|id| repo.has_object(*id))
 }

@@ -111,6 +111,20 @@ fn each_step_is_a_commit_and_a_record_under_one_ref() {
 }
 
 #[test]
+fn a_commit_names_each_model_whose_answers_are_in_it() {
+    let bench = bench(&[], CommitStrategy::Single);
+    let spec = &bench.checkpoints.spec;
+    let named = |models: &[&str]| {
+        let models: Vec<_> = models.iter().map(|it| (*it).to_owned()).collect();
+        let trailers = trailers(spec, &models).into_iter();
+        trailers.skip(1).map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&[]), ["Assisted-by: git-agent:replay/x.jsonl"], "the session's own");
+    let both = ["Assisted-by: git-agent:a/x", "Assisted-by: git-agent:b/y"];
+    assert_eq!(named(&["a/x", "b/y"]), both);
+}
+
+#[test]
 fn a_strategy_holds_commits_back_and_the_record_keeps_the_work() {
     let cases = [
         (CommitStrategy::Turn, "feat(cart): two\nfeat(cart): three"),
