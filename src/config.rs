@@ -490,6 +490,7 @@ mod tests {
                 "<time>" => "1h",
                 "<dollars>" | "<tokens>" | "<steps>" => "1",
                 "<size>" | "<number>" | "<seconds>" => "1",
+                "<path>" => "/x",
                 "<template>" => "{name}",
                 choice if choice.contains('|') => choice.split('|').next().unwrap(),
                 _ => "x",
