@@ -29,6 +29,9 @@ use value::{
 /// is set.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
+/// Hosts that the commands of every session may reach.
+pub const ALLOW_HOST: &str = "agent.sandbox.allowHost";
+
 /// One line of git config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -398,6 +401,7 @@ mod tests {
             ("agent.sandbox.writable", "/forgotten"),
             ("agent.sandbox.writable", ""),
             ("agent.sandbox.writable", "/scratch"),
+            ("agent.sandbox.allowHost", "crates.io"),
             ("agent.memoryLimit", "4g"),
             ("agent.cpuLimit", "2"),
             ("agent.permission", "ask bash"),
@@ -446,6 +450,7 @@ mod tests {
                 least: Some(SandboxLevel::None),
                 readable: vec!["/data".into()],
                 writable: vec!["/scratch".into()],
+                allow_host: vec!["crates.io".to_owned()],
             },
             memory_limit: Some(4 << 30),
             cpu_limit: Some(2.0),
@@ -491,6 +496,7 @@ mod tests {
                 "<time>" => "1h",
                 "<dollars>" | "<tokens>" | "<steps>" => "1",
                 "<size>" | "<number>" | "<seconds>" => "1",
+                "<path>" => "/x",
                 "<template>" => "{name}",
                 choice if choice.contains('|') => choice.split('|').next().unwrap(),
                 _ => "x",

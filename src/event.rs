@@ -5,6 +5,7 @@
 
 mod limit;
 pub mod line;
+mod network;
 mod question;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use crate::message::{Answer, PlanItem, ToolCall, ToolResult, Usage};
 use crate::redact;
 
 pub use limit::{Limit, LimitChange, LimitMark, NOTICED};
+pub use network::{Access, Visit};
 pub use question::{Decision, Finding, Question, QuestionKind, SECRET, Verdict};
 
 /// The format number that each line begins with.
@@ -118,6 +120,8 @@ pub enum Update {
     Fork(Fork),
     /// Changes that a person did not allow were taken out of the worktree.
     PutBack(PutBack),
+    /// A command asked for a host of the network.
+    Network(Visit),
     /// Anything else a person should know.
     Notice(String),
     /// An update of a newer program: skipped, never an error.

@@ -264,6 +264,15 @@ impl Policy {
         self.hosts.check(host, ["hosts.allow", "hosts.deny"]).map_err(no)
     }
 
+    /// Refuses a host to the commands of a session.
+    ///
+    /// # Errors
+    /// The network is switched off, or the host not allowed.
+    pub fn check_network(&self, host: &str) -> Result<(), PolicyError> {
+        self.check_capability(Capability::Network)?;
+        self.check_host(host)
+    }
+
     /// Refuses a repository, by its folder with links followed.
     ///
     /// # Errors

@@ -167,6 +167,22 @@ impl Cmd {
         Ok(Finished { exit, stdout: output.stdout, stderr: output.stderr })
     }
 
+    /// Runs to the end with this as its standard input, and collects what it prints.
+    ///
+    /// # Errors
+    /// As [`Cmd::run`].
+    pub fn run_on(&self, input: std::os::fd::OwnedFd) -> Result<Finished, ProcessError> {
+        let mut command = self.command();
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().map_err(|source| self.error(source))?;
+        // Which still holds the input.
+        drop(command);
+        let output = child.wait_with_output().map_err(|source| self.error(source))?;
+        let exit = exit_code(output.status);
+        tracing::debug!(program = ?self.program, args = ?self.args, exit, "child");
+        Ok(Finished { exit, stdout: output.stdout, stderr: output.stderr })
+    }
+
     /// Runs on the caller's own terminal and returns the exit code.
     ///
     /// # Errors

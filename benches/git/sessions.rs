@@ -67,6 +67,7 @@ fn make_sessions(root: &Path) {
         trailers: true,
         unattended: false,
         sandbox: "none".to_owned(),
+        allow_net: Vec::new(),
         base: Base { commit: head.clone(), name: "main".to_owned() },
         limits: Limits::default(),
         bounds: Bounds::default(),

@@ -10,6 +10,7 @@ use super::question::Questions;
 use crate::agent::compact::{self, Fill, Wish};
 use crate::agent::history::{End, Forgotten, History};
 use crate::agent::hold::Consent;
+use crate::agent::network::Hosts;
 use crate::agent::progress::Progress;
 use crate::agent::stuck::Circle;
 use crate::agent::{StepWords, prompt};
@@ -41,6 +42,7 @@ pub struct Conversation {
     always: HashSet<String>,
     /// What people have said of paths.
     consent: Consent,
+    hosts: Hosts,
     /// What the limits are, and what of them was said.
     account: Account,
     /// What the model was saying when it was cut short, until somebody speaks.
@@ -154,7 +156,10 @@ impl Conversation {
                 self.result(end.result.clone(), End { title: end.title.clone(), is_said: false });
             }
             Update::Plan(items) => self.plan.clone_from(items),
-            Update::Question(question) => self.questions.ask(question),
+            Update::Question(question) => {
+                self.questions.ask(question);
+                self.hosts.ask(question);
+            }
             Update::Decision(decision) => self.decide(decision),
             Update::Limit(change) => self.say(Origin::Loop, prompt::limit_changed(change)),
             // What cannot be counted is none of the model's business.
@@ -185,12 +190,14 @@ impl Conversation {
                     self.hear(&UserMessage { from: Origin::Loop, text, inbox_id: None });
                 }
             }
+            // What was said of the other session is not said of this one.
+            Update::Fork(_) => self.hosts = Hosts::default(),
             Update::State(_)
             | Update::Waiting(_)
             | Update::LimitMark(_)
             | Update::Worked(_)
             | Update::Rewind(_)
-            | Update::Fork(_)
+            | Update::Network(_)
             | Update::Notice(_)
             | Update::Unknown => {}
         }
@@ -330,6 +337,11 @@ impl Conversation {
         self.asked
     }
 
+    /// What people have said of hosts.
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
     /// Whether a person has approved this call by this question, or the like of it for good.
     pub fn is_permitted(&self, call_id: &str, text: &str) -> bool {
         self.always.contains(text) || self.approved.get(call_id).is_some_and(|it| it == text)
@@ -427,6 +439,9 @@ impl Conversation {
     fn decide(&mut self, decision: &Decision) {
         let Some(question) = self.questions.decide(decision) else { return };
         self.consent.decide(&question, decision);
+        if let Some(text) = self.hosts.decide(&question, decision) {
+            self.say(Origin::Loop, text);
+        }
         if let Some(limit) = question.limit
             && (decision.verdict.is_yes() || decision.verdict == Verdict::Withdrawn)
         {

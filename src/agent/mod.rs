@@ -10,6 +10,7 @@ mod history;
 mod hold;
 mod limits;
 mod model;
+mod network;
 pub mod permission;
 mod permit;
 mod progress;
@@ -145,13 +146,18 @@ impl<W: World> Agent<'_, W> {
             let Some(group) = self.permitted(group)? else { break };
             self.tell(group.iter().cloned().map(Update::ToolCall).collect())?;
             self.world.busy(&group.iter().map(|call| self.tools.title(call)).collect::<Vec<_>>());
+            self.open_hosts();
             let ended = join_all(group.iter().map(|call| self.run_one(call))).await;
+            let mut ended: Vec<_> = group.into_iter().zip(ended).collect();
+            let visits = self.tools.take_visits();
+            network::say_blocked(&mut ended, &visits, self.tools.is_attended());
             let mut updates = Vec::new();
-            for (call, (called, millis)) in group.into_iter().zip(ended) {
+            for (call, (called, millis)) in ended {
                 changed = changed.and(called.changed.clone());
                 updates.extend(updates_of(call, called, millis));
             }
             self.tell(updates)?;
+            self.tell_visits(visits)?;
         }
         self.commit(&changed, Moment::Step)
     }
@@ -182,12 +188,15 @@ impl<W: World> Agent<'_, W> {
         if self.is_held {
             return Ok(());
         }
+        self.open_hosts();
         let records = tokio::select! {
             records = self.world.verify() => records?,
             () = self.signals.stop.raised() => return self.steer(Moment::Step).map(drop),
         };
         let red = records.iter().find(|record| record.exit != 0).cloned();
         self.tell(records.into_iter().map(Update::Verify).collect())?;
+        let visits = self.tools.take_visits();
+        self.tell_visits(visits)?;
         let Some(red) = red else {
             // What was said meanwhile, or for when this is done, is one more reason to go on; so is
             // what a person did to the branch.

@@ -5,7 +5,9 @@
 
 use std::fmt::Write as _;
 
-use crate::event::{ByPerson, Checkpoint, Finding, LimitChange, LimitMark, PutBack, VerifyRecord};
+use crate::event::{
+    Access, ByPerson, Checkpoint, Finding, LimitChange, LimitMark, PutBack, VerifyRecord, Visit,
+};
 
 /// The system prompt.
 pub const SYSTEM: &str = include_str!("prompt.md");
@@ -117,6 +119,41 @@ pub fn put_back(put_back: &PutBack) -> String {
          paths are as they were before the step; do not change them again.",
         paths.join(", ")
     )
+}
+
+/// What the model reads when a person has opened a host.
+pub fn host_allowed(host: &str) -> String {
+    format!("Your commands may reach {host} now. Run again what needed it.")
+}
+
+/// What the model reads when a person keeps a host closed.
+pub fn host_denied(host: &str, reason: &str) -> String {
+    let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!("The person who watches this session does not open {host}{because}. Go on without it.")
+}
+
+/// What stands behind the result of a call whose hosts were blocked; none where none was.
+pub fn blocked_hosts(visits: &[Visit], asks: bool) -> Option<String> {
+    const SHOWN: usize = 8;
+    let why = |visit: &Visit| match visit.access {
+        Access::Allowed | Access::Unknown => None,
+        Access::NotAllowed => Some("not among the hosts that this session may reach"),
+        Access::Private => Some("leads to an address that is not in the internet"),
+    };
+    let blocked = visits.iter().filter_map(|it| Some(format!("{} ({})", it.place, why(it)?)));
+    let mut blocked: Vec<_> = blocked.collect();
+    if blocked.is_empty() {
+        return None;
+    }
+    if blocked.len() > SHOWN {
+        let more = blocked.split_off(SHOWN).len();
+        blocked.push(format!("{more} more"));
+    }
+    let then = if asks { "A person is asked about it." } else { "Go on without." };
+    Some(format!(
+        "[network] blocked by the sandbox, whatever the program says of it: {}. {then}\n",
+        blocked.join(", ")
+    ))
 }
 
 /// What the model reads when a limit has been set anew.

@@ -18,7 +18,8 @@ use crate::ui::Ui;
 pub struct Args {
     #[command(flatten)]
     sessions: SessionArgs,
-    /// Do not ask for the same again: a limit is lifted for the rest of the session
+    /// Do not ask for the same again: a limit is lifted for the rest of the session; a host is
+    /// added to agent.sandbox.allowHost, for all sessions to come
     #[arg(long)]
     always: bool,
 }

@@ -51,6 +51,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         let kind = question::deny(&context, session, reason.trim())?;
         let becomes = match kind {
             QuestionKind::Limit => "pauses",
+            QuestionKind::Network => "goes on without that host",
             QuestionKind::Changes => "puts them back and goes on",
             _ => "goes on without",
         };

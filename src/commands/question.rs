@@ -5,10 +5,13 @@
 
 use super::context::Context;
 use super::control::{self, Woken};
+use crate::config::ALLOW_HOST;
 use crate::error::{CommandError, Result};
 use crate::event::{Question, QuestionKind, Verdict};
+use crate::git::ConfigEntry;
 use crate::policy::Policy;
 use crate::runner::settle;
+use crate::sandbox::proxy::{Pattern, Place};
 use crate::session::allowed;
 use crate::session::asked::Asked;
 use crate::session::state::Phase;
@@ -78,19 +81,32 @@ pub fn decide(
         return Err(CommandError::no(message).hint(format!("git agent approve {}", session.id)));
     }
     check_raise(session, &question, verdict)?;
+    let host = question.host().map(pattern_of).transpose()?;
+    if let (Some(host), true, Some(policy)) = (&host, verdict.is_yes(), Policy::of_machine()?) {
+        policy.check_network(&host.host())?;
+    }
     let shared = session.spec.share_budget.as_deref().filter(|_| is_on_budget(&question));
     if let Some(name) = shared.filter(|_| verdict.is_yes()) {
         context.store.budget(name).raise(&session.id, question.number)?;
     }
+    if let Some(host) = host.filter(|_| verdict == Verdict::Always) {
+        add(context, ALLOW_HOST, &host.to_string())?;
+    }
     asked.decide(verdict, reason.to_owned())?;
     if let Some(rule) = question.always.as_deref().filter(|_| verdict == Verdict::Always) {
-        add_rule(context, rule)?;
+        add(context, "agent.permission", rule)?;
     }
     let woken = control::wake(context, session)?;
     if let Some(name) = shared.filter(|_| verdict.is_yes()) {
         wake_others(context, session, name)?;
     }
     Ok(woken)
+}
+
+/// The pattern of a host that was asked about.
+fn pattern_of(place: &str) -> Result<Pattern> {
+    let place = Place::parse(place, None).map_err(|bad| CommandError::no(bad.to_string()))?;
+    Ok(Pattern::of(&place))
 }
 
 /// Refuses to raise a limit above what the policy of this machine allows.
@@ -105,13 +121,13 @@ fn check_raise(session: &Session, question: &Question, verdict: Verdict) -> Resu
 }
 
 /// Lets no session of the repository ask for it again.
-fn add_rule(context: &Context<'_>, rule: &str) -> Result {
-    let key = "agent.permission";
-    if context.repo.config("agent").iter().any(|it| it.key == key && it.value == rule) {
+fn add(context: &Context<'_>, key: &str, value: &str) -> Result {
+    let is_it = |it: &ConfigEntry| it.key.eq_ignore_ascii_case(key) && it.value == value;
+    if context.repo.config("agent").iter().any(is_it) {
         return Ok(());
     }
-    context.repo.add_config(key, rule)?;
-    context.ui.narrate(&format!("Added to the repository's settings: {key} = {rule}"));
+    context.repo.add_config(key, value)?;
+    context.ui.narrate(&format!("Added to the repository's settings: {key} = {value}"));
     context.ui.hint("git config --edit takes it back");
     Ok(())
 }

@@ -19,6 +19,7 @@ use crate::git::{Head, ObjectId, Repo};
 use crate::model::{self, Choice, Endpoint, Looked, Surroundings};
 use crate::policy::{self, Policy};
 use crate::sandbox::Level;
+use crate::sandbox::proxy::Pattern;
 use crate::session::allowed;
 use crate::session::create::{self, Created, Request};
 use crate::session::format::FORMAT;
@@ -75,6 +76,10 @@ pub struct Args {
     /// What the commands of the agent are kept from (default: agent.sandbox, which is full)
     #[arg(long, value_enum, value_name = "LEVEL")]
     sandbox: Option<Level>,
+    /// Hosts that commands may reach, as in crates.io, *.example.com, host:port (see also
+    /// agent.sandbox.allowHost); needs a full sandbox
+    #[arg(long, value_name = "HOST", num_args = 1..)]
+    allow_net: Vec<Pattern>,
     /// Give the model no way to ask; whatever needs a person pauses
     #[arg(long)]
     unattended: bool,
@@ -177,6 +182,10 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
     let limits =
         limits::of_new(&context.store, &args.limits, args.share_budget.as_deref(), &config)?;
     let sandbox = sandbox::level(args.sandbox, &config.sandbox, probing)?;
+    if sandbox != Level::Full && !args.allow_net.is_empty() {
+        let message = format!("--allow-net needs a full sandbox, and this one is {sandbox}");
+        return Err(CommandError::usage(message).hint("git agent doctor"));
+    }
     let given = if args.verify.is_empty() { &config.verify } else { &args.verify };
     let checks = allowed::checks(given, policy.as_ref());
     if let Some(policy) = policy {
@@ -188,6 +197,7 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
             limits: allowed::caps(&limits),
         })?;
         endpoint.host().map_or(Ok(()), |host| policy.check_host(host))?;
+        args.allow_net.iter().try_for_each(|host| policy.check_network(&host.host()))?;
     }
     Ok(Plan {
         task,
@@ -297,6 +307,7 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         trailers: config.trailers,
         unattended: args.unattended || config.unattended,
         sandbox: plan.sandbox.to_string(),
+        allow_net: args.allow_net.iter().map(ToString::to_string).collect(),
         base: Base { commit: plan.base.to_string(), name: plan.base_name.clone() },
         share_budget: args.share_budget.clone(),
         limits: plan.limits,

@@ -167,6 +167,11 @@ pub const KEYS: &[Key] = &[
         about: "A file or folder that they may change too. May be given several times.",
     },
     Key {
+        name: "agent.sandbox.allowHost",
+        value: "<host>",
+        about: "A host that commands may reach, such as crates.io, *.example.com for all below it, or host:port; without a port 80 and 443. In a full sandbox nothing else is reached. As --allow-net. An address that is not in the internet is reached only where it is named itself. May be given several times; an empty value forgets those before it.",
+    },
+    Key {
         name: "agent.protect",
         value: "<pattern>",
         about: "Paths that no agent changes before you have said yes, such as migrations/** or **/*.pem; as --protect. May be given several times.",

@@ -69,6 +69,8 @@ pub struct Sandbox {
     pub readable: Vec<PathBuf>,
     /// `agent.sandbox.writable`: paths that they may change besides.
     pub writable: Vec<PathBuf>,
+    /// `agent.sandbox.allowHost`: hosts that they may reach.
+    pub allow_host: Vec<String>,
 }
 
 impl Sandbox {
@@ -78,6 +80,10 @@ impl Sandbox {
             "least" => self.least = Some(one_of(entry)?),
             "readable" => add(&mut self.readable, entry)?,
             "writable" => add(&mut self.writable, entry)?,
+            name if name.eq_ignore_ascii_case("allowHost") => match optional(entry) {
+                Some(host) => self.allow_host.push(host),
+                None => self.allow_host.clear(),
+            },
             _ => return Ok(false),
         }
         Ok(true)

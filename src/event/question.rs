@@ -27,7 +27,7 @@ pub struct Question {
     /// That it is reached, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached: Option<Box<str>>,
-    /// What is asked about, path by path.
+    /// What is asked about, path by path, or one host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
     /// The rule that an approval for good adds to the settings of the repository; none where it
@@ -40,7 +40,7 @@ pub struct Question {
     pub number: u32,
 }
 
-/// A path that a rule wants a person to look at.
+/// A path, or a host and port, that a rule wants a person to look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Finding {
     /// The rule, by a short name that stays the same: `protect`, `scope`.
@@ -79,6 +79,8 @@ pub enum QuestionKind {
     Permission,
     /// Yes or no: may these changes be kept? No puts them back.
     Changes,
+    /// Yes or no: may commands reach this host?
+    Network,
     /// That a key or an account be mended; the session is resumed then.
     Key,
     /// Something that a newer program asks for.
@@ -89,7 +91,7 @@ pub enum QuestionKind {
 impl QuestionKind {
     /// Whether the answer is a yes or a no.
     pub fn is_decision(self) -> bool {
-        matches!(self, Self::Limit | Self::Permission | Self::Changes)
+        matches!(self, Self::Limit | Self::Permission | Self::Changes | Self::Network)
     }
 
     /// Whether the answer is in words.
@@ -100,6 +102,22 @@ impl QuestionKind {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
     fn is_ask(&self) -> bool {
         *self == Self::Ask
+    }
+}
+
+impl Question {
+    /// May commands reach this host, `host:port`?
+    pub fn of_host(host: String) -> Self {
+        let text = format!("allow the network host {host}? deny leaves it blocked");
+        let (rule, why) = ("network".to_owned(), "is blocked".to_owned());
+        let findings = vec![Finding { rule, path: host, why, content: None }];
+        Self { text, kind: QuestionKind::Network, findings, ..Self::default() }
+    }
+
+    /// The host and port that is asked about, if one is.
+    pub fn host(&self) -> Option<&str> {
+        let finding = self.findings.first().filter(|_| self.kind == QuestionKind::Network);
+        finding.map(|finding| finding.path.as_str())
     }
 }
 

@@ -65,6 +65,7 @@ impl Bench {
             trailers: true,
             unattended: false,
             sandbox: "none".to_owned(),
+            allow_net: Vec::new(),
             share_budget: None,
             base: Base { commit: self.git.id("HEAD").to_string(), name: "main".to_owned() },
             limits: Limits::default(),

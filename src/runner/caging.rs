@@ -2,19 +2,30 @@
 //!
 //! Invariant: it is what the session was started with, or the session does not run.
 
+use std::net;
+
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::fault;
 use crate::agent::Fault;
 use crate::config::Config;
 use crate::git::Repo;
+use crate::policy::Policy;
 use crate::sandbox::layer::Layers;
+use crate::sandbox::proxy::{Pattern, Proxy};
 use crate::sandbox::shadow::Shadow;
 use crate::sandbox::{Level, Request, Sandbox};
 use crate::session::store::Session;
 
 /// A sandbox in the making.
-pub(super) struct Caging(JoinHandle<Result<(Sandbox, Option<Shadow>), Fault>>);
+pub(super) struct Caging {
+    making: JoinHandle<Result<Made, Fault>>,
+    allowed: Vec<Pattern>,
+}
+
+/// What was made; the listener is inside the sandbox's network.
+type Made = (Sandbox, Option<Shadow>, Option<net::TcpListener>);
 
 impl Caging {
     /// Begins to make it, on another thread.
@@ -42,17 +53,34 @@ impl Caging {
             layers: Layers::of_environment(),
         };
         let (worktree, branch) = (worktree.clone(), spec.branch.clone());
-        Ok(Self(tokio::task::spawn_blocking(move || {
+        let hosts = config.sandbox.allow_host.iter().chain(&spec.allow_net);
+        let allowed: Vec<Pattern> =
+            hosts.map(|host| host.parse()).collect::<Result<_, _>>().map_err(fault)?;
+        if let Some(policy) = Policy::of_machine().map_err(fault)? {
+            allowed.iter().try_for_each(|it| policy.check_network(&it.host())).map_err(fault)?;
+        }
+        let making = tokio::task::spawn_blocking(move || {
             fs_err::create_dir_all(out).map_err(fault)?;
             let folder = request.shadow.as_deref();
             let shadow = folder.map(|folder| Shadow::make(&worktree, folder, &branch));
             let shadow = shadow.transpose().map_err(fault)?;
-            Ok((Sandbox::open(&request).map_err(fault)?, shadow))
-        })))
+            let sandbox = Sandbox::open(&request).map_err(fault)?;
+            let listener = sandbox.listen(&request.program);
+            let listener = listener.map_err(|error| {
+                Fault(format!("the sandbox's network cannot be opened: {error}"))
+            })?;
+            Ok((sandbox, shadow, listener))
+        });
+        Ok(Self { making, allowed })
     }
 
     /// Waits until it stands.
     pub(super) async fn done(self) -> Result<(Sandbox, Option<Shadow>), Fault> {
-        self.0.await.map_err(fault)?
+        let (sandbox, shadow, listener) = self.making.await.map_err(fault)??;
+        let Some(listener) = listener else { return Ok((sandbox, shadow)) };
+        let port = listener.local_addr().map_err(fault)?.port();
+        listener.set_nonblocking(true).map_err(fault)?;
+        let proxy = Proxy::serve(TcpListener::from_std(listener).map_err(fault)?, self.allowed);
+        Ok((sandbox.with_proxy(proxy, port), shadow))
     }
 }

@@ -137,6 +137,31 @@ pub fn of_tools(
     env
 }
 
+/// What programs find their proxy by: most by the common names, cargo, npm and pip by their own.
+const PROXY: [&str; 10] = [
+    "ALL_PROXY",
+    "CARGO_HTTP_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "PIP_PROXY",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "npm_config_https_proxy",
+    "npm_config_proxy",
+];
+
+/// Lets programs use a proxy on this port of their own machine, and none for that machine itself,
+/// whatever proxy the caller has.
+pub(super) fn use_proxy(env: &mut Vec<(OsString, OsString)>, port: u16) {
+    const NONE: [&str; 3] = ["NO_PROXY", "no_proxy", "npm_config_noproxy"];
+    let is_ours = |key: &OsStr| PROXY.iter().chain(&NONE).any(|name| *name == key);
+    env.retain(|(key, _)| !is_ours(key));
+    let address = OsString::from(format!("http://127.0.0.1:{port}"));
+    env.extend(PROXY.iter().map(|key| (key.into(), address.clone())));
+    env.extend(NONE.iter().map(|key| (key.into(), "localhost,127.0.0.1,::1".into())));
+}
+
 /// Whether a variable of the caller reaches tools.
 pub fn passes(key: &OsStr) -> bool {
     let Some(key) = key.to_str() else { return false };
@@ -151,6 +176,24 @@ mod tests {
     #[test]
     fn the_list_is_sorted_as_its_search_needs() {
         assert!(PASSED.is_sorted());
+    }
+
+    #[test]
+    fn programs_are_told_of_one_proxy_in_every_spelling() {
+        let mut env = vec![
+            (OsString::from("https_proxy"), OsString::from("http://corporate:3128")),
+            (OsString::from("PATH"), OsString::from("/bin")),
+        ];
+        use_proxy(&mut env, 4711);
+        let of = |key: &str| {
+            let found: Vec<_> = env.iter().filter(|(name, _)| name == key).collect();
+            assert_eq!(found.len(), 1, "{key}");
+            found[0].1.to_str().unwrap().to_owned()
+        };
+        for key in PROXY {
+            assert_eq!(of(key), "http://127.0.0.1:4711");
+        }
+        assert_eq!((of("no_proxy"), of("PATH")), ("localhost,127.0.0.1,::1".into(), "/bin".into()));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use super::layer::{Layer, Layers};
 use super::namespace::{self, Holder};
 use super::syscall::{self, OnTerminate};
 use super::view::View;
-use super::{Level, landlock, seccomp};
+use super::{Level, landlock, seccomp, shim};
 use crate::process::Cmd;
 
 /// The name by which this program knows that it is to go into the sandbox.
@@ -47,6 +47,8 @@ pub(super) enum Task {
     Wait,
     /// Make the root of these namespaces.
     Furnish { holder: Holder, view: View, layers: Layers },
+    /// Listen on the loopback of these namespaces for who is outside.
+    Listen { holder: Holder },
     /// Run the command that follows.
     Run(Walls),
 }
@@ -102,6 +104,10 @@ fn attempt(args: &[OsString]) -> io::Result<i32> {
                 Some(child) => wait_for(child),
                 None => end(furnish(&view).map(|()| 0)),
             }
+        }
+        Task::Listen { holder } => {
+            namespace::enter(holder)?;
+            shim::hand_over().map(|()| 0)
         }
         Task::Run(walls) => cage(&walls, &args[1..]),
     }

@@ -18,11 +18,14 @@ pub mod layer;
 pub mod limits;
 #[cfg(target_os = "linux")]
 mod namespace;
+pub mod proxy;
 #[cfg(any(test, not(target_os = "linux")))]
 mod seatbelt;
 #[cfg(target_os = "linux")]
 mod seccomp;
 pub mod shadow;
+#[cfg(target_os = "linux")]
+mod shim;
 #[cfg(target_os = "linux")]
 mod syscall;
 mod toolchain;
@@ -30,6 +33,7 @@ mod view;
 mod wall;
 
 use std::ffi::{OsStr, OsString};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +49,7 @@ pub use wall::{Found, Mechanism};
 pub use crate::config::SandboxLevel as Level;
 use crate::process::Cmd;
 use layer::{Layer, Layers};
+use proxy::Proxy;
 use view::View;
 use wall::{Kept, Wall};
 
@@ -79,6 +84,7 @@ pub struct Sandbox {
     env: Vec<(OsString, OsString)>,
     shell: PathBuf,
     bounds: Arc<Bounds>,
+    proxy: Option<Arc<Proxy>>,
     wall: Arc<Wall>,
 }
 
@@ -130,6 +136,7 @@ impl Sandbox {
             env,
             shell,
             bounds: Arc::default(),
+            proxy: None,
             wall: Arc::default(),
         })
     }
@@ -159,6 +166,28 @@ impl Sandbox {
     #[must_use]
     pub fn within(self, bounds: Bounds) -> Self {
         Self { bounds: Arc::new(bounds), ..self }
+    }
+
+    /// The same, with this proxy as the way out: it listens on this port of what the commands know
+    /// as their own machine.
+    #[must_use]
+    pub fn with_proxy(mut self, proxy: Proxy, port: u16) -> Self {
+        environment::use_proxy(&mut self.env, port);
+        self.proxy = Some(Arc::new(proxy));
+        self
+    }
+
+    /// Listens on what the commands know as their own machine, where that is another than ours.
+    ///
+    /// # Errors
+    /// It cannot be done.
+    pub fn listen(&self, program: &Path) -> io::Result<Option<TcpListener>> {
+        self.wall.listen(program)
+    }
+
+    /// The way out into the network, where there is one.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_deref()
     }
 
     /// The level that holds.

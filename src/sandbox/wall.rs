@@ -5,6 +5,8 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
+use std::io;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -14,7 +16,7 @@ use super::cage::{Cage, inner};
 #[cfg(target_os = "linux")]
 use super::inner::{Task, Walls};
 #[cfg(target_os = "linux")]
-use super::layer::Layers;
+use super::layer::{Layer, Layers};
 use super::view::View;
 use super::{Level, Request};
 use crate::process::Cmd;
@@ -62,7 +64,7 @@ pub(super) struct Wall {
     /// This program and what it is told, in front of each command.
     way: Option<Cmd>,
     #[cfg(target_os = "linux")]
-    _cage: Option<super::cage::Cage>,
+    cage: Option<super::cage::Cage>,
     _kept: Option<Kept>,
 }
 
@@ -80,7 +82,7 @@ impl Default for Wall {
             mechanism: None,
             way: None,
             #[cfg(target_os = "linux")]
-            _cage: None,
+            cage: None,
             _kept: None,
         }
     }
@@ -103,6 +105,22 @@ impl Wall {
             Some(way) => way.clone().before(cmd),
             None => cmd,
         }
+    }
+
+    /// Listens on the loopback behind the wall, where the network there is another than ours.
+    #[cfg(target_os = "linux")]
+    pub(super) fn listen(&self, program: &Path) -> io::Result<Option<TcpListener>> {
+        let walls = self.cage.as_ref().map(|cage| &cage.walls);
+        let apart = walls.filter(|walls| walls.layers.has(Layer::Network));
+        let Some(holder) = apart.and_then(|walls| walls.holder) else { return Ok(None) };
+        let child = inner(program, &Task::Listen { holder }).dir("/").env_clear();
+        super::shim::listener_of(&child).map(Some)
+    }
+
+    /// There is none.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn listen(&self, _: &Path) -> io::Result<Option<TcpListener>> {
+        Ok(None)
     }
 
     /// Holds the folder of the caches as long as it stands.
@@ -158,7 +176,7 @@ impl Wall {
             level: Level::Full,
             mechanism: Some(walls.mechanism),
             way: Some(way),
-            _cage: Some(walls),
+            cage: Some(walls),
             _kept: None,
         })
     }

@@ -57,6 +57,9 @@ pub struct Spec {
     pub unattended: bool,
     /// The sandbox level that was found and shown at the start: `full`, `reduced`, `none`.
     pub sandbox: String,
+    /// Hosts that its commands may reach besides those that are configured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_net: Vec<String>,
     /// The name of the budget that it shares with other sessions; none has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share_budget: Option<String>,
@@ -253,6 +256,7 @@ pub(super) mod tests {
             trailers: true,
             unattended: false,
             sandbox: "none".to_owned(),
+            allow_net: vec!["*.example.com:8080".to_owned()],
             base: Base { commit: "c0ffee".to_owned(), name: "main".to_owned() },
             share_budget: Some("shop".to_owned()),
             limits: Limits {

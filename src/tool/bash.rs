@@ -18,6 +18,7 @@ use super::path::Reach;
 use crate::file::Changed;
 use crate::process::guard::Guard;
 use crate::process::{Cmd, Running, Watch, tree};
+use crate::sandbox::proxy::Proxy;
 use crate::sandbox::{Level, Sandbox};
 
 pub(super) static SHAPE: Shape = Shape {
@@ -116,6 +117,11 @@ pub struct Ran {
 }
 
 impl Shell {
+    /// The way out into the network, where there is one.
+    pub(super) fn proxy(&self) -> Option<&Proxy> {
+        self.sandbox.proxy()
+    }
+
     pub(super) fn new(
         sandbox: Sandbox,
         out_dir: PathBuf,

@@ -30,10 +30,12 @@ use self::arguments::{Arguments, Shape};
 pub use self::bash::Ran;
 use self::output::Cap;
 use self::path::Reach;
+use crate::event::{Access, Visit};
 use crate::file::Changed;
 use crate::message::{PlanItem, ToolCall, ToolSpec};
 use crate::process::Cmd;
 use crate::sandbox::Sandbox;
+use crate::sandbox::proxy::{self, Blocked, Pattern, Place, Proxy};
 
 /// What the tools of a session need.
 #[derive(Debug)]
@@ -287,6 +289,36 @@ impl Toolbox {
     /// The shell cannot be started, in words.
     pub async fn run(&self, command: &str, limit: Duration, cap: Cap) -> Result<Ran, String> {
         self.shell.run(command, limit, cap).await
+    }
+
+    /// Lets commands reach this host, `host:port`, from now on.
+    pub fn allow_host(&self, place: &str) {
+        if let Some(proxy) = self.shell.proxy() {
+            match Place::parse(place, None) {
+                Ok(place) => proxy.allow(Pattern::of(&place)),
+                Err(error) => tracing::warn!(%error, "a host that was allowed is not opened"),
+            }
+        }
+    }
+
+    /// The hosts that commands have asked for since the last look.
+    pub fn take_visits(&self) -> Vec<Visit> {
+        let visits = self.shell.proxy().map(Proxy::take_visits).unwrap_or_default();
+        let told = |visit: proxy::Visit| Visit {
+            place: visit.place.to_string(),
+            access: match visit.blocked {
+                None => Access::Allowed,
+                Some(Blocked::NotAllowed) => Access::NotAllowed,
+                Some(Blocked::Private(_)) => Access::Private,
+            },
+            received: visit.received,
+        };
+        visits.into_iter().map(told).collect()
+    }
+
+    /// Whether somebody is there to answer.
+    pub fn is_attended(&self) -> bool {
+        self.attended
     }
 
     /// Whether a job runs beside the calls.

@@ -10,8 +10,8 @@ use jiff::tz::TimeZone;
 use super::text::{neutral, truncate, wrap};
 use super::{Look, Tone, card, table, units};
 use crate::event::{
-    self, Checkpoint, Compaction, Decision, Event, LimitChange, Origin, PutBack, Question, Rewind,
-    StateChange, ToolEnd, Unfinished, Update, Verdict, VerifyRecord, Waiting, Way,
+    self, Access, Checkpoint, Compaction, Decision, Event, LimitChange, Origin, PutBack, Question,
+    Rewind, StateChange, ToolEnd, Unfinished, Update, Verdict, VerifyRecord, Visit, Waiting, Way,
 };
 use crate::message::{Answer, PlanItem, PlanStatus, ToolCall};
 
@@ -103,6 +103,7 @@ impl Narrator {
                 vec![Said::new("fork", Tone::Strong, text)]
             }
             Update::PutBack(put_back) => vec![put_back_said(put_back)],
+            Update::Network(visit) => vec![visited(visit)],
             Update::Notice(text) => vec![Said::new("note", Tone::Ask, text.clone())],
             Update::Unknown => Vec::new(),
         }
@@ -330,6 +331,16 @@ fn decided(decision: &Decision) -> Option<Said> {
         reason => format!("{verdict}: {reason}"),
     };
     Some(Said::new("you", Tone::Strong, text))
+}
+
+fn visited(visit: &Visit) -> Said {
+    let (tone, what) = match visit.access {
+        Access::Allowed => (Tone::Faint, units::bytes(visit.received)),
+        Access::NotAllowed => (Tone::Ask, "blocked: not allowed".to_owned()),
+        Access::Private => (Tone::Ask, "blocked: not in the internet".to_owned()),
+        Access::Unknown => (Tone::Faint, "?".to_owned()),
+    };
+    Said::new("net", tone, format!("{}  {what}", visit.place))
 }
 
 fn put_back_said(put_back: &PutBack) -> Said {

@@ -3,6 +3,8 @@
 //! Invariant: each attempt is shown to work where nothing holds it, so that a test cannot pass
 //! because its attempt was a dud.
 
+#[cfg(target_os = "linux")]
+mod network;
 mod our_git;
 // The attempts name system calls by their numbers.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -26,6 +26,8 @@ struct Trap {
     plant: &'static str,
     /// Calls of git in the worktree, or below it, each of which runs the trap.
     careless: &'static [&'static str],
+    /// Whether a person has to agree first, since `.gitattributes` is written.
+    asks: bool,
     /// What the session comes to.
     state: &'static str,
     /// Part of why, where it does not get done.
@@ -33,8 +35,15 @@ struct Trap {
 }
 
 /// A plain repository in which nothing is configured.
-const PLAIN: Trap =
-    Trap { shape: Shape::Plain, config: &[], plant: "", careless: &[], state: "done", reason: "" };
+const PLAIN: Trap = Trap {
+    shape: Shape::Plain,
+    config: &[],
+    plant: "",
+    careless: &[],
+    asks: false,
+    state: "done",
+    reason: "",
+};
 
 /// `$TRAP` leaves a trace and passes on what it is given; `$ADMIN` is the worktree's own git dir;
 /// `arm FILE` writes into a configuration all that runs it.
@@ -78,6 +87,10 @@ impl Trap {
     /// Lets a session walk into it, and then all that a person does with the session.
     fn walk_through(&self) {
         let (play, plant) = self.planted();
+        if self.asks {
+            play.rests("needs-input");
+            play.run("approve", &[]).success();
+        }
         let rested = play.rests(self.state);
         let why = rested["reason"].as_str().unwrap_or_default();
         assert!(why.contains(self.reason), "{rested:#}");
@@ -317,6 +330,7 @@ fn x02_a_diff_program_of_the_user_that_is_in_the_checkout() {
         config: &[("diff.show.textconv", "./show.sh")],
         plant: "program show.sh; echo '*.txt diff=show' >.gitattributes",
         careless: &["git diff $BASE"],
+        asks: true,
         ..PLAIN
     }
     .walk_through();
@@ -329,6 +343,7 @@ fn x02_a_merge_driver_of_the_user_that_is_in_the_checkout() {
         plant: "program join.sh; echo '*.txt merge=join' >.gitattributes; echo 8 >src/lib.txt",
         careless: &["(cd ../../shop && echo 9 >src/lib.txt && git commit -qam 'Meanwhile')
             git merge-tree --write-tree main agent/mend-the-shop"],
+        asks: true,
         ..PLAIN
     }
     .walk_through();
