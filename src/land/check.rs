@@ -6,10 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::LandError;
+use crate::config::Config;
 use crate::event::VerifyRecord;
-use crate::git::{ObjectId, Repo, Scratch};
+use crate::git::{Head, ObjectId, Repo, Scratch};
 use crate::process::Cmd;
-use crate::sandbox::{self, Bounds, Sandbox};
+use crate::sandbox::layer::Layers;
+use crate::sandbox::shadow::Shadow;
+use crate::sandbox::{self, Bounds, Level, Request, Sandbox, SandboxError};
 use crate::session::spec::Spec;
 use crate::tool::output::Cap;
 use crate::tool::{self, Toolbox};
@@ -32,12 +35,11 @@ pub(super) fn verify(
     program: Option<&Path>,
 ) -> Result<Option<VerifyRecord>, LandError> {
     let (config, _unknown) = repo.agent_config()?;
-    let env: Vec<_> = std::env::vars_os().collect();
-    let sandbox = Sandbox::new(scratch.path(), &env)?;
+    let out = tempfile::tempdir()?;
+    let sandbox = sandbox_of(repo, spec, scratch, &config, program, out.path())?;
     let limits =
         sandbox::Limits { nice: config.nice, memory: config.memory_limit, cpu: config.cpu_limit };
     let (bounds, _unmet) = Bounds::new(&limits, &spec.id);
-    let out = tempfile::tempdir()?;
     let tools = Toolbox::new(tool::Setup {
         root: scratch.path().to_owned(),
         out_dir: out.path().to_owned(),
@@ -64,4 +66,42 @@ pub(super) fn verify(
         });
     }
     Ok(last)
+}
+
+/// As strict as the session's own, with a git dir of its own and without a network.
+fn sandbox_of(
+    repo: &Repo,
+    spec: &Spec,
+    scratch: &Scratch,
+    config: &Config,
+    program: Option<&Path>,
+    folder: &Path,
+) -> Result<Sandbox, LandError> {
+    let caller: Vec<_> = std::env::vars_os().collect();
+    let level = Level::named(&spec.sandbox).unwrap_or(Level::Full);
+    let program = match (level, program) {
+        (Level::None, _) => return Ok(Sandbox::new(scratch.path(), &caller)?),
+        (_, Some(program)) => program.to_owned(),
+        (_, None) => {
+            let reasons = vec!["no program is known to pass through".to_owned()];
+            return Err(SandboxError::Unavailable { level, reasons }.into());
+        }
+    };
+    let (view, common) = (scratch.view(), repo.common_dir());
+    let shadow = (level == Level::Full).then(|| folder.to_owned());
+    if let (Some(folder), Head::Detached(head)) = (&shadow, view.head()?) {
+        Shadow::make(view, folder, &spec.branch)?.follow(head)?;
+    }
+    let modules = [view.git_dir(), common].map(|dir| dir.join("modules"));
+    Ok(Sandbox::open(&Request {
+        level,
+        program,
+        root: scratch.path().to_owned(),
+        common_dir: common.to_owned(),
+        shadow,
+        readable: [config.sandbox.readable.clone(), modules.to_vec()].concat(),
+        writable: config.sandbox.writable.clone(),
+        caller,
+        layers: Layers::of_environment(),
+    })?)
 }
