@@ -1,6 +1,6 @@
 //! A landing, made so.
 //!
-//! 1. The commit is made, with the user's hooks and the session's checks ([`commit`]), and
+//! 1. The commit is made, with the user's hooks and the session's checks (`commit`), and
 //!    [`Intent`] says what is about to move.
 //! 2. The target moves, from the commit that was merged, with the user's `reference-transaction`
 //!    hook run.

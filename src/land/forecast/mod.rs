@@ -1,7 +1,7 @@
 //! Which sessions will collide, with each other and with the branch they are for.
 //!
-//! [`side`] says what is to be merged, [`meeting`] merges two of them in memory and looks at what
-//! does not merge, [`known`] remembers it by the ids of what was merged, and [`order`] says which
+//! `side` says what is to be merged, `meeting` merges two of them in memory and looks at what
+//! does not merge, `known` remembers it by the ids of what was merged, and `order` says which
 //! to land first.
 //!
 //! Invariant: it says of each pair what `git merge-tree` says; nothing is written but what is
