@@ -51,6 +51,11 @@ pub const KEYS: &[Key] = &[
         about: "Whether commits carry Agent-Session and Assisted-by trailers. Default: true.",
     },
     Key {
+        name: "agent.keepWorktree",
+        value: "<bool>",
+        about: "Whether the worktree stays when a session has landed; if not, it is removed as by git agent worktree remove. Default: true.",
+    },
+    Key {
         name: "agent.maxFileSize",
         value: "<size>",
         about: "New files larger than this are left out of commits, with a notice. Takes the suffixes k, m and g. Default: 10m.",

@@ -17,10 +17,10 @@ use std::path::PathBuf;
 use fs_err as fs;
 use jiff::Timestamp;
 
-use super::LandError;
 use super::remove::{Removal, remove};
 use super::retire::retire_ended;
-use super::trash;
+use super::trash::trash;
+use super::{LandError, apply, undo};
 use crate::git::{ObjectId, Repo};
 use crate::session::record::{PREFIX, Record};
 use crate::session::state::{Phase, State};
@@ -103,6 +103,12 @@ pub fn plan(repo: &Repo, store: &Store, wishes: &Wishes) -> Result<Vec<Item>, La
         }
         match state.phase {
             Phase::Landed | Phase::Archived => items.extend(of_landed(session, &state, wishes)),
+            // Somebody else has brought it where it was to go.
+            Phase::Done | Phase::Failed | Phase::Stopped
+                if apply::is_brought(repo, &session, &state) =>
+            {
+                items.extend(of_landed(session, &state, wishes));
+            }
             Phase::Done | Phase::Failed | Phase::Stopped if is_old(&state, wishes) => {
                 items.push(whole(session, What::Ended));
             }
@@ -141,7 +147,10 @@ pub fn plan(repo: &Repo, store: &Store, wishes: &Wishes) -> Result<Vec<Item>, La
 pub fn take(repo: &Repo, store: &Store, item: &Item, wishes: &Wishes) -> Result<(), LandError> {
     let removal = Removal { force: false, branch: false, max_file_size: wishes.max_file_size };
     match (&item.what, &item.session) {
-        (What::Worktree(session), _) => remove(repo, session, &removal).map(drop),
+        (What::Worktree(session), _) => {
+            apply::acknowledge(repo, session)?;
+            remove(repo, session, &removal).map(drop)
+        }
         (What::Outputs | What::Trash, _) => Ok(fs::remove_dir_all(&item.path)?),
         (What::Expired(session), _) => {
             match retire_ended(repo, store, session, &removal, |it| is_old(it, wishes))? {
@@ -165,6 +174,7 @@ fn fold(repo: &Repo, store: &Store, id: &str, record: Option<ObjectId>) -> Resul
     if let Some(tip) = repo.ref_id(&name)? {
         archive::fold(repo, &[(id.to_owned(), record.unwrap_or(tip))])?;
     }
+    undo::forget(repo, id)?;
     match fs::remove_dir_all(store.aside(id)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
