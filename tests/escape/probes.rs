@@ -292,6 +292,9 @@ fn scene() {
     let Some(folder) = env::var_os(FOLDER) else { return };
     let path = env::var(TOOLS).expect("it is set with the folder");
     let level = Level::named(&env::var(LEVEL).expect("it too")).expect("a level");
+    // What a careless parent would leave to its children; else there is nothing to hold back.
+    let left_open = fs::File::open("/dev/null").expect("it is there");
+    rustix::io::fcntl_setfd(&left_open, rustix::io::FdFlags::empty()).expect("it is open");
     let stage = Stage::set(Path::new(&folder), &path);
     let sandbox = match stage.sandbox(level, &[]) {
         Ok(sandbox) => sandbox,
