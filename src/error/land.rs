@@ -31,11 +31,22 @@ impl From<LandError> for CommandError {
             LandError::Uncommitted { worktree, .. } => said
                 .hint(format!("git -C {} commit -a", worktree.display()))
                 .hint(format!("git -C {} restore .", worktree.display())),
-            LandError::Conflicts { branch, id, .. } => {
-                said.hint(format!("git agent say {id} \"Bring in what is new on {branch}\""))
+            LandError::Conflicts { id, .. } => said
+                .hint(format!("git agent merge {id} --resolve gives them back to the session"))
+                .hint(format!("git agent conflicts {id}")),
+            LandError::Red { id, .. } => said
+                .hint(format!("git agent say {id} \"…\" tells it what is wrong"))
+                .hint(format!("git agent merge {id} --no-verify lands it as it is")),
+            LandError::Hook { .. } => said.hint("--no-hooks lands it without them"),
+            LandError::BadPick { id, .. } => said.hint(format!("git agent status {id}")),
+            LandError::NoBackup(id) => said.hint(format!("git agent status {id}")),
+            LandError::MovedSince { branch, .. } => {
+                said.hint(format!("git revert, on {branch}, takes back a commit under others"))
             }
+            LandError::Config(error) => error.into(),
+            LandError::Cage(error) => error.into(),
             LandError::NotFastForward { .. } | LandError::NoCommits(_) => {
-                said.hint("Land it with --squash or --merge")
+                said.hint("Land it with --squash, --rebase or --merge")
             }
             LandError::InTheWay { path, .. } => {
                 said.hint(format!("Commit or stash them in {}", path.display()))

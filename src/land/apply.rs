@@ -1,10 +1,12 @@
 //! A landing, made so.
 //!
-//! 1. The commit is written, and [`Intent`] says what is about to move.
+//! 1. The commit is made, with the user's hooks and the session's checks (`commit`), and
+//!    [`Intent`] says what is about to move.
 //! 2. The target moves, from the commit that was merged, with the user's `reference-transaction`
-//!    hook run. No other hook is: nothing is committed in a checkout.
+//!    hook run.
 //! 3. The files of its checkouts follow; if they cannot, the target moves back.
-//! 4. The session is landed: journal, record, state, and a note on the commit.
+//! 4. A backup ref keeps where the target was, and the session is landed: journal, record, state,
+//!    and a note on the commit.
 //! 5. The intent is taken away.
 //!
 //! Invariant: cut off anywhere, the next landing of the session finds the intent and finishes, or
@@ -12,15 +14,14 @@
 
 use jiff::Timestamp;
 
-use super::LandError;
+use super::check;
+use super::commit::{self, Made};
 use super::intent::Intent;
-use super::message::Words;
-use super::plan::{Plan, Way, Wish};
+use super::plan::{Plan, Wish};
 use super::target::{self, Target};
-use super::work;
+use super::{LandError, undo, work};
 use crate::event::{Event, Update};
 use crate::git::{Expected, ObjectId, RefError, RefUpdate, Repo};
-use crate::session::checkpoint::trailers;
 use crate::session::journal::Journal;
 use crate::session::note::{NOTES_REF, Note};
 use crate::session::record::{Record, Recorder};
@@ -44,10 +45,10 @@ pub struct Landed {
 /// Every reason not to land.
 pub fn rehearse(repo: &Repo, session: &Session, wish: &Wish<'_>) -> Result<Plan, LandError> {
     let state = session.state()?;
-    Plan::decide(&repo.in_memory(), session, &state, wish)
+    check::decide(&repo.in_memory(), session, &state, wish)
 }
 
-/// Lands the work of a session.
+/// Lands the work of a session. Where the target moves meanwhile, it is tried again on top.
 ///
 /// # Errors
 /// Every reason not to land: nothing has moved then. [`LandError::Unsealed`] is the exception.
@@ -68,21 +69,71 @@ fn land_held(
     state: &mut State,
     wish: &Wish<'_>,
 ) -> Result<Landed, LandError> {
+    const AGAIN: usize = 3;
     if let Some(landed) = finish(repo, session, state)? {
         return Ok(landed);
     }
-    let plan = Plan::decide(repo, session, state, wish)?;
-    let commit = repo.write_kept(|| write_commit(repo, session, state, &plan))?;
-    let Plan { target, work, .. } = &plan;
-    Intent::new(&target.branch, target.tip, commit, work.commit).write(session)?;
+    let mut again = 0;
+    loop {
+        match once(repo, session, state, wish) {
+            Err(LandError::TargetMoved { .. }) if again < AGAIN => again += 1,
+            landed => return landed,
+        }
+    }
+}
+
+fn once(
+    repo: &Repo,
+    session: &Session,
+    state: &mut State,
+    wish: &Wish<'_>,
+) -> Result<Landed, LandError> {
+    let mut plan = check::decide(repo, session, state, wish)?;
+    let made = commit::make(repo, session, state, &mut plan, wish)?;
+    let (commit, Plan { target, work, .. }) = (made.commit, &plan);
+    let intent = Intent::new(&target.branch, target.tip, commit, work.commit);
+    intent.of_all(plan.is_all).write(session)?;
     let reason = format!("agent: land {} ({})", session.id, plan.way.as_str());
     if let Err(error) = advance(repo, target, commit, plan.tree, &reason) {
         Intent::clear(session)?;
         return Err(error);
     }
+    undo::back_up(repo, &session.id, &target.branch, target.tip, commit)?;
     let branch = target.branch.clone();
-    seal(repo, session, state, &branch, commit, work.commit)?;
+    let work = plan.is_all.then_some(work.commit);
+    seal(repo, session, state, &branch, &made, work)?;
     Ok(Landed { plan: Some(plan), branch, commit })
+}
+
+/// Whether somebody else has brought the work of a session where it was to go. What cannot be told
+/// is not so.
+pub fn is_brought(repo: &Repo, session: &Session, state: &State) -> bool {
+    let wish = Wish { unverified: true, ..Wish::default() };
+    let decided = Plan::decide(&repo.in_memory(), session, state, &wish);
+    matches!(decided, Err(LandError::AlreadyLanded { commit: Some(_), .. }))
+}
+
+/// Takes note of work that somebody else has brought to its target: the session has landed then.
+/// None where it is not there, or that is known already.
+///
+/// # Errors
+/// It runs, or cannot be written.
+pub fn acknowledge(repo: &Repo, session: &Session) -> Result<Option<Landed>, LandError> {
+    let (_lock, mut state) = work::hold(repo, session)?;
+    if state.phase == Phase::Landed {
+        return Ok(None);
+    }
+    let wish = Wish { unverified: true, ..Wish::default() };
+    let Err(LandError::AlreadyLanded { branch, commit: Some(commit), .. }) =
+        Plan::decide(&repo.in_memory(), session, &state, &wish)
+    else {
+        return Ok(None);
+    };
+    let work = work::Work::of(repo, session, &state)?.commit;
+    let made = Made { commit, verify: None, copies: Vec::new() };
+    let branch = format!("refs/heads/{branch}");
+    seal(repo, session, &mut state, &branch, &made, Some(work))?;
+    Ok(Some(Landed { plan: None, branch, commit }))
 }
 
 /// Finishes a landing that was cut off, if the target had moved already.
@@ -109,54 +160,15 @@ fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<Option<La
             }
         }
     }
-    seal(repo, session, state, &branch, commit, intent.work()?)?;
+    undo::back_up(repo, &session.id, &branch, old, commit)?;
+    let work = if intent.is_all() { Some(intent.work()?) } else { None };
+    let made = Made { commit, verify: None, copies: Vec::new() };
+    seal(repo, session, state, &branch, &made, work)?;
     Ok(Some(Landed { plan: None, branch, commit }))
 }
 
-/// The commit that the target moves to, with the user's name and, where the user signs commits,
-/// signature. git writes it, since all that is the user's to configure.
-fn write_commit(
-    repo: &Repo,
-    session: &Session,
-    state: &State,
-    plan: &Plan,
-) -> Result<ObjectId, LandError> {
-    if plan.way == Way::FastForward {
-        return Ok(plan.work.commit);
-    }
-    let spec = &session.spec;
-    let trailers = trailers(spec, &state.models).into_iter();
-    let trailers: Vec<_> = trailers.map(|(key, value)| (key.to_owned(), value)).collect();
-    let words = Words {
-        task: &spec.task,
-        name: &spec.name,
-        prefix: &spec.commit_prefix,
-        summary: &state.summary,
-        trailers: if spec.trailers { &trailers } else { &[] },
-    };
-    let parents = match plan.way {
-        Way::Merge => vec![plan.target.tip, plan.work.commit],
-        Way::Squash | Way::FastForward => vec![plan.target.tip],
-    };
-    let git = repo.user_git_in_main().args(["-c", "i18n.commitEncoding=UTF-8", "commit-tree"]);
-    let git = parents.iter().fold(git, |git, parent| git.arg("-p").arg(parent.to_string()));
-    let signs = repo.config_bool("commit.gpgSign").unwrap_or(false);
-    let git = if signs { git.arg("-S") } else { git };
-    let git = git.args(["-F", "-"]).arg(plan.tree.to_string()).stdin(words.message());
-    let done = git.run()?;
-    match ObjectId::from_hex(done.stdout.trim_ascii()) {
-        Ok(id) if done.exit == 0 => Ok(repo.written(id)),
-        _ => {
-            let text = String::from_utf8_lossy(&done.stderr);
-            let told = |line: &&str| line.starts_with("error: ") || line.starts_with("fatal: ");
-            let said = text.lines().find(told).unwrap_or(text.trim());
-            Err(LandError::Commit { said: said.to_owned() })
-        }
-    }
-}
-
 /// Moves the target, and the files of its checkouts with it; all or nothing.
-fn advance(
+pub(super) fn advance(
     repo: &Repo,
     target: &Target,
     commit: ObjectId,
@@ -193,59 +205,95 @@ fn advance(
     Ok(())
 }
 
-/// Tells the session, its record and the notes that the work has landed.
+/// Tells the session, its record and the notes that the work has landed; `work` is none where more
+/// of it is to come.
 fn seal(
     repo: &Repo,
     session: &Session,
     state: &mut State,
     branch: &str,
-    commit: ObjectId,
-    work: ObjectId,
+    made: &Made,
+    work: Option<ObjectId>,
 ) -> Result<(), LandError> {
     let mut sealed = || -> Result<(), LandError> {
-        if state.phase != Phase::Landed {
-            let reason = format!("on {} as {}", target::short(branch), short_id(commit));
-            let change = state.move_to(Phase::Landed, &reason, Timestamp::now())?;
-            let (mut journal, _torn) = Journal::open(&session.journal_path())?;
-            journal.append(&[Event::now(state.step, Update::State(change))])?;
+        let reason = format!("on {} as {}", target::short(branch), short_id(made.commit));
+        if let Some(work) = work {
+            retell(repo, session, state, Phase::Landed, &reason, work)?;
         }
-        let who = repo.identity()?;
-        // A worktree that is away left a snapshot on top of the work: it stays the last word.
-        let code = match repo.ref_id(&session.ref_name())? {
-            Some(record) => {
-                let code = Record::read(repo, record)?.code;
-                let on_top = repo.read_commit(code)?.parents.first() == Some(&work);
-                if on_top { code } else { work }
-            }
-            None => work,
-        };
-        let recorder = Recorder::open(repo, &session.id)?;
-        let journal = session.journal_path();
-        let written = recorder.write(repo, &session.spec, state, &journal, code, &who)?;
-        repo.update_refs(&[written.update])?;
-        state.write(&session.state_path())?;
-        // A commit of the session's own has its step's note.
-        if repo.read_note(NOTES_REF, commit)?.is_none() {
-            let note = Note {
-                session: &session.id,
-                agent: "builtin",
-                model: &session.spec.model,
-                step: None,
-                usage: state.usage,
-                cost_usd: state.cost_usd,
-                verify: state.verify.as_ref(),
-                is_verified: !session.spec.verify.is_empty(),
-            };
-            let message = format!("{}: landed\n", session.id);
-            repo.write_notes(NOTES_REF, &[(commit, note.text())], &who, &message)?;
-        }
+        write_notes(repo, session, state, made)?;
         Intent::clear(session)
     };
     sealed().map_err(|error| LandError::Unsealed {
         branch: target::short(branch).to_owned(),
-        commit,
+        commit: made.commit,
         source: Box::new(error),
     })
+}
+
+/// Tells the session and its record that it is in another phase, with this work.
+pub(super) fn retell(
+    repo: &Repo,
+    session: &Session,
+    state: &mut State,
+    phase: Phase,
+    reason: &str,
+    work: ObjectId,
+) -> Result<(), LandError> {
+    if state.phase != phase {
+        let change = state.move_to(phase, reason, Timestamp::now())?;
+        let (mut journal, _torn) = Journal::open(&session.journal_path())?;
+        journal.append(&[Event::now(state.step, Update::State(change))])?;
+    }
+    let who = repo.identity()?;
+    // A worktree that is away left a snapshot on top of the work: it stays the last word.
+    let code = match repo.ref_id(&session.ref_name())? {
+        Some(record) => {
+            let code = Record::read(repo, record)?.code;
+            let on_top = repo.read_commit(code)?.parents.first() == Some(&work);
+            if on_top { code } else { work }
+        }
+        None => work,
+    };
+    let recorder = Recorder::open(repo, &session.id)?;
+    let journal = session.journal_path();
+    let written = recorder.write(repo, &session.spec, state, &journal, code, &who)?;
+    repo.update_refs(&[written.update])?;
+    Ok(state.write(&session.state_path())?)
+}
+
+/// A note on each commit that was made: a copy keeps what was noted on the session's own.
+fn write_notes(
+    repo: &Repo,
+    session: &Session,
+    state: &State,
+    made: &Made,
+) -> Result<(), LandError> {
+    let mut notes = Vec::new();
+    for (own, copy) in &made.copies {
+        if let Some(text) = repo.read_note(NOTES_REF, *own)? {
+            notes.push((*copy, text));
+        }
+    }
+    // A commit of the session's own has its step's note.
+    let has_note = notes.iter().any(|(commit, _)| *commit == made.commit);
+    if !has_note && repo.read_note(NOTES_REF, made.commit)?.is_none() {
+        let note = Note {
+            session: &session.id,
+            agent: "builtin",
+            model: &session.spec.model,
+            step: None,
+            usage: state.usage,
+            cost_usd: state.cost_usd,
+            verify: made.verify.as_ref().or(state.verify.as_ref()),
+            is_verified: !session.spec.verify.is_empty(),
+        };
+        notes.push((made.commit, note.text()));
+    }
+    if !notes.is_empty() {
+        let who = repo.identity()?;
+        repo.write_notes(NOTES_REF, &notes, &who, &format!("{}: landed\n", session.id))?;
+    }
+    Ok(())
 }
 
 /// Enough of an id for people.

@@ -7,12 +7,14 @@ use std::path::PathBuf;
 
 use super::forecast::Clashing;
 use super::occupied::Occupant;
+use crate::config::ConfigError;
 use crate::git::operation::Operation;
 use crate::git::{
     DiffError, GitError, MergeError, NotesError, ObjectError, ObjectId, OpenError, RefError,
     RevisionError, SnapshotError, WorktreeError,
 };
 use crate::process::ProcessError;
+use crate::session::cage::CageError;
 use crate::session::create::CreateError;
 use crate::session::format::FormatError;
 use crate::session::record::RecordError;
@@ -87,6 +89,51 @@ pub enum LandError {
         /// The files; the target's side first.
         files: Vec<Clashing>,
     },
+    /// What is about to land did not pass.
+    #[error("'{command}' failed with exit code {exit} on what would land of {id}")]
+    Red {
+        /// The session's id.
+        id: String,
+        /// The command.
+        command: String,
+        /// Its exit code.
+        exit: i32,
+        /// The end of what it printed.
+        output: String,
+    },
+    /// A hook of the user's said no.
+    #[error("the hook {name} refused{}{said}", if said.is_empty() { "" } else { ": " })]
+    Hook {
+        /// Which one.
+        name: String,
+        /// The end of what it said.
+        said: String,
+    },
+    /// What was picked of the session's work is not there.
+    #[error("nothing of {id} was picked: {said}")]
+    BadPick {
+        /// The session's id.
+        id: String,
+        /// Why.
+        said: String,
+    },
+    /// No landing is known that could be undone.
+    #[error("no landing of {0} is known")]
+    NoBackup(String),
+    /// The branch is not where the landing left it.
+    #[error("{branch} has moved since {id} landed")]
+    MovedSince {
+        /// The branch.
+        branch: String,
+        /// The session's id.
+        id: String,
+    },
+    /// A setting makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is nowhere to run the checks.
+    #[error(transparent)]
+    Cage(#[from] CageError),
     /// A fast-forward was asked for, and the target has commits that the session lacks.
     #[error("{branch} has commits that {id} does not have")]
     NotFastForward {
