@@ -60,6 +60,8 @@ pub struct Config {
     pub commit_strategy: CommitStrategy,
     /// `agent.trailers`.
     pub trailers: bool,
+    /// `agent.keepWorktree`: whether a worktree stays when its session has landed.
+    pub keep_worktree: bool,
     /// `agent.maxFileSize`, in bytes.
     pub max_file_size: u64,
     /// `agent.budget`, in US dollars.
@@ -183,6 +185,7 @@ impl Default for Config {
             branch_prefix: "agent/".to_owned(),
             commit_strategy: CommitStrategy::default(),
             trailers: true,
+            keep_worktree: true,
             max_file_size: 10 << 20,
             budget: Bound(Some(5.0)),
             max_tokens: Bound(None),
@@ -298,6 +301,7 @@ impl Config {
             "branchprefix" => self.branch_prefix.clone_from(&entry.value),
             "commitstrategy" => self.commit_strategy = one_of(entry)?,
             "trailers" => self.trailers = boolean(entry)?,
+            "keepworktree" => self.keep_worktree = boolean(entry)?,
             "maxfilesize" => self.max_file_size = size(entry)?,
             "budget" => self.budget = amount::setting(entry, amount::dollars)?,
             "maxtokens" => self.max_tokens = amount::setting(entry, amount::tokens)?,
@@ -374,6 +378,7 @@ mod tests {
             ("agent.branchPrefix", "bot/"),
             ("agent.commitStrategy", "turn"),
             ("agent.trailers", "off"),
+            ("agent.keepWorktree", "no"),
             ("agent.maxFileSize", "2k"),
             ("agent.budget", "$2.50"),
             ("agent.maxTokens", "2m"),
@@ -423,6 +428,7 @@ mod tests {
             branch_prefix: "bot/".to_owned(),
             commit_strategy: CommitStrategy::Turn,
             trailers: false,
+            keep_worktree: false,
             max_file_size: 2048,
             budget: Bound(Some(2.5)),
             max_tokens: Bound(Some(2e6)),

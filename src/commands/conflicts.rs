@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::complete;
 use super::context::Context;
 use crate::error::{CommandError, Kind, Result, exit};
-use crate::land::forecast::{self, By, Clashing, Forecast, Pair};
+use crate::land::forecast::{self, Brought, By, Clashing, Forecast, Pair};
+use crate::land::target;
 use crate::ui::{Ui, json, text, units};
 
 /// Say which sessions will collide, with each other and with the branch they are for
@@ -81,6 +82,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         found.pairs.retain(|pair| is_named(&pair.a) || is_named(&pair.b));
         found.targets.retain(|pair| is_named(&pair.a));
         found.order.retain(is_named);
+        found.landed.retain(|it| is_named(&it.session));
     }
     for (id, why) in &found.left_out {
         ui.warning(&format!("{id} is left out: {why}"));
@@ -126,7 +128,12 @@ fn document(found: &Forecast) -> Result<String> {
 }
 
 fn tell(ui: &Ui, found: &Forecast) -> Result {
-    let Forecast { pairs, targets, order, .. } = found;
+    let Forecast { pairs, targets, order, landed, .. } = found;
+    for Brought { session, branch, commit } in landed {
+        let (branch, commit) = (target::short(branch), commit.get(..7).unwrap_or(commit));
+        ui.narrate(&format!("{session} is on {branch} already, by {commit}"));
+        ui.hint(&format!("git agent merge {session} takes note of that"));
+    }
     if order.is_empty() {
         ui.narrate("No session has anything to land.");
         return Ok(());

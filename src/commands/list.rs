@@ -9,7 +9,7 @@ use clap::builder::PossibleValuesParser;
 use super::context::Context;
 use super::view;
 use crate::error::{CommandError, Result};
-use crate::land::forecast;
+use crate::land::forecast::{self, Standing};
 use crate::parallel;
 use crate::session::format::FormatError;
 use crate::session::record::Record;
@@ -119,7 +119,12 @@ fn sessions(context: &Context<'_>, with_size: bool) -> Result<Vec<SessionView>> 
     view::add_places(&context.repo, &mut views)?;
     let mut colliding = forecast::standing(&context.repo, &listing.sessions);
     for shown in &mut views {
-        shown.conflicts_with = colliding.remove(&shown.id).unwrap_or_default();
+        let Standing { collides, on } = colliding.remove(&shown.id).unwrap_or_default();
+        shown.conflicts_with = collides;
+        if let Some(branch) = on {
+            let said = format!("its work is on {branch} already");
+            shown.note = Some(shown.note.take().map_or(said.clone(), |it| format!("{it}; {said}")));
+        }
     }
     if with_size {
         let sizes = size::of_all(&listing.sessions);

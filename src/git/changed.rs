@@ -77,6 +77,11 @@ impl ChangedPaths {
             || other.may_move(self)
     }
 
+    /// Whether all that the other changed has changed here too.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.all.is_subset(&self.all)
+    }
+
     /// Whether this side may have moved a folder that the other put something new in: git then
     /// wonders whether that was meant to move too.
     pub(super) fn may_move(&self, other: &Self) -> bool {

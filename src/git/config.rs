@@ -3,6 +3,8 @@
 //! Invariant: what `git config --list` would say in the same place at the time the repository was
 //! opened, the environment's and the command line's settings last.
 
+use std::path::PathBuf;
+
 use gix::bstr::ByteSlice;
 
 use crate::config::{Config, ConfigError, Entry, UnknownKey};
@@ -76,6 +78,17 @@ impl Repo {
         match snapshot.string(key) {
             Some(value) => Some(value.to_str_lossy().into_owned()),
             None => snapshot.boolean(key).filter(|on| *on).map(|on| on.to_string()),
+        }
+    }
+
+    /// Where the user's hooks are: `core.hooksPath`, from the main checkout, or `hooks`.
+    pub fn hooks_dir(&self) -> PathBuf {
+        match self.gix().config_snapshot().trusted_path("core.hooksPath") {
+            Ok(Some(path)) => {
+                let main = self.main_work_dir();
+                main.unwrap_or_else(|| self.common_dir().to_owned()).join(path)
+            }
+            _ => self.common_dir().join("hooks"),
         }
     }
 

@@ -27,13 +27,27 @@ pub struct Intent {
     new: String,
     /// The session's commit that is landed, in hex.
     work: String,
+    /// Only some of the session's work: it has not landed with that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
 }
 
 impl Intent {
     /// A landing that moves `branch` from `old` to `new`, with the work at `work`.
     pub fn new(branch: &str, old: ObjectId, new: ObjectId, work: ObjectId) -> Self {
         let [old, new, work] = [old, new, work].map(|id| id.to_string());
-        Self { format: FORMAT, branch: branch.to_owned(), old, new, work }
+        Self { format: FORMAT, branch: branch.to_owned(), old, new, work, partial: false }
+    }
+
+    /// The same, of all that the session has to land, or of some of it.
+    #[must_use]
+    pub fn of_all(self, is_all: bool) -> Self {
+        Self { partial: !is_all, ..self }
+    }
+
+    /// Whether the session has landed with it.
+    pub fn is_all(&self) -> bool {
+        !self.partial
     }
 
     /// The commit it moves from.

@@ -2,7 +2,8 @@
 //!
 //! A landing is decided first, with nothing written but objects: [`work`] says what there is to
 //! land and whether it was verified, [`target`] where to, [`plan`] what comes of the two. Then
-//! [`apply`] makes it so: the branch, the files of its checkout, the session's state, a note.
+//! [`apply`] makes it so: the branch, the files of its checkout, the session's state, a note;
+//! [`undo`] takes it back.
 //! [`remove`] and [`restore`] take a worktree away and bring it back with all it held; [`retire`]
 //! takes a whole session out of sight, and [`gc`] what nobody needs any more. [`forecast`] says
 //! beforehand what will collide.
@@ -11,16 +12,21 @@
 //! all; a landing that was cut off is finished by the next one.
 
 pub mod apply;
+mod check;
 pub mod checkout;
+mod commit;
 pub mod error;
 pub mod forecast;
 pub mod gc;
+pub mod hooks;
 pub mod ignored;
 pub mod intent;
 pub mod message;
 pub mod occupied;
+pub mod pick;
 pub mod plan;
 pub mod remove;
+pub mod resolve;
 pub mod restore;
 pub mod retire;
 pub mod target;
@@ -29,6 +35,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod trash;
+pub mod undo;
 pub mod work;
 
 pub use error::{LandError, Unverified};

@@ -3,7 +3,11 @@
 //! Invariant: deciding moves no ref and touches no file; through [`Repo::in_memory`] it writes
 //! nothing at all.
 
+use std::path::Path;
+
 use super::forecast;
+use super::pick::{self, Pick, Replay};
+use super::resolve::Resolution;
 use super::target::Target;
 use super::work::{self, Leftover, Work};
 use super::{LandError, Unverified};
@@ -19,6 +23,8 @@ pub enum Way {
     Squash,
     /// A merge commit, with the session's branch as its second parent.
     Merge,
+    /// The session's commits, each made again on top of the target.
+    Rebase,
     /// The session's own commits; only where the target has none that they lack.
     FastForward,
 }
@@ -29,8 +35,14 @@ impl Way {
         match self {
             Self::Squash => "squash",
             Self::Merge => "merge",
+            Self::Rebase => "rebase",
             Self::FastForward => "fast-forward",
         }
+    }
+
+    /// Whether it makes one commit of its own, as `git commit` and `git merge` do.
+    pub(super) fn makes_commit(self) -> bool {
+        matches!(self, Self::Squash | Self::Merge)
     }
 }
 
@@ -41,8 +53,16 @@ pub struct Wish<'a> {
     pub into: Option<&'a str>,
     /// How.
     pub way: Way,
-    /// Land also what was not verified, or not verified together with what is new on the target.
+    /// What of it.
+    pub pick: Pick<'a>,
+    /// Land it without a run of its verify commands on what will be landed.
     pub unverified: bool,
+    /// Run none of the user's hooks for commits.
+    pub no_hooks: bool,
+    /// What the session has done about conflicts that it was told of.
+    pub resolution: Option<&'a Resolution>,
+    /// This program, which ends what it has started should it be killed.
+    pub program: Option<&'a Path>,
 }
 
 /// A landing, decided.
@@ -58,10 +78,16 @@ pub struct Plan {
     pub tree: ObjectId,
     /// How many commits of the session are in it.
     pub commits: usize,
+    /// The commits that are made again, where each is.
+    pub replays: Vec<Replay>,
+    /// Whether that is all that the session has to land.
+    pub is_all: bool,
     /// What changes on the target.
     pub stat: DiffStat,
     /// Whether this very tree was verified.
     pub verified: bool,
+    /// Why it is verified first, where it must be.
+    pub due: Option<Unverified>,
     /// Why it was not, where it should have been and the wish was to land it all the same.
     pub unverified: Option<Unverified>,
     /// New files in the worktree that no commit holds: they stay there.
@@ -84,38 +110,119 @@ impl Plan {
             return Err(LandError::NotAtRest { id: id.clone(), phase: state.phase });
         }
         let target = Target::find(repo, &session.spec, wish.into)?;
-        let work = Work::of(repo, session, state)?;
-        let base = repo.merge_base(target.tip, work.commit)?;
-        let base = base.ok_or(git::RevisionError::Unrelated(target.tip, work.commit))?;
-        let span = Span { repo, session, target: &target, work: &work, base };
-        let tree = span.merge(wish.way)?;
-        let left_behind = left_behind(repo, session, &work)?;
-        let verified = work.verified(&session.spec, state).and_then(|verified| {
-            if !verified || tree == work.tree {
-                return Ok(verified);
-            }
-            let command = state.verify.as_ref().map(|record| record.command.clone());
-            let branch = target.name().to_owned();
-            Err(Unverified::TargetMoved { command: command.unwrap_or_default(), branch })
-        });
-        let (verified, unverified) = match verified {
-            Ok(verified) => (verified, None),
-            Err(why) if wish.unverified => (false, Some(why)),
-            Err(why) => return Err(LandError::Unverified { id: id.clone(), why }),
+        let whole = Work::of(repo, session, state)?;
+        let base = repo.merge_base(target.tip, whole.commit)?;
+        let base = base.ok_or(git::RevisionError::Unrelated(target.tip, whole.commit))?;
+        let span = Span { repo, session, target: &target, work: &whole, base, wish };
+        span.check_new()?;
+        let (work, mut is_all) = match wish.pick {
+            Pick::Paths(paths) => pick::paths(repo, id, &whole, base, paths)?,
+            Pick::All | Pick::Commits(_) => (whole.clone(), true),
         };
-        let old_tree = repo.tree_of(target.tip)?;
-        for checkout in &target.checkouts {
+        let span = Span { work: &work, ..span };
+        let (mut way, mut replays) = (wish.way, Vec::new());
+        let tree = if way == Way::Rebase || matches!(wish.pick, Pick::Commits(_)) {
+            let (commits, all) = pick::commits(repo, id, &work, base, wish.pick)?;
+            is_all &= all;
+            replays = match (pick::replay(repo, id, &target, &commits), span.landing()?) {
+                (Err(LandError::Conflicts { .. }), landed @ Some(_)) => {
+                    return Err(span.landed(landed));
+                }
+                (replays, _) => replays?,
+            };
+            let Some(last) = replays.last() else { return Err(span.landed(span.landing()?)) };
+            let tree = last.tree;
+            match way {
+                // They are where they would be made again.
+                Way::Rebase if is_all && base == target.tip => {
+                    (way, replays) = (Way::FastForward, Vec::new());
+                }
+                Way::Rebase => {}
+                _ => replays.clear(),
+            }
+            tree
+        } else {
+            span.merge(way)?
+        };
+        let left_behind = left_behind(repo, session, &whole)?;
+        let branch = target.name();
+        let (verified, due) = match whole.standing(&session.spec, state, tree, branch) {
+            Err(why) if !wish.unverified => {
+                return Err(LandError::Unverified { id: id.clone(), why });
+            }
+            Err(why) => (false, Some(why)),
+            Ok(standing) => standing,
+        };
+        let (due, unverified) = if wish.unverified { (None, due) } else { (due, None) };
+        let commits = match replays.len() {
+            0 => {
+                let commits = repo.commits_between(target.tip, work.commit)?.len();
+                // What holds the work that the branch never got is none of its commits.
+                let is_apart = !work.on_branch && repo.ref_id(&session.spec.branch)?.is_some();
+                commits.saturating_sub(usize::from(is_apart))
+            }
+            replayed => replayed,
+        };
+        let mut plan = Self {
+            target,
+            work,
+            way,
+            tree,
+            commits,
+            replays,
+            is_all,
+            stat: DiffStat::default(),
+            verified,
+            due,
+            unverified,
+            left_behind,
+        };
+        plan.land_on(repo, tree)?;
+        repo.identity().map_err(LandError::Identity)?;
+        Ok(plan)
+    }
+
+    /// Takes this tree for the one that lands, if the checkouts of the target can follow.
+    ///
+    /// # Errors
+    /// Files there are in the way.
+    pub(super) fn land_on(&mut self, repo: &Repo, tree: ObjectId) -> Result<(), LandError> {
+        let old_tree = repo.tree_of(self.target.tip)?;
+        for checkout in &self.target.checkouts {
             checkout.rehearse(repo, old_tree, tree)?;
         }
-        repo.identity().map_err(LandError::Identity)?;
-        let mut commits = repo.commits_between(target.tip, work.commit)?.len();
-        if !work.on_branch && repo.ref_id(&session.spec.branch)?.is_some() {
-            // What holds the work that the branch never got is none of its commits.
-            commits = commits.saturating_sub(1);
-        }
-        let stat = repo.diff_stat(old_tree, tree)?;
-        let way = wish.way;
-        Ok(Self { target, work, way, tree, commits, stat, verified, unverified, left_behind })
+        self.stat = repo.diff_stat(old_tree, tree)?;
+        self.tree = tree;
+        Ok(())
+    }
+}
+
+/// The commit that brought a session's work to a branch at `tip`, where somebody else did.
+///
+/// # Errors
+/// An object cannot be read.
+pub(super) fn brought_by(
+    repo: &Repo,
+    session: &Session,
+    commit: ObjectId,
+    branch: &str,
+    tip: ObjectId,
+) -> Result<Option<ObjectId>, LandError> {
+    let Some(base) = repo.merge_base(tip, commit)? else { return Ok(None) };
+    let (base_tree, tree) = (repo.tree_of(base)?, repo.tree_of(commit)?);
+    // Only where each of its paths has changed there can all of it be there.
+    let ours = repo.changed_paths(base_tree, repo.tree_of(tip)?)?;
+    if base != commit && !ours.covers(&repo.changed_paths(base_tree, tree)?) {
+        return Ok(None);
+    }
+    let target = Target { branch: branch.to_owned(), tip, checkouts: Vec::new() };
+    let work = Work { commit, tree, on_branch: true };
+    let wish = Wish::default();
+    let span = Span { repo, session, target: &target, work: &work, base, wish: &wish };
+    match span.check_new().and_then(|()| span.merge(Way::Squash)) {
+        Err(LandError::AlreadyLanded { commit, .. }) => Ok(commit),
+        Ok(_) | Err(LandError::Nothing(_) | LandError::Conflicts { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -126,18 +233,25 @@ struct Span<'a> {
     target: &'a Target,
     work: &'a Work,
     base: ObjectId,
+    wish: &'a Wish<'a>,
 }
 
 impl Span<'_> {
-    /// The tree that the target will have.
-    fn merge(&self, way: Way) -> Result<ObjectId, LandError> {
-        let Self { repo, session, target, work, base } = self;
+    /// Refuses where the target has all of it already.
+    fn check_new(&self) -> Result<(), LandError> {
+        let Self { repo, session, work, base, .. } = self;
         if repo.tree_of(*base)? == work.tree {
             // The branch may have been fast-forwarded to, or have moved nowhere.
             let start = repo.resolve_commit(&session.spec.base.commit)?;
             let moved = repo.tree_of(start)? != work.tree;
             return Err(if moved { self.landed(Some(work.commit)) } else { self.nothing() });
         }
+        Ok(())
+    }
+
+    /// The tree that the target will have.
+    fn merge(&self, way: Way) -> Result<ObjectId, LandError> {
+        let Self { repo, session, target, work, base, wish } = self;
         if way == Way::FastForward {
             if *base != target.tip {
                 let (branch, id) = (target.name().to_owned(), session.id.clone());
@@ -147,7 +261,11 @@ impl Span<'_> {
                 return Err(LandError::NoCommits(session.id.clone()));
             }
         }
-        match repo.merge_commits(target.tip, work.commit)? {
+        let ours = match wish.resolution {
+            Some(resolution) => resolution.side(repo, target.tip, work)?,
+            None => target.tip,
+        };
+        match repo.merge_commits(ours, work.commit)? {
             Merge::Clean(tree) if tree == repo.tree_of(target.tip)? => {
                 Err(self.landed(self.landing()?))
             }

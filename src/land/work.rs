@@ -100,6 +100,31 @@ impl Work {
             exit => Err(Unverified::Failed { command, exit }),
         }
     }
+
+    /// Whether this tree, which is to land of it, was verified; and where it must be first, why.
+    ///
+    /// # Errors
+    /// The checks have failed on this very work, or nobody knows them any more.
+    pub fn standing(
+        &self,
+        spec: &Spec,
+        state: &State,
+        tree: ObjectId,
+        branch: &str,
+    ) -> Result<(bool, Option<Unverified>), Unverified> {
+        let was_this = state.verify.as_ref().is_some_and(|record| self.tree == record.tree);
+        match self.verified(spec, state) {
+            Ok(verified) if !verified || tree == self.tree => Ok((verified, None)),
+            Ok(_) => {
+                let command = state.verify.as_ref().map(|record| record.command.clone());
+                let (command, branch) = (command.unwrap_or_default(), branch.to_owned());
+                Ok((false, Some(Unverified::TargetMoved { command, branch })))
+            }
+            Err(why @ Unverified::Failed { .. }) if was_this => Err(why),
+            Err(why) if spec.verify.is_empty() => Err(why),
+            Err(why) => Ok((false, Some(why))),
+        }
+    }
 }
 
 /// What lies in the worktree and is not in a tree.

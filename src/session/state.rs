@@ -106,6 +106,8 @@ pub const MOVES: &[(Phase, Phase)] = {
         (Stopped, NeedsInput),
         (Stopped, Landed),
         (Stopped, Archived),
+        // A landing can be undone.
+        (Landed, Done),
         (Landed, Archived),
     ]
 };

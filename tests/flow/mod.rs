@@ -7,6 +7,7 @@ mod forecast;
 mod gate;
 mod gc;
 mod journey;
+mod landing;
 mod limits;
 mod person;
 mod places;

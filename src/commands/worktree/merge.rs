@@ -1,183 +1,270 @@
-//! `git agent worktree merge`: a session's work, on the branch it is for.
+//! `git agent merge`, also `git agent worktree merge`: the work of sessions, on the branch it is
+//! for.
 //!
 //! Invariant: what is printed as landed is landed; a refusal names what is in the way and moves
-//! nothing.
+//! nothing; of several, those before the one that is refused stay landed.
 
-use serde::Serialize;
+use clap::builder::NonEmptyStringValueParser;
+use clap_complete::ArgValueCompleter;
 
-use crate::commands::context::{Context, SessionArg};
-use crate::error::Result;
+use super::landing::{self, Outcome};
+use super::resolve;
+use crate::commands::complete;
+use crate::commands::context::Context;
+use crate::error::{CommandError, Kind, Result, exit};
 use crate::land::apply::{self, Landed, short_id};
-use crate::land::plan::{Plan, Way, Wish};
-use crate::land::target;
+use crate::land::forecast;
+use crate::land::pick::Pick;
+use crate::land::plan::{Way, Wish};
+use crate::land::remove::{self, Removal};
+use crate::land::resolve::Resolution;
+use crate::land::undo::undo;
+use crate::land::{LandError, hooks, target};
 use crate::session::store::Session;
-use crate::ui::{Ui, json, text, units};
+use crate::ui::Ui;
 
-/// Land a session's work on the branch it started from
+/// How often a session is given its conflicts back.
+const RESOLVED_AT_MOST: usize = 2;
+
+/// Land the work of sessions on the branch they started from
 ///
 /// The work is merged without a checkout, and the branch moves only from the very commit that was
-/// merged. Where it is checked out, its files follow; a file that you changed there refuses the
-/// landing before anything moves. Hooks for commits and merges do not run: nothing is committed in
-/// your checkout. Your name, your signature (commit.gpgSign) and your reference-transaction hook
-/// apply.
+/// merged; where it has moved meanwhile, it is tried again on top. Where it is checked out, its
+/// files follow; a file that you changed there refuses the landing before anything moves.
+///
+/// What lands was verified: where the merged tree is not the one that the session's verify commands
+/// passed on, they run again, in a worktree for that moment. Your hooks for commits (pre-commit,
+/// pre-merge-commit, prepare-commit-msg, commit-msg) run there too, and what they stage or write is
+/// what lands. Your name, your signature (commit.gpgSign) and your reference-transaction hook apply.
+///
+/// Several sessions land one after the other, in the order that conflicts least; the first that is
+/// refused stops it.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  git agent worktree merge add-rate
-  git agent worktree merge add-rate --dry-run
-  git agent worktree merge add-rate --merge --into release-2")]
+  git agent merge add-rate
+  git agent merge add-rate --dry-run
+  git agent merge add-rate docs-for-api fix-flaky
+  git agent merge add-rate --merge --into release-2
+  git agent merge add-rate --pick 'src/**' --resolve
+  git agent merge --undo add-rate")]
 pub struct Args {
-    #[command(flatten)]
-    session: SessionArg,
+    /// Sessions, each by any unique beginning of its id or name
+    #[arg(
+        value_name = "SESSION",
+        required = true,
+        value_parser = NonEmptyStringValueParser::new(),
+        add = ArgValueCompleter::new(complete::sessions),
+    )]
+    sessions: Vec<String>,
     /// One commit with all of it (the default)
     #[arg(long, group = "way")]
     squash: bool,
     /// A merge commit that keeps the session's own commits
     #[arg(long, group = "way")]
     merge: bool,
+    /// The session's commits, each made again on top of the branch
+    #[arg(long, group = "way")]
+    rebase: bool,
     /// The session's own commits, if the branch has no others since
     #[arg(long, group = "way")]
     ff_only: bool,
+    /// Only what it changed at these paths; may be given several times
+    #[arg(long, value_name = "PATHSPEC", conflicts_with_all = ["merge", "rebase", "ff_only", "pick_commits"])]
+    pick: Vec<String>,
+    /// Only these of its commits, by id or place: 1,3-5; each made again, unless with --squash
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["merge", "ff_only"])]
+    pick_commits: Option<String>,
     /// Branch to land on (default: the one it started from, else that of the main checkout)
-    #[arg(long, value_name = "BRANCH", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "BRANCH", value_parser = NonEmptyStringValueParser::new())]
     into: Option<String>,
-    /// Land it even if its verify command did not pass on what will be landed
+    /// Give conflicts back to the session, and land what it makes of them
+    #[arg(long, conflicts_with = "dry_run")]
+    resolve: bool,
+    /// Land it without a run of its verify commands on what will be landed
     #[arg(long)]
     no_verify: bool,
+    /// Run none of your hooks for commits
+    #[arg(long)]
+    no_hooks: bool,
     /// Say what would be done, and write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Print JSON: {"format":1,"landing":{…}}
+    /// Take the last landing of the session back, if the branch is where that left it
+    #[arg(long, conflicts_with_all = ["way", "pick", "pick_commits", "into", "resolve", "no_verify", "no_hooks", "dry_run"])]
+    undo: bool,
+    /// Print JSON: {"format":1,"landing":{…}}; of several sessions {"format":1,"landings":[…]}
     #[arg(long)]
     json: bool,
 }
 
-/// A landing, in format 1 of the JSON.
-#[derive(Debug, Serialize)]
-struct View<'a> {
-    session: &'a str,
-    branch: &'a str,
-    /// None in a dry run.
-    commit: Option<String>,
-    dry_run: bool,
-    /// What follows is none where a landing that was cut off before is now finished.
-    way: Option<&'static str>,
-    commits: Option<usize>,
-    files: Option<u64>,
-    insertions: Option<u64>,
-    deletions: Option<u64>,
-    verified: Option<bool>,
-    unverified: Option<String>,
-    checkouts: Vec<String>,
-    left_behind: &'a [String],
-}
-
-/// Lands the work, or says what would be done.
+/// Lands the work, says what would be done, or takes a landing back.
 ///
 /// # Errors
 /// Every reason not to land.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
-    let session = context.session(&args.session.session)?;
-    let way = match (args.merge, args.ff_only) {
-        (true, _) => Way::Merge,
-        (_, true) => Way::FastForward,
+    let mut sessions: Vec<Session> = Vec::new();
+    for given in &args.sessions {
+        let session = context.session(given)?;
+        if sessions.iter().all(|known| known.id != session.id) {
+            sessions.push(session);
+        }
+    }
+    if let Some(folder) = hooks::missing_folder(&context.repo)
+        && !args.no_hooks
+    {
+        ui.warning(&format!("no hook runs: core.hooksPath is not there: {}", folder.display()));
+    }
+    match sessions.as_slice() {
+        [session] if args.undo => take_back(&context, args, session),
+        _ if args.undo => Err(CommandError::usage("--undo takes one session")
+            .hint("Undo them one by one, the last to land first")),
+        [session] => one(&context, args, session),
+        _ => train(&context, args, sessions),
+    }
+}
+
+fn one(context: &Context<'_>, args: &Args, session: &Session) -> Result {
+    let outcome = land(context, args, session)?;
+    match args.json {
+        true => landing::print(context.ui, session, &outcome),
+        false => landing::tell(context.ui, session, &outcome),
+    }
+}
+
+/// Several, in the order that conflicts least, until one is refused.
+fn train(context: &Context<'_>, args: &Args, sessions: Vec<Session>) -> Result {
+    let with_states = sessions.into_iter().map(|session| {
+        let state = session.state()?;
+        Ok((session, state))
+    });
+    let with_states = with_states.collect::<Result<Vec<_>>>()?;
+    let order = forecast::look(&context.repo, &with_states)?.order;
+    let mut sessions: Vec<_> = with_states.into_iter().map(|(session, _)| session).collect();
+    // What cannot be looked at is refused last, in its own words.
+    sessions.sort_by_key(|it| order.iter().position(|id| *id == it.id).unwrap_or(usize::MAX));
+    let mut done: Vec<(&Session, Option<Outcome>)> = Vec::new();
+    let mut refused = None;
+    for session in &sessions {
+        let outcome = match refused {
+            Some(_) => None,
+            None => match land(context, args, session) {
+                Ok(outcome) => Some(outcome),
+                Err(error) => {
+                    refused = Some((session.id.clone(), error));
+                    None
+                }
+            },
+        };
+        done.push((session, outcome));
+    }
+    let why = refused.as_ref().map(|(id, error)| (id.as_str(), error.line()));
+    landing::table(context.ui, &done, why.as_ref(), args.json)?;
+    match refused {
+        Some((_, error)) => {
+            let code = error.report(context.ui).max(exit::NO);
+            Err(CommandError::new(Kind::Told(code), ""))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Lands one, and gives its conflicts back to it where that is wished.
+fn land(context: &Context<'_>, args: &Args, session: &Session) -> Result<Outcome> {
+    let mut resolution = Resolution::default();
+    let mut told = 0;
+    loop {
+        let landed = try_to(context, args, session, Some(&resolution).filter(|_| told > 0));
+        let files = match landed {
+            Err(LandError::Conflicts { files, .. }) if args.resolve && told < RESOLVED_AT_MOST => {
+                files
+            }
+            Err(error @ LandError::AlreadyLanded { .. })
+                if args.into.is_none() && !args.dry_run =>
+            {
+                return match apply::acknowledge(&context.repo, session)? {
+                    Some(landed) => Ok(Outcome::Found(landed)),
+                    None => Err(error.into()),
+                };
+            }
+            landed => {
+                let outcome = landed.map_err(|error| landing::refusal(context.ui, error))?;
+                tidy(context, session, &outcome)?;
+                return Ok(outcome);
+            }
+        };
+        let words = resolution.tell(&context.repo, session, args.into.as_deref(), &files)?;
+        resolve::give_back(context, session, &words, files.len())?;
+        told += 1;
+    }
+}
+
+fn try_to(
+    context: &Context<'_>,
+    args: &Args,
+    session: &Session,
+    resolution: Option<&Resolution>,
+) -> std::result::Result<Outcome, LandError> {
+    let way = match args {
+        Args { merge: true, .. } => Way::Merge,
+        Args { rebase: true, .. } => Way::Rebase,
+        Args { ff_only: true, .. } => Way::FastForward,
+        Args { pick_commits: Some(_), squash: false, .. } => Way::Rebase,
         _ => Way::Squash,
     };
-    let wish = Wish { into: args.into.as_deref(), way, unverified: args.no_verify };
-    if args.dry_run {
-        let plan = apply::rehearse(&context.repo, &session, &wish)?;
-        return would_land(ui, args, &session, &plan);
-    }
-    let landed = apply::land(&context.repo, &session, &wish)?;
-    if args.json {
-        return print(ui, &session, &landed.branch, Some(&landed), landed.plan.as_ref());
-    }
-    let (id, branch) = (&session.id, target::short(&landed.branch));
-    let commit = short_id(landed.commit);
-    match &landed.plan {
-        Some(plan) => {
-            ui.answer(&format!("Landed {id} on {branch} as {commit} ({})", sum(plan)))?;
-            caveats(ui, &session, plan);
-        }
-        None => ui.answer(&format!(
-            "Landed {id} on {branch} as {commit} (a landing that was cut off is finished)"
-        ))?,
-    }
-    if session.spec.worktree.is_dir() {
-        ui.hint(&format!("git agent worktree remove {id}"));
-    }
-    Ok(())
-}
-
-fn would_land(ui: &Ui, args: &Args, session: &Session, plan: &Plan) -> Result {
-    if args.json {
-        return print(ui, session, &plan.target.branch, None, Some(plan));
-    }
-    let mut lines =
-        vec![format!("Would land {} on {} ({})", session.id, plan.target.name(), sum(plan))];
-    for file in &plan.stat.paths {
-        let path = file.path.to_string();
-        lines.push(format!("  {} +{} -{}", text::neutral(&path), file.insertions, file.deletions));
-    }
-    for checkout in &plan.target.checkouts {
-        let path = checkout.path.to_string_lossy();
-        lines.push(format!("The files in {} would follow", text::neutral(&path)));
-    }
-    ui.answer(&lines.join("\n"))?;
-    caveats(ui, session, plan);
-    Ok(())
-}
-
-/// `squash of 6 commits, 4 files +182 -3`.
-fn sum(plan: &Plan) -> String {
-    let commits = units::counted(plan.commits as u64, "commit");
-    let files = units::counted(plan.stat.files, "file");
-    let stat = format!("{files} +{} -{}", plan.stat.insertions, plan.stat.deletions);
-    match plan.way {
-        Way::FastForward => format!("fast-forward by {commits}, {stat}"),
-        // Work that the branch never got has no commits to count.
-        Way::Squash | Way::Merge if plan.commits == 0 => format!("{}, {stat}", plan.way.as_str()),
-        Way::Squash | Way::Merge => format!("{} of {commits}, {stat}", plan.way.as_str()),
-    }
-}
-
-fn caveats(ui: &Ui, session: &Session, plan: &Plan) {
-    match &plan.unverified {
-        Some(why) => ui.warning(&format!("not verified: {why}")),
-        None if !plan.verified => ui.narrate("  unverified: the session has no verify command"),
-        None => {}
-    }
-    if !plan.left_behind.is_empty() {
-        let files = units::counted(plan.left_behind.len() as u64, "new file");
-        let files = format!("{files} in no commit: {}", plan.left_behind.join(", "));
-        let worktree = session.spec.worktree.display();
-        ui.warning(&format!("not landed, and still in {worktree}: {files}"));
-    }
-}
-
-fn print(
-    ui: &Ui,
-    session: &Session,
-    branch: &str,
-    landed: Option<&Landed>,
-    plan: Option<&Plan>,
-) -> Result {
-    let checkouts = plan.map(|plan| plan.target.checkouts.as_slice()).unwrap_or_default();
-    let view = View {
-        session: &session.id,
-        branch: target::short(branch),
-        commit: landed.map(|landed| landed.commit.to_string()),
-        dry_run: landed.is_none(),
-        way: plan.map(|plan| plan.way.as_str()),
-        commits: plan.map(|plan| plan.commits),
-        files: plan.map(|plan| plan.stat.files),
-        insertions: plan.map(|plan| plan.stat.insertions),
-        deletions: plan.map(|plan| plan.stat.deletions),
-        verified: plan.map(|plan| plan.verified),
-        unverified: plan.and_then(|plan| plan.unverified.as_ref()).map(ToString::to_string),
-        checkouts: checkouts.iter().map(|at| at.path.to_string_lossy().into_owned()).collect(),
-        left_behind: plan.map(|plan| plan.left_behind.as_slice()).unwrap_or_default(),
+    let pick = match &args.pick_commits {
+        Some(list) => Pick::Commits(list),
+        None if args.pick.is_empty() => Pick::All,
+        None => Pick::Paths(&args.pick),
     };
-    Ok(ui.answer(&json::named("landing", &view)?)?)
+    let program = std::env::current_exe()?;
+    let wish = Wish {
+        into: args.into.as_deref(),
+        way,
+        pick,
+        unverified: args.no_verify,
+        no_hooks: args.no_hooks,
+        resolution,
+        program: Some(&program),
+    };
+    let Context { repo, .. } = context;
+    Ok(match args.dry_run {
+        true => Outcome::Would(Box::new(apply::rehearse(repo, session, &wish)?)),
+        false => Outcome::Landed(apply::land(repo, session, &wish)?),
+    })
+}
+
+/// Takes the worktree away, where the user wants none that has landed.
+fn tidy(context: &Context<'_>, session: &Session, outcome: &Outcome) -> Result {
+    let config = context.config()?;
+    let Outcome::Landed(Landed { plan, .. }) = outcome else { return Ok(()) };
+    let has_all = plan.as_ref().is_none_or(|plan| plan.is_all);
+    if config.keep_worktree || !has_all || !session.spec.worktree.is_dir() {
+        return Ok(());
+    }
+    let max_file_size = config.max_file_size;
+    let removal = Removal { force: false, branch: false, max_file_size };
+    if let Err(error) = remove::remove(&context.repo, session, &removal) {
+        context.ui.warning(&format!("the worktree stays: {error}"));
+    }
+    Ok(())
+}
+
+fn take_back(context: &Context<'_>, args: &Args, session: &Session) -> Result {
+    let undone = undo(&context.repo, session)?;
+    let (branch, id) = (target::short(&undone.branch), &session.id);
+    if args.json {
+        let view = serde_json::json!({
+            "session": id,
+            "branch": branch,
+            "commit": undone.commit.to_string(),
+            "undone": undone.landed.to_string(),
+        });
+        return Ok(context.ui.answer(&crate::ui::json::named("undone", &view)?)?);
+    }
+    let (commit, landed) = (short_id(undone.commit), short_id(undone.landed));
+    context.ui.answer(&format!("Took {id} back from {branch}, which is at {commit} again"))?;
+    context.ui.hint(&format!("git show {landed} shows what had landed"));
+    Ok(())
 }

@@ -2,9 +2,11 @@
 //!
 //! Invariant: they are ordinary worktrees; git shows and knows them too.
 
+mod landing;
 pub mod list;
 pub mod merge;
 pub mod remove;
+mod resolve;
 pub mod restore;
 pub mod switch;
 

@@ -16,7 +16,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::side::{self, Side};
-use super::{Clashing, is_unfinished};
+use super::{Brought, Clashing, is_unfinished};
 use crate::file;
 use crate::git::Repo;
 use crate::land::target::short;
@@ -43,6 +43,9 @@ struct Head {
     /// What each side was.
     stamps: BTreeMap<String, String>,
     colliding: Vec<Collision>,
+    /// What somebody else has brought to its branch.
+    #[serde(default)]
+    brought: Vec<Brought>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,7 +74,7 @@ impl Known {
     pub(super) fn now<'a>(&mut self, sides: impl Iterator<Item = &'a Side>, all: bool) {
         let stamps: BTreeMap<_, _> =
             sides.map(|side| (side.id.clone(), side.stamp.clone())).collect();
-        let Head { stamps: before, colliding, .. } = &mut self.head;
+        let Head { stamps: before, colliding, brought, .. } = &mut self.head;
         let holds = |id: &String| match (before.get(id), stamps.get(id)) {
             (Some(before), Some(now)) => before == now,
             (Some(_), None) => !all,
@@ -80,6 +83,7 @@ impl Known {
         let known = (self.clean.len(), colliding.len());
         self.clean.retain(|(a, b)| holds(a) && holds(b));
         colliding.retain(|it| holds(&it.a) && holds(&it.b));
+        brought.retain(|it| holds(&it.session) && holds(&it.branch));
         self.is_new |= known != (self.clean.len(), colliding.len());
         if all {
             before.clear();
@@ -102,6 +106,17 @@ impl Known {
             }
         })?;
         Some(Some(found))
+    }
+
+    /// Who brought a session's work to its branch, as far as is known.
+    pub(super) fn brought(&self, side: &Side) -> Option<Brought> {
+        self.head.brought.iter().find(|it| it.session == side.id).cloned()
+    }
+
+    /// Remembers that.
+    pub(super) fn learn_brought(&mut self, brought: Brought) {
+        self.head.brought.push(brought);
+        self.is_new = true;
     }
 
     /// Remembers what was found of two.
@@ -148,25 +163,40 @@ impl Clashing {
     }
 }
 
-/// What each of these sessions is known to collide with as it is now, by id; nothing is merged.
-pub fn standing(repo: &Repo, sessions: &[Session]) -> HashMap<String, Vec<String>> {
-    let mut found: HashMap<String, Vec<String>> = HashMap::new();
-    let Some(head) = first_line(repo).filter(|head| !head.colliding.is_empty()) else {
+/// What is known of a session beside others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The sessions and branches that it collides with.
+    pub collides: Vec<String>,
+    /// The branch that its work is on, though nobody landed it here.
+    pub on: Option<String>,
+}
+
+/// What is known of each of these sessions as it is now, by id; nothing is merged.
+pub fn standing(repo: &Repo, sessions: &[Session]) -> HashMap<String, Standing> {
+    let mut found: HashMap<String, Standing> = HashMap::new();
+    let Some(Head { under: then, stamps, colliding, brought }) = first_line(repo) else {
         return found;
     };
-    if head.under != under(repo) {
+    if (colliding.is_empty() && brought.is_empty()) || then != under(repo) {
         return found;
     }
-    let mut holds: HashMap<&str, bool> = HashMap::new();
-    for Collision { a, b, .. } in &head.colliding {
-        let mut both = true;
-        for id in [a, b] {
-            let is_same = || is_now(repo, sessions, id, head.stamps.get(id)?).then_some(());
-            both &= *holds.entry(id).or_insert_with(|| is_same().is_some());
+    let mut asked: HashMap<String, bool> = HashMap::new();
+    let mut holds = |id: &str| {
+        let stamp = stamps.get(id);
+        *asked
+            .entry(id.to_owned())
+            .or_insert_with(|| stamp.is_some_and(|stamp| is_now(repo, sessions, id, stamp)))
+    };
+    for Collision { a, b, .. } in &colliding {
+        if holds(a) && holds(b) {
+            found.entry(a.clone()).or_default().collides.push(short(b).to_owned());
+            found.entry(b.clone()).or_default().collides.push(a.clone());
         }
-        if both {
-            found.entry(a.clone()).or_default().push(short(b).to_owned());
-            found.entry(b.clone()).or_default().push(a.clone());
+    }
+    for Brought { session, branch, .. } in &brought {
+        if holds(session) && holds(branch) {
+            found.entry(session.clone()).or_default().on = Some(short(branch).to_owned());
         }
     }
     found

@@ -8,8 +8,10 @@ use std::rc::Rc;
 
 use super::known::Known;
 use super::side::Side;
-use super::{By, Clashing, LandError, Lines, Pair, Span};
+use super::{Brought, By, Clashing, LandError, Lines, Pair, Span};
 use crate::git::{ChangedPaths, Clash, Merge, ObjectId, Repo};
+use crate::land::plan;
+use crate::session::store::Session;
 
 /// Merges many pairs, and reads what they have in common once.
 pub(super) struct Meetings<'a> {
@@ -37,6 +39,30 @@ impl<'a> Meetings<'a> {
             }
         };
         Ok(Pair { a: a.id.clone(), b: b.id.clone(), conflict })
+    }
+
+    /// Who brought the work to its branch, where somebody else did.
+    ///
+    /// # Errors
+    /// An object cannot be read.
+    pub(super) fn brought(
+        &mut self,
+        known: &mut Known,
+        side: &Side,
+        branch: &Side,
+        session: &Session,
+    ) -> Result<Option<Brought>, LandError> {
+        if known.of(side, branch).is_some() {
+            return Ok(known.brought(side));
+        }
+        let (tip, short) = (branch.commit, &branch.id);
+        let commit = plan::brought_by(self.repo, session, side.commit, short, tip)?;
+        let Some(commit) = commit else { return Ok(None) };
+        let (session, branch_name) = (side.id.clone(), branch.id.clone());
+        let brought = Brought { session, branch: branch_name, commit: commit.to_string() };
+        known.learn(side, branch, None);
+        known.learn_brought(brought.clone());
+        Ok(Some(brought))
     }
 
     fn find(&mut self, a: &Side, b: &Side) -> Result<Option<Vec<Clashing>>, LandError> {

@@ -25,7 +25,7 @@ use crate::session::state::{Phase, State};
 use crate::session::store::Session;
 
 use known::Known;
-pub use known::standing;
+pub use known::{Standing, standing};
 use meeting::Meetings;
 pub use meeting::clashes;
 use side::Side;
@@ -39,8 +39,21 @@ pub struct Forecast {
     pub targets: Vec<Pair>,
     /// Their ids, in the order of landing that conflicts least.
     pub order: Vec<String>,
+    /// Sessions whose work somebody else has brought to its target: collides with nobody.
+    pub landed: Vec<Brought>,
     /// Sessions that cannot be looked at, each with the reason.
     pub left_out: Vec<(String, String)>,
+}
+
+/// Work that is where it was to go, though nobody landed it here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brought {
+    /// The session's id.
+    pub session: String,
+    /// The branch, in full.
+    pub branch: String,
+    /// The commit, in hex.
+    pub commit: String,
 }
 
 /// Two that are to come together.
@@ -122,16 +135,28 @@ pub fn look(repo: &Repo, sessions: &[(Session, State)]) -> Result<Forecast, Land
                 if let Some(target) = &target {
                     branches.insert(target.id.clone(), target.clone());
                 }
-                sides.push((side, target.map(|target| target.id)));
+                sides.push((side, target.map(|target| target.id), session));
             }
             Err(LandError::Nothing(_)) => {}
             Err(error) => forecast.left_out.push((session.id.clone(), error.to_string())),
         }
     }
     let mut known = Known::open(&repo);
-    let all = sides.iter().map(|(side, _)| side).chain(branches.values());
-    known.now(all, sides.len() == sessions.len());
+    let all = sides.iter().map(|(side, ..)| side).chain(branches.values());
+    known.now(all, false);
     let mut meetings = Meetings::new(&repo);
+    let mut unlanded = Vec::new();
+    for (side, target, session) in sides {
+        let branch = target.as_ref().and_then(|name| branches.get(name));
+        match branch.map(|branch| meetings.brought(&mut known, &side, branch, session)) {
+            Some(brought) => match brought? {
+                Some(brought) => forecast.landed.push(brought),
+                None => unlanded.push((side, target)),
+            },
+            None => unlanded.push((side, target)),
+        }
+    }
+    let sides = unlanded;
     for (at, (a, _)) in sides.iter().enumerate() {
         for (b, _) in &sides[at + 1..] {
             forecast.pairs.push(meetings.of(&mut known, a, b)?);

@@ -28,7 +28,8 @@ fn colliding(forecast: &Forecast) -> Vec<String> {
 
 fn standing(bench: &Bench) -> Vec<(String, Vec<String>)> {
     let sessions = bench.store.list().unwrap().sessions;
-    let mut found: Vec<_> = super::standing(&bench.repo(), &sessions).into_iter().collect();
+    let found = super::standing(&bench.repo(), &sessions).into_iter();
+    let mut found: Vec<_> = found.map(|(id, it)| (id, it.collides)).collect();
     found.sort();
     found
 }
@@ -123,4 +124,26 @@ fn what_has_landed_collides_with_nobody() {
     assert_eq!((&forecast.targets[0].a, &forecast.targets[0].b), (&a, &b));
     assert!(forecast.targets[0].conflict.is_some());
     assert_eq!(standing(&bench), [(format!("refs/heads/{b}"), vec![a.clone()]), (a, vec![b])]);
+}
+
+#[test]
+fn l07_what_a_forge_has_squashed_is_known_and_collides_with_nobody() {
+    let bench = bench();
+    bench.finished("one", &[("ten", &TEN.replace('4', "four"))]);
+    bench.finished("two", &[("ten", &TEN.replace('4', "vier"))]);
+    bench.git.git(&["merge", "-q", "--squash", "agent/one"]);
+    bench.git.git(&["commit", "-qm", "One (#1)"]);
+    let commit = bench.tip("main").to_string();
+    bench.git.commit(&[("ten", &TEN.replace('4', "quattro"))]);
+    let (session, branch) = ("one-7f3k".to_owned(), "refs/heads/main".to_owned());
+    for _ in 0..2 {
+        let forecast = look(&bench);
+        assert_eq!(colliding(&forecast), ["two×main"]);
+        let (session, branch, commit) = (session.clone(), branch.clone(), commit.clone());
+        assert_eq!(forecast.landed, [Brought { session, branch, commit }]);
+        assert_eq!(forecast.order, ["two-7f3k"]);
+    }
+    let sessions = bench.store.list().unwrap().sessions;
+    let on = super::standing(&bench.repo(), &sessions).remove(&session).unwrap().on;
+    assert_eq!(on.as_deref(), Some("main"));
 }
