@@ -7,10 +7,10 @@
 
 #[path = "cost/hook.rs"]
 mod hook;
-#[path = "cost/wall.rs"]
-mod wall;
 #[expect(dead_code, reason = "the other benches use the rest of it")]
 mod support;
+#[path = "cost/wall.rs"]
+mod wall;
 
 use std::time::{Duration, Instant};
 

@@ -109,10 +109,8 @@ pub(crate) fn remember(root: &Path) {
         sh(root, &script);
     };
     (make(a, "a"), make(b, "b"));
-    let pair: Vec<_> = sessions[..2]
-        .iter()
-        .map(|session| (session.clone(), session.state().unwrap()))
-        .collect();
+    let pair: Vec<_> =
+        sessions[..2].iter().map(|session| (session.clone(), session.state().unwrap())).collect();
     let found = forecast::look(&repo, &pair).unwrap();
     assert!(found.pairs[0].conflict.is_some(), "{found:?}");
     let text = fs::read_to_string(&known).unwrap();
