@@ -219,7 +219,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "agent.otel.endpoint",
         value: "<url>",
-        about: "The address of an OpenTelemetry collector, such as http://localhost:4318, which traces of sessions are sent to by OTLP over HTTP, as JSON; where it is not set, that of OTEL_EXPORTER_OTLP_ENDPOINT. Only in a program that was built with the feature otel.",
+        about: "The address of an OpenTelemetry collector, such as http://localhost:4318, which traces of sessions are sent to by OTLP over HTTP, as JSON; where it is not set, that of OTEL_EXPORTER_OTLP_ENDPOINT.",
     },
     Key {
         name: "agent.otel.content",

@@ -57,10 +57,10 @@ impl Traces {
     /// Begins to send, where that is set; must be called within a tokio runtime.
     pub(super) fn begin(repo: &Repo, session: &Session) -> Option<Self> {
         let settings = repo.usable_config().0.otel;
-        let there = Where::of(&settings, |name| std::env::var(name).ok())?;
-        let opened = there.and_then(|there| {
-            let about = vec![("git_agent.sandbox", session.spec.sandbox.clone())];
-            Ok((Collector::open(&there, about)?, Fold::new(&session.spec, there.content)))
+        let env = |name: &str| std::env::var(name).ok();
+        let opened = Where::of(&settings, env)?.and_then(|there| {
+            let fold = Fold::new(&session.spec, there.content);
+            Ok((Collector::open(&there, env)?, fold))
         });
         let (collector, fold) = match opened {
             Ok(opened) => opened,
@@ -153,7 +153,7 @@ impl Sending {
                 return Ok(());
             }
             let count = spans.len();
-            match self.collector.send(spans).await {
+            match self.collector.send(&spans).await {
                 Ok(()) => tracing::debug!(count, "spans are sent"),
                 // They would be in the way of all that come later.
                 Err(error @ NotSent::Refused(_)) => self.complain(&error),

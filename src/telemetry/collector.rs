@@ -5,14 +5,12 @@
 
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
-use opentelemetry_otlp::{Protocol, RetryPolicy, WithExportConfig, WithHttpConfig};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkError;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter};
-use reqwest::Url;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Response, StatusCode, Url};
+use serde_json::Value;
 use tokio::time::timeout;
 
+use super::span::{self, Span};
 use crate::config::Otel;
 use crate::http;
 
@@ -49,7 +47,10 @@ pub enum NotSent {
 /// A collector.
 #[derive(Debug)]
 pub struct Collector {
-    exporter: opentelemetry_otlp::SpanExporter,
+    url: Url,
+    client: Client,
+    headers: HeaderMap,
+    resource: Vec<(String, String)>,
 }
 
 impl Where {
@@ -91,54 +92,91 @@ impl Where {
 }
 
 impl Collector {
-    /// The collector there; nothing is connected yet.
+    /// The collector there; nothing is connected yet. `env` may name the service, and what a
+    /// request carries besides.
     ///
     /// # Errors
     /// There is no client for it.
-    pub fn open(there: &Where, resource: Vec<(&'static str, String)>) -> Result<Self, NotSent> {
+    pub fn open(there: &Where, env: impl Fn(&str) -> Option<String>) -> Result<Self, NotSent> {
         let client = http::client(&there.url);
         let client = client.map_err(|error| NotSent::Client(http::chain(&error)))?;
-        let exporter = opentelemetry_otlp::SpanExporter::builder()
-            .with_http()
-            .with_http_client(client)
-            .with_protocol(Protocol::HttpJson)
-            .with_endpoint(there.url.as_str())
-            .with_timeout(LIMIT)
-            // Who follows the journal tries again, and knows where it was.
-            .with_retry_policy(RetryPolicy::disabled())
-            .build();
-        let mut exporter = exporter.map_err(|error| NotSent::Client(http::chain(&error)))?;
-        let is_named = std::env::var_os("OTEL_SERVICE_NAME").is_some_and(|name| !name.is_empty());
-        let about = Resource::builder();
-        let about = if is_named { about } else { about.with_service_name("git-agent") };
-        let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-        let more = resource.into_iter().map(|(key, value)| KeyValue::new(key, value));
-        let about = about.with_attribute(version).with_attributes(more);
-        exporter.set_resource(&about.build());
-        Ok(Self { exporter })
+        let list = |name| pairs(&env(name).unwrap_or_default());
+        let mut headers = HeaderMap::new();
+        let both = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"];
+        for (name, value) in both.into_iter().flat_map(list) {
+            let bad = || NotSent::Client(format!("{name} cannot be a header"));
+            let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+            let mut value = HeaderValue::from_str(&value).map_err(|_| bad())?;
+            value.set_sensitive(true);
+            headers.insert(key, value);
+        }
+        let mut resource = list("OTEL_RESOURCE_ATTRIBUTES");
+        resource.retain(|(key, _)| key != "service.version");
+        resource.push(("service.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
+        if let Some(name) = env("OTEL_SERVICE_NAME").filter(|name| !name.is_empty()) {
+            resource.retain(|(key, _)| key != "service.name");
+            resource.push(("service.name".to_owned(), name));
+        } else if resource.iter().all(|(key, _)| key != "service.name") {
+            resource.push(("service.name".to_owned(), "git-agent".to_owned()));
+        }
+        Ok(Self { url: there.url.clone(), client, headers, resource })
     }
 
     /// Sends these.
     ///
     /// # Errors
     /// They did not arrive.
-    pub async fn send(&self, spans: Vec<SpanData>) -> Result<(), NotSent> {
-        match timeout(LIMIT, self.exporter.export(spans)).await {
+    pub async fn send(&self, spans: &[Span]) -> Result<(), NotSent> {
+        let body = span::request(spans, &self.resource).to_string();
+        let request = self.client.post(self.url.clone()).headers(self.headers.clone());
+        let request = request.header(CONTENT_TYPE, "application/json").body(body);
+        let answered = async { judge(request.send().await?).await };
+        match timeout(LIMIT, answered).await {
             Err(_) => Err(NotSent::Later(format!("no answer in {} s", LIMIT.as_secs()))),
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(OTelSdkError::InternalFailure(why))) if is_final(&why) => {
-                Err(NotSent::Refused(why))
-            }
-            Ok(Err(error)) => Err(NotSent::Later(error.to_string())),
+            Ok(Ok(judged)) => judged,
+            Ok(Err(error)) => Err(NotSent::Later(http::chain(&error.without_url()))),
         }
     }
 }
 
-/// Whether the same spans would be refused again, by the status that the reason ends with: any but
-/// those that OTLP/HTTP has for "later".
-fn is_final(why: &str) -> bool {
-    let status = why.rsplit(' ').next().and_then(|status| status.parse::<u16>().ok());
-    status.is_some_and(|it| (400..500).contains(&it) && !matches!(it, 401 | 403 | 404 | 408 | 429))
+/// What an answer means, by what OTLP/HTTP says of statuses and of partial success.
+async fn judge(answer: Response) -> Result<Result<(), NotSent>, reqwest::Error> {
+    let status = answer.status();
+    if !status.is_success() {
+        let why = status.to_string();
+        return Ok(Err(if is_final(status) { NotSent::Refused(why) } else { NotSent::Later(why) }));
+    }
+    let body = answer.bytes().await?;
+    let told: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let partial = &told["partialSuccess"];
+    let rejected = match &partial["rejectedSpans"] {
+        Value::String(count) => count.parse().unwrap_or(0),
+        count => count.as_u64().unwrap_or(0),
+    };
+    Ok(match rejected {
+        0 => Ok(()),
+        count => {
+            let why = partial["errorMessage"].as_str().unwrap_or_default();
+            Err(NotSent::Refused(format!("{count} of them: {why}")))
+        }
+    })
+}
+
+/// Whether the same spans would be refused again. What is said of a key or an address may be
+/// mended meanwhile.
+fn is_final(status: StatusCode) -> bool {
+    let may_pass = [401, 403, 404, 408, 429];
+    status.is_client_error() && !may_pass.contains(&status.as_u16())
+}
+
+/// `key=value,key=value`, values percent-encoded, as OpenTelemetry has lists in variables.
+fn pairs(list: &str) -> Vec<(String, String)> {
+    // The same as the query of an address, but for its other signs.
+    let query = list.replace('&', "%26").replace('+', "%2B").replace(',', "&");
+    let url = Url::parse(&format!("list:?{query}")).ok();
+    let pairs = url.iter().flat_map(Url::query_pairs);
+    let pairs = pairs.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
+    pairs.filter(|(key, _)| !key.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -173,9 +211,18 @@ mod tests {
 
     #[test]
     fn otel_a_status_says_whether_the_same_may_be_taken_later() {
-        let failed = |status: u16| is_final(&format!("HTTP export failed with status code: {status}"));
-        assert!(failed(400) && failed(413) && failed(422));
-        assert!(!failed(408) && !failed(429) && !failed(503) && !failed(401) && !failed(404));
-        assert!(!is_final("HTTP export failed: network error"));
+        let is_final = |status: u16| is_final(StatusCode::from_u16(status).unwrap());
+        assert_eq!([400, 413, 422].map(is_final), [true; 3]);
+        assert_eq!([401, 404, 408, 429, 500, 503].map(is_final), [false; 6]);
+    }
+
+    #[test]
+    fn otel_lists_in_variables_are_pairs() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(
+            pairs("api-key=a%20b+c==, x-team = 1&2,,=z"),
+            [pair("api-key", "a b+c=="), pair("x-team", "1&2")]
+        );
+        assert_eq!(pairs(""), []);
     }
 }

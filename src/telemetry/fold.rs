@@ -13,20 +13,15 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use opentelemetry::trace::{Event as Mark, Link, SpanId, SpanKind, Status, TraceId};
-use opentelemetry::{Array, InstrumentationScope, KeyValue, StringValue, Value};
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use serde_json::Value as Json;
 
+use super::span::{Attribute, Kind, Mark, Span, SpanId, TraceId, Value};
 use super::{content, id};
 use crate::event::{Event, StateChange, ToolEnd, Update, VerifyRecord};
 use crate::message::{Answer, ToolCall, Usage};
 use crate::redact;
 use crate::session::bill::Bill;
 use crate::session::spec::Spec;
-
-/// The conventions that names are taken from.
-pub(super) const SCHEMA: &str = "https://opentelemetry.io/schemas/1.41.0";
 
 /// The fold.
 #[derive(Clone, Debug)]
@@ -89,7 +84,7 @@ impl Fold {
     }
 
     /// Takes in the event at this byte of the journal, and gives the spans that it ends.
-    pub fn apply(&mut self, at: u64, event: &Event) -> Vec<SpanData> {
+    pub fn apply(&mut self, at: u64, event: &Event) -> Vec<Span> {
         let mut ended = Vec::new();
         let now = event.time;
         let is_of_request = matches!(
@@ -113,7 +108,7 @@ impl Fold {
             Update::Unfinished(cut) => self.tries(now).usage += cut.usage,
             Update::Compaction(made) if made.usage != Usage::default() => {
                 let mut attributes = self.of_chat(&made.usage);
-                attributes.push(KeyValue::new("git_agent.purpose", "summary"));
+                attributes.push(Attribute::new("git_agent.purpose", "summary"));
                 self.add(&made.usage);
                 let name = attributes_name(&attributes);
                 ended.push(self.span("chat", at, name, (self.ready, now), attributes));
@@ -167,21 +162,18 @@ impl Fold {
         }
     }
 
-    fn chat(&mut self, at: u64, event: &Event, answer: &Answer, tries: Option<Tries>) -> SpanData {
+    fn chat(&mut self, at: u64, event: &Event, answer: &Answer, tries: Option<Tries>) -> Span {
         let mut usage = answer.usage;
         usage += tries.as_ref().map(|tries| tries.usage).unwrap_or_default();
         self.add(&usage);
         let mut attributes = self.of_chat(&usage);
-        let reason = StringValue::from(content::finish_reason(answer.stop));
-        attributes.push(KeyValue::new(
-            "gen_ai.response.finish_reasons",
-            Value::Array(Array::String(vec![reason])),
-        ));
+        let reasons = Value::List(vec![content::finish_reason(answer.stop)]);
+        attributes.push(Attribute::new("gen_ai.response.finish_reasons", reasons));
         attributes.push(step(event.step + 1));
         if self.with_content {
-            attributes.push(KeyValue::new("gen_ai.input.messages", content::messages(&self.said)));
+            attributes.push(Attribute::new("gen_ai.input.messages", content::messages(&self.said)));
             let output = content::messages(&[content::of_answer(answer)]);
-            attributes.push(KeyValue::new("gen_ai.output.messages", output));
+            attributes.push(Attribute::new("gen_ai.output.messages", output));
         }
         let name = attributes_name(&attributes);
         let mut span = self.span("chat", at, name, (self.ready, event.time), attributes);
@@ -190,69 +182,69 @@ impl Fold {
     }
 
     /// A request that did not come to an answer.
-    fn unanswered(&mut self, at: u64, at_step: u32, tries: &Tries) -> SpanData {
+    fn unanswered(&mut self, at: u64, at_step: u32, tries: &Tries) -> Span {
         self.add(&tries.usage);
         let mut attributes = self.of_chat(&tries.usage);
         let error = if tries.failed.is_empty() { "cut_short" } else { "no_answer" };
-        attributes.push(KeyValue::new("error.type", error));
+        attributes.push(Attribute::new("error.type", error));
         attributes.push(step(at_step + 1));
         let name = attributes_name(&attributes);
         let mut span = self.span("unanswered", at, name, (self.ready, tries.end), attributes);
         let last = tries.failed.last().map(|(_, reason)| reason.clone()).unwrap_or_default();
-        span.status = Status::error(last);
+        span.error = Some(last);
         span.events = retries(Some(tries));
         span
     }
 
-    fn tool(&mut self, at: u64, event: &Event, end: &ToolEnd) -> Option<SpanData> {
+    fn tool(&mut self, at: u64, event: &Event, end: &ToolEnd) -> Option<Span> {
         let (since, call) = self.calls.remove(&end.result.call_id)?;
         // Those that ran side by side are told together, when the last has ended.
         let until = (since + Duration::from_millis(end.millis)).min(event.time).max(since);
         let mut attributes = self.of_operation("execute_tool");
-        attributes.push(KeyValue::new("gen_ai.tool.name", call.name.clone()));
-        attributes.push(KeyValue::new("gen_ai.tool.call.id", call.id.clone()));
-        attributes.push(KeyValue::new("gen_ai.tool.type", "function"));
+        attributes.push(Attribute::new("gen_ai.tool.name", call.name.clone()));
+        attributes.push(Attribute::new("gen_ai.tool.call.id", call.id.clone()));
+        attributes.push(Attribute::new("gen_ai.tool.type", "function"));
         attributes.push(step(event.step));
         if end.result.is_error {
-            attributes.push(KeyValue::new("error.type", "tool_error"));
+            attributes.push(Attribute::new("error.type", "tool_error"));
         }
         if self.with_content {
             let arguments = redact::json(&call.arguments).into_owned();
-            attributes.push(KeyValue::new("gen_ai.tool.call.arguments", arguments));
+            attributes.push(Attribute::new("gen_ai.tool.call.arguments", arguments));
             let result = redact::text(&end.result.output).into_owned();
-            attributes.push(KeyValue::new("gen_ai.tool.call.result", result));
+            attributes.push(Attribute::new("gen_ai.tool.call.result", result));
         }
         let name = format!("execute_tool {}", call.name);
         let kind = format!("tool {}", call.id);
         let mut span = self.span(&kind, at, name, (since, until), attributes);
         if end.result.is_error {
-            span.status = Status::error("");
+            span.error = Some(String::new());
         }
         Some(span)
     }
 
-    fn verify(&mut self, at: u64, record: &VerifyRecord) -> SpanData {
+    fn verify(&mut self, at: u64, record: &VerifyRecord) -> Span {
         // Several run one after the other, and are told together.
         let until = self.verified + Duration::from_millis(record.millis);
         let mut attributes = vec![
-            KeyValue::new("gen_ai.conversation.id", self.session.clone()),
-            KeyValue::new("git_agent.verify.exit", i64::from(record.exit)),
-            KeyValue::new("git_agent.verify.tree", record.tree.clone()),
+            Attribute::new("gen_ai.conversation.id", self.session.clone()),
+            Attribute::new("git_agent.verify.exit", i64::from(record.exit)),
+            Attribute::new("git_agent.verify.tree", record.tree.clone()),
         ];
         if self.with_content {
             let command = redact::text(&record.command).into_owned();
-            attributes.push(KeyValue::new("git_agent.verify.command", command));
+            attributes.push(Attribute::new("git_agent.verify.command", command));
         }
         let mut span =
             self.span("verify", at, "verify".to_owned(), (self.verified, until), attributes);
         if record.exit != 0 {
-            span.status = Status::error(format!("exit {}", record.exit));
+            span.error = Some(format!("exit {}", record.exit));
         }
         self.verified = until;
         span
     }
 
-    fn state(&mut self, at: u64, event: &Event, change: &StateChange) -> Vec<SpanData> {
+    fn state(&mut self, at: u64, event: &Event, change: &StateChange) -> Vec<Span> {
         let mut ended = Vec::new();
         let begins = change.to == "running" && change.from != "verifying";
         if change.to == "verifying" {
@@ -276,52 +268,48 @@ impl Fold {
         ended
     }
 
-    fn turn(&mut self, turn: Turn, to: &str, end: Option<Timestamp>) -> SpanData {
+    fn turn(&mut self, turn: Turn, to: &str, end: Option<Timestamp>) -> Span {
         let (provider, model) = named(&turn.model);
         let mut attributes = self.of_operation("invoke_agent");
         attributes.extend([
-            KeyValue::new("gen_ai.agent.name", "git-agent"),
-            KeyValue::new("gen_ai.agent.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new("gen_ai.provider.name", provider),
-            KeyValue::new("gen_ai.request.model", model),
-            KeyValue::new("git_agent.answers", turn.answers),
-            KeyValue::new("git_agent.state", to.to_owned()),
+            Attribute::new("gen_ai.agent.name", "git-agent"),
+            Attribute::new("gen_ai.agent.version", env!("CARGO_PKG_VERSION")),
+            Attribute::new("gen_ai.provider.name", provider),
+            Attribute::new("gen_ai.request.model", model),
+            Attribute::new("git_agent.answers", turn.answers),
+            Attribute::new("git_agent.state", to.to_owned()),
         ]);
         attributes.extend(of_usage(&turn.usage));
         let is_bad = matches!(to, "failed" | "interrupted");
         if is_bad {
-            attributes.push(KeyValue::new("error.type", to.to_owned()));
+            attributes.push(Attribute::new("error.type", to.to_owned()));
         }
         let name = "invoke_agent git-agent".to_owned();
         let times = (turn.since, end.unwrap_or(turn.end));
         let mut span = self.span("turn", 0, name, times, attributes);
-        span.span_context = id::context(self.trace, turn.span);
-        span.parent_span_id = SpanId::INVALID;
+        (span.id, span.parent) = (turn.span, None);
         if is_bad {
-            span.status = Status::error(to.to_owned());
+            span.error = Some(to.to_owned());
         }
-        let mut links = SpanLinks::default();
-        let before = self.last_turn.replace(turn.span);
-        links.links.extend(before.map(|it| Link::with_context(id::context(self.trace, it))));
-        span.links = links;
+        span.link = self.last_turn.replace(turn.span);
         span
     }
 
-    fn of_operation(&self, operation: &'static str) -> Vec<KeyValue> {
+    fn of_operation(&self, operation: &'static str) -> Vec<Attribute> {
         vec![
-            KeyValue::new("gen_ai.operation.name", operation),
-            KeyValue::new("gen_ai.conversation.id", self.session.clone()),
+            Attribute::new("gen_ai.operation.name", operation),
+            Attribute::new("gen_ai.conversation.id", self.session.clone()),
         ]
     }
 
-    fn of_chat(&self, usage: &Usage) -> Vec<KeyValue> {
+    fn of_chat(&self, usage: &Usage) -> Vec<Attribute> {
         let (provider, model) = named(self.bill.model());
         let mut attributes = self.of_operation("chat");
-        attributes.push(KeyValue::new("gen_ai.provider.name", provider));
-        attributes.push(KeyValue::new("gen_ai.request.model", model));
+        attributes.push(Attribute::new("gen_ai.provider.name", provider));
+        attributes.push(Attribute::new("gen_ai.request.model", model));
         attributes.extend(of_usage(usage));
         let cost = self.bill.price(usage);
-        attributes.extend(cost.map(|cost| KeyValue::new("git_agent.cost_usd", cost)));
+        attributes.extend(cost.map(|cost| Attribute::new("git_agent.cost_usd", cost)));
         attributes
     }
 
@@ -331,40 +319,38 @@ impl Fold {
         at: u64,
         name: String,
         (since, until): (Timestamp, Timestamp),
-        attributes: Vec<KeyValue>,
-    ) -> SpanData {
+        attributes: Vec<Attribute>,
+    ) -> Span {
         let is_chat = name.starts_with("chat ");
-        SpanData {
-            span_context: id::context(self.trace, id::span(&self.session, kind, at)),
-            parent_span_id: self.turn.as_ref().map_or(SpanId::INVALID, |turn| turn.span),
-            parent_span_is_remote: false,
-            span_kind: if is_chat { SpanKind::Client } else { SpanKind::Internal },
-            name: name.into(),
-            start_time: since.into(),
+        Span {
+            trace: self.trace,
+            id: id::span(&self.session, kind, at),
+            parent: self.turn.as_ref().map(|turn| turn.span),
+            kind: if is_chat { Kind::Client } else { Kind::Internal },
+            name,
+            start: since,
             // A clock that was set back makes no span end before it begins.
-            end_time: until.max(since).into(),
+            end: until.max(since),
             attributes,
-            dropped_attributes_count: 0,
-            events: SpanEvents::default(),
-            links: SpanLinks::default(),
-            status: Status::Unset,
-            instrumentation_scope: InstrumentationScope::builder("git-agent")
-                .with_version(env!("CARGO_PKG_VERSION"))
-                .with_schema_url(SCHEMA)
-                .build(),
+            events: Vec::new(),
+            link: None,
+            error: None,
         }
     }
 }
 
 /// `chat claude-opus-5`.
-fn attributes_name(attributes: &[KeyValue]) -> String {
-    let model = attributes.iter().find(|it| it.key.as_str() == "gen_ai.request.model");
-    format!("chat {}", model.map(|it| it.value.as_str()).unwrap_or_default())
+fn attributes_name(attributes: &[Attribute]) -> String {
+    let model = attributes.iter().find(|it| it.key == "gen_ai.request.model");
+    match model.map(|it| &it.value) {
+        Some(Value::Text(model)) => format!("chat {model}"),
+        _ => "chat".to_owned(),
+    }
 }
 
-fn of_usage(usage: &Usage) -> [KeyValue; 4] {
+fn of_usage(usage: &Usage) -> [Attribute; 4] {
     let count = |name: &'static str, count: u64| {
-        KeyValue::new(name, i64::try_from(count).unwrap_or(i64::MAX))
+        Attribute::new(name, i64::try_from(count).unwrap_or(i64::MAX))
     };
     [
         count("gen_ai.usage.input_tokens", usage.input),
@@ -374,17 +360,17 @@ fn of_usage(usage: &Usage) -> [KeyValue; 4] {
     ]
 }
 
-fn step(step: u32) -> KeyValue {
-    KeyValue::new("git_agent.step", i64::from(step))
+fn step(step: u32) -> Attribute {
+    Attribute::new("git_agent.step", i64::from(step))
 }
 
-fn retries(tries: Option<&Tries>) -> SpanEvents {
-    let mut events = SpanEvents::default();
-    for (time, reason) in tries.iter().flat_map(|tries| &tries.failed) {
-        let reason = KeyValue::new("git_agent.reason", redact::text(reason).into_owned());
-        events.events.push(Mark::new("retry", (*time).into(), vec![reason], 0));
-    }
-    events
+fn retries(tries: Option<&Tries>) -> Vec<Mark> {
+    let failed = tries.iter().flat_map(|tries| &tries.failed);
+    let mark = |(time, reason): &(Timestamp, String)| {
+        let reason = Attribute::new("git_agent.reason", redact::text(reason).into_owned());
+        Mark { name: "retry", time: *time, attributes: vec![reason] }
+    };
+    failed.map(mark).collect()
 }
 
 /// Provider and model, the provider as the conventions call it.

@@ -1,5 +1,5 @@
 //! Traces of sessions for an OpenTelemetry collector, in the words of its conventions for
-//! generative AI; only with the cargo feature `otel`.
+//! generative AI; only with the cargo feature `otel`, which is on by default.
 //!
 //! [`Fold`] makes spans of events, [`Collector`] sends them.
 //!
@@ -10,6 +10,8 @@ mod collector;
 mod content;
 mod fold;
 mod id;
+mod span;
 
 pub use collector::{Collector, NotSent, Where};
 pub use fold::Fold;
+pub use span::Span;

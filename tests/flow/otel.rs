@@ -45,8 +45,12 @@ fn times(play: &Play, kind: &str) -> Vec<u64> {
 fn otel_a_session_is_a_trace_and_goes_on_in_it_when_it_is_resumed() {
     let collector = Collector::start(&[]);
     let script = Script::new(turns().into_iter().chain([Turn::text("And more.")]));
-    let play =
-        Play::start_in(repo(collector.address()), Dialect::Anthropic, script, &["--verify", "true"]);
+    let play = Play::start_in(
+        repo(collector.address()),
+        Dialect::Anthropic,
+        script,
+        &["--verify", "true"],
+    );
     play.rests("done");
     until("the first turn is sent", || collector.spans().len() == 7);
     play.run("say", &["And now more"]).success();
@@ -56,8 +60,16 @@ fn otel_a_session_is_a_trace_and_goes_on_in_it_when_it_is_resumed() {
     assert_eq!(
         operations(&spans),
         [
-            "chat", "execute_tool", "chat", "execute_tool", "chat", "verify", "invoke_agent",
-            "chat", "verify", "invoke_agent",
+            "chat",
+            "execute_tool",
+            "chat",
+            "execute_tool",
+            "chat",
+            "verify",
+            "invoke_agent",
+            "chat",
+            "verify",
+            "invoke_agent",
         ]
     );
     assert!(spans.iter().all(|span| span.trace == spans[0].trace), "{spans:#?}");
@@ -139,7 +151,8 @@ fn otel_a_dead_collector_costs_the_session_nothing_and_is_told_of_once() {
 #[test]
 fn otel_what_a_collector_refuses_for_good_is_not_in_the_way() {
     let collector = Collector::start(&[400]);
-    let play = Play::start_in(repo(collector.address()), Dialect::Anthropic, Script::new(turns()), &[]);
+    let play =
+        Play::start_in(repo(collector.address()), Dialect::Anthropic, Script::new(turns()), &[]);
     play.rests("done");
     until("it was asked", || collector.requests() > 0);
     until("the mark is written", || play.folder().join("exported.toml").exists());

@@ -155,10 +155,8 @@ fn request(line: &str, headers: &HashMap<String, String>, body: &[u8]) -> Checke
     let mut spans = Vec::new();
     for resource in list(&only(&body, &["resourceSpans"])?, "resourceSpans")? {
         let fields = only(resource, &["resource", "scopeSpans", "schemaUrl"])?;
-        let about = only(
-            &fields["resource"],
-            &["attributes", "droppedAttributesCount", "entityRefs"],
-        )?;
+        let about =
+            only(&fields["resource"], &["attributes", "droppedAttributesCount", "entityRefs"])?;
         let about = attributes(&about)?;
         for name in ["service.name", "service.version"] {
             about.get(name).ok_or(format!("the resource has no {name}"))?;
@@ -182,9 +180,22 @@ fn span(it: &Value, resource: &Map<String, Value>) -> Checked<Span> {
     let fields = only(
         it,
         &[
-            "traceId", "spanId", "traceState", "parentSpanId", "flags", "name", "kind",
-            "startTimeUnixNano", "endTimeUnixNano", "attributes", "droppedAttributesCount",
-            "events", "droppedEventsCount", "links", "droppedLinksCount", "status",
+            "traceId",
+            "spanId",
+            "traceState",
+            "parentSpanId",
+            "flags",
+            "name",
+            "kind",
+            "startTimeUnixNano",
+            "endTimeUnixNano",
+            "attributes",
+            "droppedAttributesCount",
+            "events",
+            "droppedEventsCount",
+            "links",
+            "droppedLinksCount",
+            "status",
         ],
     )?;
     let parent = fields.get("parentSpanId").and_then(Value::as_str).unwrap_or_default();
@@ -222,7 +233,8 @@ fn span(it: &Value, resource: &Map<String, Value>) -> Checked<Span> {
         }
     }
     for link in fields.get("links").and_then(Value::as_array).into_iter().flatten() {
-        let all = ["traceId", "spanId", "traceState", "attributes", "droppedAttributesCount", "flags"];
+        let all =
+            ["traceId", "spanId", "traceState", "attributes", "droppedAttributesCount", "flags"];
         let link = only(link, &all)?;
         hex(text(&link, "traceId")?, 32)?;
         hex(text(&link, "spanId")?, 16)?;

@@ -2,8 +2,6 @@
 //!
 //! Invariant: times are those of the events, to the millisecond.
 
-use std::time::SystemTime;
-
 use super::*;
 use crate::event::{Fork, Origin, Unfinished, UserMessage, Waiting};
 use crate::message::{StopReason, ToolResult};
@@ -97,7 +95,7 @@ fn session() -> Vec<Event> {
     ]
 }
 
-fn folded(fold: &mut Fold, events: &[Event]) -> Vec<SpanData> {
+fn folded(fold: &mut Fold, events: &[Event]) -> Vec<Span> {
     let mut spans = Vec::new();
     for (at, event) in (0..).zip(events) {
         spans.extend(fold.apply(at * 100, event));
@@ -106,13 +104,12 @@ fn folded(fold: &mut Fold, events: &[Event]) -> Vec<SpanData> {
 }
 
 /// Name, begin and end in milliseconds.
-fn told(span: &SpanData) -> (String, u128, u128) {
-    let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
-    (span.name.to_string(), since(span.start_time), since(span.end_time))
+fn told(span: &Span) -> (String, i64, i64) {
+    (span.name.clone(), span.start.as_millisecond(), span.end.as_millisecond())
 }
 
-fn value<'s>(span: &'s SpanData, key: &str) -> Option<&'s Value> {
-    span.attributes.iter().find(|it| it.key.as_str() == key).map(|it| &it.value)
+fn value<'s>(span: &'s Span, key: &str) -> Option<&'s Value> {
+    span.attributes.iter().find(|it| it.key == key).map(|it| &it.value)
 }
 
 #[test]
@@ -135,14 +132,11 @@ fn otel_spans_have_the_times_of_the_journal() {
     let (first, second) = (&spans[5], &spans[7]);
     for (turn, members) in [(first, &spans[..5]), (second, &spans[6..7])] {
         for span in members {
-            assert_eq!(span.parent_span_id, turn.span_context.span_id());
-            assert_eq!(span.span_context.trace_id(), turn.span_context.trace_id());
+            assert_eq!((span.parent, span.trace), (Some(turn.id), turn.trace));
         }
     }
-    assert_eq!(second.links.links[0].span_context, first.span_context);
-    assert_eq!((first.parent_span_id, first.links.links.len()), (SpanId::INVALID, 0));
-    let ids: std::collections::HashSet<_> =
-        spans.iter().map(|span| span.span_context.span_id()).collect();
+    assert_eq!((second.link, first.link, first.parent), (Some(first.id), None, None));
+    let ids: std::collections::HashSet<_> = spans.iter().map(|span| span.id).collect();
     assert_eq!(ids.len(), spans.len());
 }
 
@@ -150,25 +144,26 @@ fn otel_spans_have_the_times_of_the_journal() {
 fn otel_tokens_of_tries_that_failed_count_and_errors_are_told() {
     let spans = folded(&mut Fold::new(&spec(), false), &session());
     let input = |at: usize| value(&spans[at], "gen_ai.usage.input_tokens").cloned();
-    assert_eq!([0, 3, 5].map(input), [1_000, 1_007, 2_007].map(|it| Some(Value::I64(it))));
-    assert_eq!(spans[3].events.events.len(), 1);
-    let failed: Vec<_> =
-        (0..spans.len()).filter(|at| matches!(spans[*at].status, Status::Error { .. })).collect();
+    assert_eq!([0, 3, 5].map(input), [1_000, 1_007, 2_007].map(|it| Some(Value::Whole(it))));
+    assert_eq!(spans[3].events.len(), 1);
+    let failed: Vec<_> = (0..spans.len()).filter(|at| spans[*at].error.is_some()).collect();
     assert_eq!(failed, [2, 6]);
     assert_eq!(value(&spans[6], "error.type"), Some(&"cut_short".into()));
     assert_eq!(value(&spans[0], "gen_ai.provider.name"), Some(&"anthropic".into()));
-    assert!(matches!(value(&spans[0], "git_agent.cost_usd"), Some(Value::F64(cost)) if *cost > 0.0));
+    assert!(
+        matches!(value(&spans[0], "git_agent.cost_usd"), Some(Value::Real(cost)) if *cost > 0.0)
+    );
 }
 
 #[test]
 fn otel_nothing_that_was_said_is_told_unless_that_is_wanted() {
-    let text = |spans: &[SpanData]| format!("{spans:?}");
+    let text = |spans: &[Span]| format!("{spans:?}");
     let bare = text(&folded(&mut Fold::new(&spec(), false), &session()));
     assert!(!bare.contains("I look") && !bare.contains("<task>") && !bare.contains("command"));
     let spans = folded(&mut Fold::new(&spec(), true), &session());
     let messages = |at: usize, key: &str| {
-        let text = value(&spans[at], key).unwrap().to_string();
-        serde_json::from_str::<Json>(&text).unwrap()
+        let Some(Value::Text(text)) = value(&spans[at], key) else { panic!("{key}") };
+        serde_json::from_str::<Json>(text).unwrap()
     };
     assert_eq!(messages(0, "gen_ai.input.messages")[0]["parts"][0]["content"], "<task>");
     assert_eq!(messages(0, "gen_ai.output.messages")[0]["parts"][1]["id"], "a");
