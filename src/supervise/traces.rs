@@ -80,7 +80,9 @@ impl Traces {
     pub(super) async fn close(self) {
         self.over.raise();
         if timeout(LAST, self.sending).await.is_err() {
-            tracing::info!("traces were still on their way when the supervisor ended");
+            tracing::info!(
+                "spans were still unsent when the supervisor ended: the next run sends them"
+            );
         }
     }
 }
@@ -102,10 +104,14 @@ impl Sending {
                     pause = (pause * 2).max(started.elapsed()).min(LONGEST_PAUSE);
                 }
             }
-            if is_last {
+            if !is_last {
+                is_last = wait(pause, &over).await;
+            } else if pause == LOOK || !self.is_alone() {
                 return;
+            } else {
+                // Until who waits for the end waits no longer.
+                sleep(LOOK / 2).await;
             }
-            is_last = wait(pause, &over).await;
         }
     }
 
@@ -162,6 +168,11 @@ impl Sending {
             (self.fold, self.mark) = (fold, reader.offset());
             self.write_mark();
         }
+    }
+
+    /// Whether nobody else runs the session by now, and sends what is left.
+    fn is_alone(&self) -> bool {
+        self.session.holder().is_ok_and(|holder| holder.is_none())
     }
 
     /// Says once what is wrong.

@@ -339,11 +339,10 @@ mod tests {
 2026-11-22, +00:00
 17:02:11  Ada Lovelace  task      Mend the shop
 17:02:12  agent         answer    anthropic/claude-opus-5
-                                  12k in (9.0k cached), 340 out · $0.02
+                                  12k in (9.0k cached), 340 out · $0.03
 17:02:13  agent         run       curl https://crates.io/api/v1/crates/serde
                                   https://pypi.org/simple · exit 56 · 8 ms
-17:02:14  agent         network   crates.io:443
-                                  allowed by --allow-net, 2 KiB
+17:02:14  agent         network   crates.io:443 · allowed by --allow-net, 2 KiB
 17:02:15  agent         network   pypi.org:443
                                   blocked: not among the hosts of the session
 17:02:16  git-agent     ask       allow the network host pypi.org:443? deny
@@ -359,7 +358,7 @@ mend-7f3k  queued  1 step, 1 command, 0 files, 1 decision
   asked by Ada Lovelace <ada@example.org>
   blocked  pypi.org:443
   blocked  10.0.0.1:80
-  $0.02  1 answer, 12k in (9.0k cached), 340 out  anthropic/claude-opus-5
+  $0.03  1 answer, 12k in (9.0k cached), 340 out  anthropic/claude-opus-5
 ";
         assert_eq!(told, expected);
         assert!(told.lines().all(|line| line.chars().count() <= 80));
