@@ -113,7 +113,8 @@ fn words(entry: &Entry) -> (String, String) {
     match entry.what {
         "run" | "verify" => {
             let exit = exit.map(|exit| format!("exit {exit}"));
-            let took = millis.map(units::duration);
+            // What has no exit code is done in no time, or is told by the next line.
+            let took = millis.filter(|it| exit.is_some() || *it >= 1_000).map(units::duration);
             let tool = entry.more.tool.as_deref().unwrap_or_default();
             // Most tools say in their title who they are.
             let is_named = tool == "bash" || tool.is_empty() || entry.text.starts_with(tool);
@@ -124,7 +125,7 @@ fn words(entry: &Entry) -> (String, String) {
             (head, exit.into_iter().chain(took).collect::<Vec<_>>().join(" · "))
         }
         "answer" | "cut off" | "summary" => {
-            let tokens = entry.more.tokens.unwrap_or_default();
+            let tokens = Tokens { cached: 0, ..entry.more.tokens.unwrap_or_default() };
             let cost = units::cost(entry.more.cost_usd.flatten());
             (entry.text.clone(), format!("{} · {cost}", in_and_out(tokens)))
         }
@@ -192,7 +193,10 @@ fn summary(account: &Account, look: &Look) -> String {
         units::counted(account.approvals, "decision"),
     ];
     let mut out = if look.terminal { "\n".to_owned() } else { String::new() };
-    out += &format!("{}  {state}  {}\n", look.paint(Tone::Strong, session), counted.join(", "));
+    let (name, counted) = (look.paint(Tone::Strong, session), counted.join(", "));
+    let is_long = session.len() + state.len() + counted.len() + 4 > look.width;
+    let gap = if look.terminal && is_long { "\n  " } else { "  " };
+    out += &format!("{name}  {state}{gap}{counted}\n");
     if let Some(by) = asked_by {
         out += &format!("  asked by {}\n", text::neutral(by));
     }
@@ -339,7 +343,7 @@ mod tests {
 2026-11-22, +00:00
 17:02:11  Ada Lovelace  task      Mend the shop
 17:02:12  agent         answer    anthropic/claude-opus-5
-                                  12k in (9.0k cached), 340 out · $0.03
+                                  12k in, 340 out · $0.03
 17:02:13  agent         run       curl https://crates.io/api/v1/crates/serde
                                   https://pypi.org/simple · exit 56 · 8 ms
 17:02:14  agent         network   crates.io:443 · allowed by --allow-net, 2 KiB
