@@ -98,7 +98,7 @@ impl Fold {
             Update::UserMessage(message) => self.say(|| content::of_user(message)),
             Update::AgentMessage(answer) => {
                 let tries = self.tries.take();
-                ended.push(self.chat(at, event, answer, tries));
+                ended.push(self.chat(at, event, answer, tries.as_ref()));
                 self.said.clear();
             }
             Update::Waiting(waiting) => {
@@ -162,9 +162,9 @@ impl Fold {
         }
     }
 
-    fn chat(&mut self, at: u64, event: &Event, answer: &Answer, tries: Option<Tries>) -> Span {
+    fn chat(&mut self, at: u64, event: &Event, answer: &Answer, tries: Option<&Tries>) -> Span {
         let mut usage = answer.usage;
-        usage += tries.as_ref().map(|tries| tries.usage).unwrap_or_default();
+        usage += tries.map(|tries| tries.usage).unwrap_or_default();
         self.add(&usage);
         let mut attributes = self.of_chat(&usage);
         let reasons = Value::List(vec![content::finish_reason(answer.stop)]);
@@ -177,7 +177,7 @@ impl Fold {
         }
         let name = attributes_name(&attributes);
         let mut span = self.span("chat", at, name, (self.ready, event.time), attributes);
-        span.events = retries(tries.as_ref());
+        span.events = retries(tries);
         span
     }
 
@@ -257,7 +257,7 @@ impl Fold {
                 false => (change.to.as_str(), Some(event.time)),
             };
             let turn = self.turn.take();
-            ended.extend(turn.map(|turn| self.turn(turn, to, end)));
+            ended.extend(turn.map(|turn| self.turn(&turn, to, end)));
         }
         if begins {
             let span = id::span(&self.session, "turn", at);
@@ -268,7 +268,7 @@ impl Fold {
         ended
     }
 
-    fn turn(&mut self, turn: Turn, to: &str, end: Option<Timestamp>) -> Span {
+    fn turn(&mut self, turn: &Turn, to: &str, end: Option<Timestamp>) -> Span {
         let (provider, model) = named(&turn.model);
         let mut attributes = self.of_operation("invoke_agent");
         attributes.extend([

@@ -279,7 +279,7 @@ mod tests {
     }
 
     fn account() -> Account {
-        let command = "curl https://crates.io/api/v1/crates/serde https://pypi.org/simple";
+        let command = "curl https://crates.io/api/v1/crates/serde https://x.example/simple";
         let call = ToolCall {
             id: "c1".to_owned(),
             name: "bash".to_owned(),
@@ -312,10 +312,10 @@ mod tests {
             (None, Update::AgentMessage(answer)),
             (None, Update::ToolCallUpdate(ended)),
             (None, visit("crates.io:443", Access::Allowed)),
-            (None, visit("pypi.org:443", Access::NotAllowed)),
-            (None, Update::Question(Question::of_host("pypi.org:443".to_owned()))),
+            (None, visit("x.example:443", Access::NotAllowed)),
+            (None, Update::Question(Question::of_host("x.example:443".to_owned()))),
             (Some(ADA), Update::Decision(decision)),
-            (None, visit("pypi.org:443", Access::NotAllowed)),
+            (None, visit("x.example:443", Access::NotAllowed)),
             (None, visit("10.0.0.1:80", Access::Private)),
         ];
         let start = Timestamp::from_second(1_795_366_931).unwrap();
@@ -345,22 +345,22 @@ mod tests {
 17:02:12  agent         answer    anthropic/claude-opus-5
                                   12k in, 340 out · $0.03
 17:02:13  agent         run       curl https://crates.io/api/v1/crates/serde
-                                  https://pypi.org/simple · exit 56 · 8 ms
+                                  https://x.example/simple · exit 56 · 8 ms
 17:02:14  agent         network   crates.io:443 · allowed by --allow-net, 2 KiB
-17:02:15  agent         network   pypi.org:443
+17:02:15  agent         network   x.example:443
                                   blocked: not among the hosts of the session
-17:02:16  git-agent     ask       allow the network host pypi.org:443? deny
+17:02:16  git-agent     ask       allow the network host x.example:443? deny
                                   leaves it blocked
 17:02:17  Ada Lovelace  decide    no: not that (question 1: allow the network
-                                  host pypi.org:443? deny leaves it blocked)
-17:02:18  agent         network   pypi.org:443
+                                  host x.example:443? deny leaves it blocked)
+17:02:18  agent         network   x.example:443
                                   blocked by Ada Lovelace <ada@example.org>
 17:02:19  agent         network   10.0.0.1:80
                                   blocked: its address is not in the internet
 
 mend-7f3k  queued  1 step, 1 command, 0 files, 1 decision
   asked by Ada Lovelace <ada@example.org>
-  blocked  pypi.org:443
+  blocked  x.example:443
   blocked  10.0.0.1:80
   $0.03  1 answer, 12k in (9.0k cached), 340 out  anthropic/claude-opus-5
 ";
@@ -379,7 +379,7 @@ mend-7f3k  queued  1 step, 1 command, 0 files, 1 decision
         assert_eq!(
             lines[6],
             "2026-11-22T17:02:17Z  step 1  Ada Lovelace <ada@example.org>  decide    no: not that \
-             (question 1: allow the network host pypi.org:443? deny leaves it blocked)"
+             (question 1: allow the network host x.example:443? deny leaves it blocked)"
         );
         assert_eq!(lines.len(), 9 + 5);
     }
@@ -395,7 +395,7 @@ mend-7f3k  queued  1 step, 1 command, 0 files, 1 decision
         };
         let hosts = [
             host("crates.io:443", "allowed", 2_048, Some("--allow-net")),
-            host("pypi.org:443", "not_allowed", 4_096, Some(ADA)),
+            host("x.example:443", "not_allowed", 4_096, Some(ADA)),
             host("10.0.0.1:80", "private", 2_048, None),
         ];
         assert_eq!(json["hosts"], serde_json::json!(hosts));
