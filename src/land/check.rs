@@ -22,8 +22,8 @@ const LIMIT: Duration = Duration::from_secs(60 * 60);
 /// How much of what it prints is kept.
 const CAP: Cap = Cap { bytes: 8 << 10, lines: 200 };
 
-/// Runs a session's commands on a commit that is not, or no longer, the one that it verified; as
-/// [`verify`].
+/// Runs a session's commands on a commit that is not, or no longer, the one that it verified, as
+/// before a landing.
 ///
 /// # Errors
 /// [`LandError::Red`] if one fails; or they cannot be run.
