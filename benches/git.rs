@@ -4,6 +4,8 @@
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a table for people, and no user")]
 #![expect(clippy::expect_used, reason = "a bench that cannot run should stop")]
 
+#[path = "git/forecast.rs"]
+mod forecast;
 #[path = "git/sessions.rs"]
 mod sessions;
 #[expect(dead_code, reason = "the other bench uses the rest of it")]
@@ -67,10 +69,10 @@ fn measure(folder: &Path, size: Size) {
     let view = Repo::open(&root.join(".git/worktrees/ours-0")).unwrap();
     let tree = view.tree_of(head).unwrap();
     let opened = time(|| drop(Snapshot::open(&view, tree, u64::MAX).unwrap()));
-    alone("open a snapshot", opened);
+    alone("open a snapshot", vec![opened]);
     let mut snapshot = Snapshot::open(&view, tree, u64::MAX).unwrap();
     let first = time(|| drop(snapshot.take(&Changed::Anything).unwrap()));
-    alone("first take", first);
+    alone("first take", vec![first]);
     let (mut chain, mut scan, mut known, mut still) = (vec![], vec![], vec![], vec![]);
     for round in 0..9 {
         std::thread::sleep(Duration::from_millis(30));
@@ -88,7 +90,7 @@ fn measure(folder: &Path, size: Size) {
     row("snapshot, known paths", chain.clone(), known, "≤ 0.005");
     row("snapshot, scan, no change", chain, still, "");
     let refresh = time(|| snapshot.refresh_worktree_index().unwrap());
-    alone("refresh the worktree's index", refresh);
+    alone("refresh the worktree's index", vec![refresh]);
     lstat_all(&worktree, size);
 
     let theirs = git(&root, &["worktree", "remove", "--force", git_tree.to_str().unwrap()]);
@@ -98,8 +100,9 @@ fn measure(folder: &Path, size: Size) {
     row("remove worktree, as felt", vec![theirs], vec![ours], "≤ 0.05");
     alone(
         "… and to hand its files to what deletes them",
-        time(|| removed.unwrap().purge().unwrap()),
+        vec![time(|| removed.unwrap().purge().unwrap())],
     );
+    forecast::measure(&root);
     sessions::measure(&root);
     println!();
 }
@@ -116,7 +119,7 @@ fn change(root: &Path, size: Size, round: usize) -> Vec<PathBuf> {
 fn lstat_all(root: &Path, size: Size) {
     let paths: Vec<_> = (0..size.files).map(|file| root.join(path(size, file))).collect();
     let all = || paths.iter().for_each(|path| assert!(path.symlink_metadata().is_ok()));
-    alone("the limit of a scan: `lstat` of all, one thread", time(all));
+    alone("the limit of a scan: `lstat` of all, one thread", vec![time(all)]);
 }
 
 fn time(work: impl FnOnce()) -> Duration {
@@ -130,6 +133,6 @@ fn row(what: &str, theirs: Vec<Duration>, ours: Vec<Duration>, goal: &str) {
     println!("| {what} | {theirs:.1} | {ours:.1} | {:.3} | {goal} |", ours / theirs);
 }
 
-fn alone(what: &str, ours: Duration) {
-    println!("| {what} | | {:.1} | | |", median(vec![ours]));
+fn alone(what: &str, ours: Vec<Duration>) {
+    println!("| {what} | | {:.1} | | |", median(ours));
 }

@@ -6,6 +6,7 @@
 pub mod amount;
 mod keys;
 mod notify;
+mod otel;
 mod push;
 mod sandbox;
 mod value;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use amount::Bound;
 pub use keys::{KEYS, Key};
 pub use notify::{Channel, Notify, Occasion};
+pub use otel::Otel;
 pub use push::Push;
 pub use sandbox::{Sandbox, SandboxLevel};
 use value::{
@@ -114,6 +116,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// `agent.notify` and its kin.
     pub notify: Notify,
+    /// `agent.otel.*`: where traces go.
+    pub otel: Otel,
     /// `agent.push.*`: what is asked of agents' commits before they leave the machine.
     pub push: Push,
     /// `agent.<provider>.*`, by the provider's name.
@@ -211,6 +215,7 @@ impl Default for Config {
             audit_sign: false,
             log_level: LogLevel::default(),
             notify: Notify::default(),
+            otel: Otel::default(),
             push: Push::default(),
             providers: BTreeMap::new(),
         }
@@ -273,6 +278,7 @@ impl Config {
                 Some(("audit", name)) => {
                     config.set(&entry, &format!("audit.{}", name.to_ascii_lowercase()))
                 }
+                Some(("otel", name)) => config.otel.set(&entry, &name.to_ascii_lowercase()),
                 Some(("push", name)) => config.push.set(&entry, &name.to_ascii_lowercase()),
                 Some((provider, name)) => {
                     config.set_of_provider(&entry, provider, &name.to_ascii_lowercase())
@@ -410,6 +416,8 @@ mod tests {
             ("agent.unattended", "true"),
             ("agent.audit.sign", "true"),
             ("agent.logLevel", "debug"),
+            ("agent.otel.endpoint", "http://127.0.0.1:4318"),
+            ("agent.otel.content", "yes"),
             ("agent.push.requireVerify", "false"),
             ("agent.push.requireSquash", "true"),
             ("agent.push.requireSignature", "true"),
@@ -460,6 +468,7 @@ mod tests {
             audit_sign: true,
             log_level: LogLevel::Debug,
             notify: Notify::default(),
+            otel: Otel { endpoint: Some("http://127.0.0.1:4318".to_owned()), content: true },
             push: Push {
                 require_verify: false,
                 require_squash: true,

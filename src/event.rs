@@ -33,6 +33,9 @@ pub struct Event {
     pub time: Timestamp,
     /// The step it belongs to, counted from 1; 0 before the first answer.
     pub step: u32,
+    /// The person who did it, `Ada <ada@example.org>`; none where nobody did, or nobody knows who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// What happened.
     pub update: Update,
 }
@@ -40,7 +43,13 @@ pub struct Event {
 impl Event {
     /// An event of now.
     pub fn now(step: u32, update: Update) -> Self {
-        Self { format: FORMAT, time: Timestamp::now(), step, update }
+        Self { format: FORMAT, time: Timestamp::now(), step, by: None, update }
+    }
+
+    /// The same, done by this person.
+    #[must_use]
+    pub fn by(self, by: Option<String>) -> Self {
+        Self { by, ..self }
     }
 
     /// Reads one line of a journal.
@@ -56,15 +65,17 @@ impl Event {
             format: u32,
             time: Timestamp,
             step: u32,
+            #[serde(default)]
+            by: Option<String>,
             #[serde(borrow)]
             update: &'a RawValue,
         }
-        let Frame { format, time, step, update } = serde_json::from_str(line)?;
+        let Frame { format, time, step, by, update } = serde_json::from_str(line)?;
         let update = match serde_json::from_str(update.get()) {
             Ok(update) => update,
             Err(_) => Update::Unknown,
         };
-        Ok(Self { format, time, step, update })
+        Ok(Self { format, time, step, by, update })
     }
 
     /// The line, without its line end.

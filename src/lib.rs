@@ -24,7 +24,7 @@
 //! 7 cli commands error
 //! 6 ui
 //! 5 runner supervise queue
-//! 4 agent check land mend
+//! 4 agent check land mend telemetry
 //! 3 session
 //! 2 model tool sandbox notify hook trust
 //! 1 git
@@ -64,6 +64,8 @@ pub mod runner;
 pub mod sandbox;
 pub mod session;
 pub mod supervise;
+#[cfg(feature = "otel")]
+pub mod telemetry;
 pub mod tool;
 pub mod trust;
 pub mod ui;

@@ -108,7 +108,7 @@ pub fn enter(repo: &Repo, session: &Session, priority: Option<Priority>) -> Resu
         drop_wishes(session, asked)?;
         let death = session.death(&state)?;
         let change = state.move_to(Phase::Queued, "", Timestamp::now())?;
-        let change = Event::now(state.step, Update::State(change));
+        let change = Event::now(state.step, Update::State(change)).by(repo.who());
         let (mut journal, _) = Journal::open(&session.journal_path())?;
         journal.append(&death.into_iter().chain([change]).collect::<Vec<_>>())?;
     }

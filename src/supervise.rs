@@ -5,6 +5,8 @@
 //! of it.
 
 mod notices;
+#[cfg(feature = "otel")]
+mod traces;
 
 use std::convert::Infallible;
 use std::io;
@@ -19,7 +21,7 @@ use crate::queue;
 use crate::runner::{self, RunError};
 use crate::sandbox;
 use crate::session::inbox::{Inbox, Kind, When};
-use crate::session::store::Store;
+use crate::session::store::{Session, Store};
 
 use notices::Notices;
 
@@ -71,6 +73,7 @@ async fn supervise(common_dir: &Path, id: &str, signals: &Signals) -> Result<(),
     // ends a process.
     let bell = Bell::hang().map_err(RunError::Runtime)?;
     let mut notices = Notices::open(&repo, &session);
+    let traces = traces(&repo, &session);
     let watching = watch(bell, &inbox, signals, common_dir);
     tokio::pin!(watching);
     let ended = tokio::select! {
@@ -82,15 +85,42 @@ async fn supervise(common_dir: &Path, id: &str, signals: &Signals) -> Result<(),
     // Telling people of the end may take a while: neither slot nor lock is held for it, and a
     // shutdown waits for nobody.
     give_way(common_dir, signals);
-    if let Some(notices) = notices {
-        tokio::select! {
-            () = notices.close() => {}
-            () = signals.shutdown.raised() => {}
-            never = &mut watching => match never {},
+    let told = async {
+        if let Some(notices) = notices {
+            notices.close().await;
         }
+    };
+    tokio::select! {
+        _ = async { tokio::join!(told, close(traces)) } => {}
+        () = signals.shutdown.raised() => {}
+        never = &mut watching => match never {},
     }
     Ok(())
 }
+
+/// What is sent of the session to a collector of traces, where that is set.
+#[cfg(feature = "otel")]
+fn traces(repo: &Repo, session: &Session) -> Option<traces::Traces> {
+    traces::Traces::begin(repo, session)
+}
+
+#[cfg(feature = "otel")]
+async fn close(traces: Option<traces::Traces>) {
+    if let Some(traces) = traces {
+        traces.close().await;
+    }
+}
+
+/// Nothing can be sent: that is said, where somebody wants it.
+#[cfg(not(feature = "otel"))]
+fn traces(repo: &Repo, _: &Session) {
+    if let Some(why) = repo.usable_config().0.otel.unheeded() {
+        tracing::warn!("{why}");
+    }
+}
+
+#[cfg(not(feature = "otel"))]
+async fn close((): ()) {}
 
 async fn tell(notices: Option<&mut Notices>) -> Infallible {
     match notices {

@@ -3,6 +3,7 @@
 //! Invariant: the same judges as before a push; exit code 0 says that each of them had what it must
 //! know and found nothing.
 
+mod again;
 mod ci;
 pub(super) mod verdict;
 
@@ -27,8 +28,12 @@ pub struct Args {
     /// Print JSON: {"format":1,"check":{…}}
     #[arg(long)]
     json: bool,
+    /// Where a session's verify commands have not passed on the tree, such as after a rebase by
+    /// hand, run them there, behind its sandbox, and note what came of it
+    #[arg(long)]
+    verify: bool,
     /// Write the workflow that does this on a forge, and check nothing
-    #[arg(long, value_enum, value_name = "FORGE", conflicts_with_all = ["range", "json"])]
+    #[arg(long, value_enum, value_name = "FORGE", conflicts_with_all = ["range", "json", "verify"])]
     install_ci: Option<ci::Forge>,
 }
 
@@ -46,7 +51,11 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         Some(words) => range::of_words(&context.repo, words)?,
         None => range::of_head(&context.repo)?,
     };
-    let report = Judge::new(&context.repo, &context.store, &config)?.judge(&range)?;
+    let judge = Judge::new(&context.repo, &context.store, &config)?;
+    let mut report = judge.judge(&range)?;
+    if args.verify && again::run(&context, &report)? {
+        report = judge.judge(&range)?;
+    }
     let remote = verdict::remote(&context.repo);
     if args.json {
         ui.answer(&verdict::json(&report, &remote)?)?;

@@ -159,6 +159,9 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
     for key in unknown {
         context.ui.warning(&key.to_string());
     }
+    if let Some(why) = config.otel.unheeded() {
+        context.ui.warning(why);
+    }
     let policy = Policy::of_machine()?;
     if let Some(policy) = &policy {
         limits::cap(&mut config, policy.caps());

@@ -217,6 +217,16 @@ pub const KEYS: &[Key] = &[
         about: "A command that prints the secret of the webhook, used where GIT_AGENT_NOTIFY_SECRET is not set. Requests are then signed as Standard Webhooks are: webhook-signature is the HMAC-SHA256 of webhook-id, webhook-timestamp and the body.",
     },
     Key {
+        name: "agent.otel.endpoint",
+        value: "<url>",
+        about: "The address of an OpenTelemetry collector, such as http://localhost:4318, which traces of sessions are sent to by OTLP over HTTP, as JSON; where it is not set, that of OTEL_EXPORTER_OTLP_ENDPOINT.",
+    },
+    Key {
+        name: "agent.otel.content",
+        value: "<bool>",
+        about: "Whether traces hold what is said, called and answered, without known secrets; else they hold names, times, tokens and costs. Default: false.",
+    },
+    Key {
         name: "agent.push.requireVerify",
         value: "<bool>",
         about: "Whether what agents made must have passed the session's verify commands on the very tree that is pushed. Default: true.",

@@ -114,7 +114,7 @@ pub fn bare(event: &Event) -> Event {
         update if is_of_step(update) => Update::Plan(Vec::new()),
         _ => Update::Unknown,
     };
-    Event { update, ..*event }
+    Event { by: None, update, ..*event }
 }
 
 /// For each of these events, which are all of a journal, whether it counts.

@@ -196,7 +196,8 @@ impl<'a> Made<'a> {
             self.folders.push(path.to_owned());
         }
         let short = add.branch.strip_prefix("refs/heads/").unwrap_or(add.branch);
-        let git = self.repo.user_git().args(["-c", "core.hooksPath=/dev/null"]);
+        let git = self.repo.without_configured_hooks(self.repo.user_git());
+        let git = git.args(["-c", "core.hooksPath=/dev/null"]);
         let git = git.args(["-c", "submodule.recurse=false", "worktree", "add", "--quiet", "--"]);
         command::succeed(&git.arg(path).arg(short))?;
         Ok(fs::canonicalize(git_dir_of(path)?)?)

@@ -3,6 +3,7 @@
 //! Invariant: a git child is told which repository it works on and never looks for one, so a
 //! `.git` that an agent made or swapped is never read; and it never waits for a person.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,9 @@ pub const HARDENED: [&str; 11] = [
     "submodule.recurse=false",
 ];
 
+/// The variable that holds `false` for settings which are named by others.
+const OFF: &str = "GIT_AGENT_OFF";
+
 impl Repo {
     /// git on this repository, for work of ours: no hooks, no file watcher, no pager, no prompt,
     /// no lock taken to refresh an index, messages in English.
@@ -59,12 +63,29 @@ impl Repo {
     }
 
     fn hardened(&self) -> Cmd {
-        git(self.environment())
+        self.without_configured_hooks(git(self.environment()))
             .args(HARDENED.iter().flat_map(|setting| ["-c", setting]))
             .arg("--no-pager")
             .arg("--no-optional-locks")
             .env("LC_ALL", "C")
             .env_remove("GIT_EXTERNAL_DIFF")
+    }
+
+    /// Takes away the hooks that stand in the configuration, which `core.hooksPath` does not
+    /// (git-hook(1), from 2.54). A name may hold any sign, so none is part of a `-c`.
+    pub(super) fn without_configured_hooks(&self, cmd: Cmd) -> Cmd {
+        let entries = self.config("hook");
+        let name = |key: &str| {
+            let (name, _) = key.strip_prefix("hook.")?.rsplit_once('.')?;
+            Some(name.to_owned())
+        };
+        let names: BTreeSet<_> = entries.iter().filter_map(|entry| name(&entry.key)).collect();
+        if names.is_empty() {
+            return cmd;
+        }
+        let off =
+            |cmd: Cmd, name: &String| cmd.arg(format!("--config-env=hook.{name}.enabled={OFF}"));
+        names.iter().fold(cmd, off).env(OFF, "false")
     }
 
     /// git on this repository with the user's own set-up: hooks, filters, signing, credentials.
@@ -143,4 +164,26 @@ pub(super) fn refusal(finished: &Finished) -> GitError {
 /// A path as git prints it, with or without the line end.
 pub(super) fn path(line: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(line.strip_suffix(b"\n").unwrap_or(line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::git::testing::Fixture;
+
+    #[test]
+    fn b11_hooks_of_the_configuration_are_off_for_work_of_ours_whatever_they_are_called() {
+        let fixture = Fixture::with_commit(&[]);
+        for name in ["git-agent-reference-transaction", "a=b.c", "two words"] {
+            fixture.git(&["config", &format!("hook.{name}.event"), "reference-transaction"]);
+            fixture.git(&["config", &format!("hook.{name}.command"), "false"]);
+        }
+        let repo = fixture.repo_at(&fixture.root, &[]);
+        for name in ["git-agent-reference-transaction", "a=b.c", "two words"] {
+            let asked = ["config", "--get", &format!("hook.{name}.enabled")];
+            for git in [repo.git(), repo.without_configured_hooks(repo.user_git())] {
+                assert_eq!(git.args(asked).run().unwrap().stdout, b"false\n", "{name}");
+            }
+            assert_eq!(repo.user_git().args(asked).run().unwrap().exit, 1, "{name}");
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //! Invariant: what is written is byte for byte what git would write; an object that exists is not
 //! written again; nothing here moves a ref.
 
+use std::fmt;
+
 use gix::bstr::{BStr, BString, ByteSlice};
 use gix::objs::Exists as _;
 use gix::objs::tree::EntryKind;
@@ -326,6 +328,12 @@ impl Identity {
         let clean =
             |text: &str| -> BString { text.replace(['<', '>', '\n', '\0'], "").trim().into() };
         gix::actor::Signature { name: clean(&self.name), email: clean(&self.email), time }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} <{}>", self.name, self.email)
     }
 }
 

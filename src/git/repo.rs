@@ -285,6 +285,11 @@ impl Repo {
         Ok(Identity { name: name.to_owned(), email: email.to_owned() })
     }
 
+    /// The person at work, `Ada <ada@example.org>`; none where git knows none.
+    pub fn who(&self) -> Option<String> {
+        self.identity().ok().map(|who| who.to_string())
+    }
+
     /// Whether refs are kept in reftables, which only the git command reads.
     pub fn is_reftable(&self) -> bool {
         self.reftable

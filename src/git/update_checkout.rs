@@ -127,7 +127,8 @@ impl Repo {
     fn checkout_git(&self) -> Cmd {
         let settings =
             ["core.hooksPath=/dev/null", "core.fsmonitor=false", "submodule.recurse=false"];
-        self.user_git().args(settings.iter().flat_map(|setting| ["-c", setting]))
+        let git = self.without_configured_hooks(self.user_git());
+        git.args(settings.iter().flat_map(|setting| ["-c", setting]))
     }
 }
 

@@ -239,12 +239,13 @@ pub(super) fn retell(
     reason: &str,
     work: ObjectId,
 ) -> Result<(), LandError> {
+    let who = repo.identity()?;
     if state.phase != phase {
         let change = state.move_to(phase, reason, Timestamp::now())?;
         let (mut journal, _torn) = Journal::open(&session.journal_path())?;
-        journal.append(&[Event::now(state.step, Update::State(change))])?;
+        let change = Event::now(state.step, Update::State(change)).by(Some(who.to_string()));
+        journal.append(&[change])?;
     }
-    let who = repo.identity()?;
     // A worktree that is away left a snapshot on top of the work: it stays the last word.
     let code = match repo.ref_id(&session.ref_name())? {
         Some(record) => {

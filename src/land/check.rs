@@ -2,7 +2,7 @@
 //!
 //! Invariant: they run where a session's own commands run, on the very files that land.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::plan::{Plan, Wish};
 use super::{LandError, Unverified};
@@ -61,6 +61,29 @@ fn unproved<'a>(
         }
     }
     Ok(required.iter().find(|it| !passed.contains(it)).map(String::as_str))
+}
+
+/// Runs a session's commands on a commit that is not, or no longer, the one that it verified, as
+/// before a landing.
+///
+/// # Errors
+/// [`LandError::Red`] if one fails; or they cannot be run.
+pub fn again(
+    repo: &Repo,
+    spec: &Spec,
+    commit: ObjectId,
+    program: &Path,
+) -> Result<Option<VerifyRecord>, LandError> {
+    let tree = repo.tree_of(commit)?;
+    let scratch = repo.scratch(&scratch_folder(spec), commit, tree)?;
+    scratch.put(tree)?;
+    verify(repo, spec, &scratch, tree, Some(program))
+}
+
+/// Where the files to look at are put: beside the session's worktree, on the same disk.
+pub(super) fn scratch_folder(spec: &Spec) -> PathBuf {
+    let beside = spec.worktree.parent().filter(|folder| folder.is_dir());
+    beside.map_or_else(std::env::temp_dir, Path::to_owned)
 }
 
 /// Runs the commands one after the other, until one fails; gives the last record. `program` is this

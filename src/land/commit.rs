@@ -3,8 +3,6 @@
 //! Invariant: what is committed is what the hooks left staged and the checks passed on; where
 //! either says no, there are loose objects and nothing else.
 
-use std::path::Path;
-
 use super::LandError;
 use super::message::Words;
 use super::plan::{Plan, Way, Wish};
@@ -40,7 +38,8 @@ pub(super) fn make(
     let mut message = words(session, state);
     let mut verify = None;
     if with_hooks || plan.due.is_some() {
-        let scratch = repo.scratch(&folder(session), plan.target.tip, plan.tree)?;
+        let scratch =
+            repo.scratch(&check::scratch_folder(&session.spec), plan.target.tip, plan.tree)?;
         if with_hooks {
             message = run_hooks(repo, session, plan, wish, &scratch, &message)?;
         }
@@ -92,11 +91,6 @@ fn run_hooks(
 }
 
 /// Where a worktree for a moment is made: beside the session's own.
-fn folder(session: &Session) -> std::path::PathBuf {
-    let beside = session.spec.worktree.parent().filter(|folder| folder.is_dir());
-    beside.map_or_else(std::env::temp_dir, Path::to_owned)
-}
-
 fn words(session: &Session, state: &State) -> String {
     let spec = &session.spec;
     let trailers = trailers(spec, &state.models).into_iter();

@@ -12,7 +12,7 @@
 //! all; a landing that was cut off is finished by the next one.
 
 pub mod apply;
-mod check;
+pub mod check;
 pub mod checkout;
 mod commit;
 pub mod error;

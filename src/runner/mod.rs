@@ -3,7 +3,6 @@
 //! Invariant: there is one runner for a session, the holder of its lock; whatever happens, it
 //! leaves a state that says where the session is and why.
 
-mod bill;
 mod caging;
 mod facts;
 mod gate;
@@ -15,6 +14,7 @@ pub mod settle;
 mod shadowing;
 mod world;
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -239,6 +239,8 @@ async fn work(
         untaken: false,
         min_free_disk: config.min_free_disk,
         budget,
+        senders: HashMap::new(),
+        rested_by: None,
     };
     world.book()?;
     world.enter(Phase::Running, "")?;

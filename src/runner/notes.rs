@@ -3,10 +3,10 @@
 //! Invariant: a note is written after its commit is on the branch; one that a crash has kept back
 //! is written by the next run, from the journal.
 
-use super::bill::Bill;
 use crate::event::{Event, Update};
 use crate::git::{NotesError, ObjectId};
 use crate::message::Usage;
+use crate::session::bill::Bill;
 use crate::session::checkpoint::Checkpoints;
 use crate::session::note::{NOTES_REF, Note};
 use crate::session::spec::Spec;

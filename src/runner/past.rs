@@ -6,12 +6,12 @@
 
 use std::path::Path;
 
-use super::bill::Bill;
 use super::fault;
 use super::notes::Notes;
 use crate::agent::{Conversation, Fault};
 use crate::event::{self, Event, Update, line};
 use crate::git::{self, ObjectId, Repo};
+use crate::session::bill::Bill;
 use crate::session::journal::{Entry, Journal, Reader};
 use crate::session::record::Record;
 use crate::session::salvage;

@@ -77,7 +77,7 @@ pub fn settle(
     let Ok(change) = state.move_to(to, reason, Timestamp::now()) else { return Ok(true) };
     let path = session.journal_path();
     let (mut journal, _) = Journal::open(&path)?;
-    let change = Event::now(state.step, Update::State(change));
+    let change = Event::now(state.step, Update::State(change)).by(repo.who());
     journal.append(&death.into_iter().chain([change]).collect::<Vec<_>>())?;
     if let Some(mut checkpoints) = checkpoints
         && let Err(error) = checkpoints.record(&mut state, &path)
@@ -118,7 +118,8 @@ pub fn deny(
     };
     let (mut journal, _) = Journal::open(&session.journal_path())?;
     let updates = [Update::Decision(decision), Update::State(change)];
-    journal.append(&updates.map(|update| Event::now(state.step, update)))?;
+    let who = repo.who();
+    journal.append(&updates.map(|update| Event::now(state.step, update).by(who.clone())))?;
     state.write(&session.state_path())?;
     Ok(true)
 }

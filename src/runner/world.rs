@@ -3,6 +3,7 @@
 //! Invariant: the order of a step. What the model said and what its calls gave is in the journal,
 //! synced, before it counts; then the commit and the record move together; then the state.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use jiff::Timestamp;
 use crate::agent::{
     Allowance, Consent, Fault, Guarded, Moment, Money, Shared, Steer, StepWords, Taken, World,
 };
-use crate::event::{self, Decision, Delta, Event, Update, VerifyRecord};
+use crate::event::{
+    self, BY_HAND, Decision, Delta, Event, Origin, Update, UserMessage, VerifyRecord,
+};
 use crate::failpoint;
 use crate::file::Changed;
 use crate::git::ObjectId;
@@ -27,10 +30,10 @@ use crate::session::subject::Words;
 use crate::tool::Toolbox;
 use crate::tool::output::Cap;
 
-use super::bill::Bill;
 use super::gate::Gate;
 use super::notes::Notes;
 use super::shadowing::Followed;
+use crate::session::bill::Bill;
 
 /// How long one verify command may take: a whole test suite, but not for ever.
 const VERIFY_LIMIT: Duration = Duration::from_secs(60 * 60);
@@ -60,6 +63,9 @@ pub(super) struct SessionWorld<'a> {
     pub(super) min_free_disk: u64,
     /// The budget that it shares with other sessions.
     pub(super) budget: Option<Budget>,
+    /// Who has sent which message, by its id; and who has last asked for a rest.
+    pub(super) senders: HashMap<String, String>,
+    pub(super) rested_by: Option<String>,
 }
 
 impl World for SessionWorld<'_> {
@@ -79,7 +85,11 @@ impl World for SessionWorld<'_> {
                 _ => {}
             }
         }
-        let events: Vec<_> = updates.into_iter().map(|update| Event::now(step, update)).collect();
+        let event = |update| {
+            let by = self.person_behind(&update);
+            Event::now(step, update).by(by)
+        };
+        let events: Vec<_> = updates.into_iter().map(event).collect();
         let written = match can_wait {
             true => self.journal.append_unsynced(&events),
             false => self.journal.append(&events),
@@ -175,6 +185,10 @@ impl World for SessionWorld<'_> {
         }
         let mut steers = Vec::new();
         for letter in waiting.letters {
+            match letter.kind {
+                Kind::Pause | Kind::Stop { .. } => self.rested_by = letter.by,
+                _ => self.senders.extend(letter.by.map(|by| (letter.id.clone(), by))),
+            }
             steers.push(match letter.kind {
                 Kind::Say { when: When::AfterTurn, .. } if at == Moment::Step => continue,
                 Kind::Say { text, .. } => Steer::Say { id: letter.id, text },
@@ -242,6 +256,24 @@ impl World for SessionWorld<'_> {
 }
 
 impl SessionWorld<'_> {
+    /// Who is behind it, where it is a person's word.
+    fn person_behind(&self, update: &Update) -> Option<String> {
+        let message = match update {
+            Update::UserMessage(UserMessage { from: Origin::Task, .. }) => {
+                return Some(self.checkpoints.who().to_string());
+            }
+            Update::State(change) => {
+                let is_asked = change.to == Phase::Stopped.as_str() || change.reason == BY_HAND;
+                return self.rested_by.clone().filter(|_| is_asked);
+            }
+            Update::UserMessage(message) => &message.inbox_id,
+            Update::Decision(decision) => &decision.inbox_id,
+            Update::Limit(change) => &change.inbox_id,
+            _ => return None,
+        };
+        self.senders.get(message.as_deref()?).cloned()
+    }
+
     /// Moves to another phase, in journal and state.
     pub(super) fn enter(&mut self, phase: Phase, reason: &str) -> Result<(), Fault> {
         self.move_to(phase, reason)?;

@@ -101,8 +101,9 @@ impl Past {
         state.settled = true;
         let change = state.move_to(Phase::Paused, &reason, Timestamp::now())?;
         let mut events = self.events.clone();
-        events.push(Event::now(step, Update::Fork(Fork { session, step })));
-        events.push(Event::now(step, Update::State(change)));
+        let moves = [Update::Fork(Fork { session, step }), Update::State(change)];
+        let who = view.who();
+        events.extend(moves.map(|update| Event::now(step, update).by(who.clone())));
         Journal::open(path)?.0.append(&events)?;
         Ok(code)
     }

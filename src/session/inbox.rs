@@ -32,6 +32,9 @@ pub struct Letter {
     pub id: String,
     /// When it was sent.
     pub time: Timestamp,
+    /// Who sent it, as git knew them: `Ada <ada@example.org>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// What it says.
     pub kind: Kind,
 }
@@ -130,10 +133,18 @@ impl Inbox {
     /// # Errors
     /// The file system says no, or there are no random numbers.
     pub fn send(&self, kind: Kind) -> Result<String, SendError> {
+        self.send_from(None, kind)
+    }
+
+    /// As [`Inbox::send`], in the name of this person.
+    ///
+    /// # Errors
+    /// As [`Inbox::send`].
+    pub fn send_from(&self, by: Option<String>, kind: Kind) -> Result<String, SendError> {
         fs::create_dir_all(&self.folder)?;
         let time = Timestamp::now();
         let id = format!("{:020}-{}", time.as_nanosecond(), id::tail()?);
-        let letter = Letter { format: FORMAT, id: id.clone(), time, kind };
+        let letter = Letter { format: FORMAT, id: id.clone(), time, by, kind };
         let mut file = tempfile::Builder::new()
             .prefix(".")
             .tempfile_in(&self.folder)

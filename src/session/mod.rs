@@ -9,6 +9,7 @@ pub mod allowed;
 pub mod archive;
 pub mod asked;
 pub mod audit;
+pub mod bill;
 pub mod budget;
 pub mod cage;
 mod called;

@@ -71,6 +71,24 @@ impl Note<'_> {
     }
 }
 
+/// A note that tells of this verify instead of an earlier one; of a commit without a note nothing
+/// else, so that it names nobody.
+pub fn verified_again(before: Option<&str>, session: &str, verify: &VerifyRecord) -> String {
+    let is_verify = |line: &&str| line.starts_with("Verify:") || line.starts_with("Verify-");
+    let mut text = match before {
+        Some(before) => {
+            before.lines().filter(|line| !is_verify(line)).collect::<Vec<_>>().join("\n")
+        }
+        None => format!("Verified again for {session}\n"),
+    };
+    let command = verify.command.split_whitespace().collect::<Vec<_>>().join(" ");
+    let VerifyRecord { exit, tree, .. } = verify;
+    // Writing to a string does not fail.
+    writeln!(text, "\nVerify: {command}\nVerify-Exit: {exit}\nVerify-Tree: {tree}")
+        .unwrap_or_default();
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +122,16 @@ mod tests {
         let priced = Note { cost_usd: Some(0.0412), step: None, verify: None, ..note }.text();
         assert!(priced.starts_with("Work of add-7f3k\n\n"), "{priced}");
         assert!(priced.ends_with("Cost: $0.0412\n"), "{priced}");
+        let other = VerifyRecord { exit: 0, tree: "bb22".to_owned(), ..verify.clone() };
+        let parse = |text: String| {
+            let parse = Cmd::new("git").args(["interpret-trailers", "--parse"]).stdin(text);
+            String::from_utf8(parse.run().unwrap().stdout).unwrap()
+        };
+        let again = parse(verified_again(Some(&note.text()), "add-7f3k", &other));
+        assert_eq!(again, want.replace("101", "0").replace("aa11", "bb22"));
+        let alone = parse(verified_again(None, "add-7f3k", &other));
+        let verify_only = "Verify: cargo test && cargo doc\nVerify-Exit: 0\nVerify-Tree: bb22\n";
+        assert_eq!(alone, verify_only);
         let unchecked = Note { verify: None, is_verified: false, ..note }.text();
         assert!(unchecked.ends_with("Cost: ?\nVerify: none\n"), "{unchecked}");
     }

@@ -235,10 +235,10 @@ fn yes() -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    pub(in crate::session) fn sample(id: &str) -> Spec {
+    pub(crate) fn sample(id: &str) -> Spec {
         Spec {
             format: 1,
             id: id.to_owned(),

@@ -20,6 +20,7 @@ use super::spec::Spec;
 use super::state::{Phase, State};
 use crate::event::{Event, StateChange, Update};
 use crate::file::remove_tree;
+use crate::git::Repo;
 use crate::{file, parallel};
 
 /// How long a new session may wait for its supervisor, in seconds.
@@ -510,7 +511,13 @@ impl Session {
         if state.phase.is_final() {
             return Err(SessionError::Over { id: self.id.clone(), phase: state.phase });
         }
-        Ok(self.inbox().send(kind)?)
+        Ok(self.inbox().send_from(self.who(), kind)?)
+    }
+
+    /// The person at work here, as git knows them.
+    fn who(&self) -> Option<String> {
+        let common_dir = self.dir.ancestors().nth(3)?;
+        Repo::open(common_dir).ok()?.who()
     }
 
     /// Who runs it; none if nobody does.

@@ -368,8 +368,13 @@ mod tests {
     fn told(look: Look, all: bool, updates: Vec<(u32, Update)>) -> String {
         let mut narrator = Narrator::new(look, TimeZone::UTC, all);
         let time = "2026-11-22T14:23:15Z".parse().unwrap();
-        let events =
-            updates.into_iter().map(|(step, update)| Event { format: 1, time, step, update });
+        let events = updates.into_iter().map(|(step, update)| Event {
+            format: 1,
+            time,
+            step,
+            by: None,
+            update,
+        });
         let lines: Vec<_> = events.flat_map(|event| narrator.lines(&event)).collect();
         lines.join("\n")
     }

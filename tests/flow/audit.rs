@@ -85,23 +85,75 @@ impl Play {
 fn what_was_done_is_listed_and_proven() {
     let play = played(&["--verify", "true"]);
     let out = play.repo.agent(&["audit", &play.id]).success();
-    let whats: Vec<_> = out.lines().filter_map(|line| line.get(21..)).collect();
-    assert!(whats.iter().any(|it| it.starts_with("task     Mend the shop")), "{out}");
-    assert!(
-        whats.iter().any(|it| it.starts_with("run      bash: echo 2 > b.txt; false · exit 1")),
-        "{out}"
-    );
-    assert!(whats.iter().any(|it| it.starts_with("verify   true · exit 0")), "{out}");
-    assert!(out.contains("3 steps, 2 commands, 2 files, 0 decisions"), "{out}");
+    let has = |start: &str, rest: &str| {
+        let is_it = |line: &str| {
+            // The time comes first.
+            line.split_once("Z  ").is_some_and(|(_, line)| {
+                line.strip_prefix(start).is_some_and(|line| line.starts_with(rest))
+            })
+        };
+        assert!(out.lines().any(is_it), "{start}{rest} is not in {out}");
+    };
+    has("step 0  Ada <ada@example.org>  task      ", "Mend the shop");
+    has("step 1  agent  answer    ", "anthropic/claude");
+    has("step 2  agent  run       ", "echo 2 > b.txt; false · exit 1 · ");
+    has("step 3  git-agent  verify    ", "true · exit 0 · ");
+    assert!(out.contains("done  3 steps, 2 commands, 2 files, 0 decisions"), "{out}");
     let one: Value = serde_json::from_str(&play.run("audit", &["--json"]).stdout).unwrap();
     assert_eq!(one["audit"]["files"], json!(["a.txt", "b.txt"]));
+    assert_eq!(one["audit"]["asked_by"], "Ada <ada@example.org>");
+    let entries = one["audit"]["entries"].as_array().unwrap();
+    let ran = entries.iter().rfind(|entry| entry["what"] == "run").unwrap();
+    let what = ["tool", "exit", "failed", "text"].map(|key| ran[key].clone());
+    assert_eq!(what, [json!("bash"), json!(1), json!(true), json!("echo 2 > b.txt; false")]);
+    // What its answers cost is what it cost.
+    let costs = entries.iter().filter(|entry| entry["what"] == "answer");
+    let tokens: u64 = costs.map(|entry| entry["tokens"]["input"].as_u64().unwrap()).sum();
+    assert_eq!(one["audit"]["tokens"]["input"], tokens);
+    assert_eq!(one["audit"]["by_model"][0]["tokens"]["input"], tokens);
+    assert_eq!(one["audit"]["by_model"][0]["answers"], 3);
     let all: Value = serde_json::from_str(&play.repo.agent(&["audit", "--json"]).stdout).unwrap();
     assert_eq!(all["audit"][0]["asked"], "Mend the shop");
+    assert_eq!(all["total"]["tokens"]["input"], tokens);
+    // The record alone tells the same.
+    let (folder, aside) = (play.folder(), play.repo.home().root().join("aside"));
+    fs::rename(&folder, &aside).unwrap();
+    let told = play.repo.agent(&["audit", "--json"]);
+    let bare: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(bare, all, "{told:#?}");
+    let told = play.repo.agent(&["audit", &play.id, "--json"]);
+    let bare: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(bare["audit"]["tokens"], one["audit"]["tokens"]);
+    fs::rename(&aside, &folder).unwrap();
     let (said, code) = play.verified(&[]);
     assert!(said.starts_with(&format!("{}: proven, ", play.id)), "{said}");
     assert!(said.ends_with(", 2 commits, not signed") && code == 0, "{said}");
     let all = play.repo.agent(&["audit", "verify", "--all"]);
     assert_eq!((all.stdout.trim_end(), all.code), (said.as_str(), 0));
+    play.close();
+}
+
+#[test]
+fn who_decided_is_on_record() {
+    let play = Play::start(Dialect::Anthropic, script(), &["--max-steps", "1"]);
+    play.rests("needs-input");
+    // Who says yes need not be who has asked for it.
+    play.repo.git(&["config", "user.name", "Grace"]);
+    play.repo.git(&["config", "user.email", "grace@example.org"]);
+    play.run("approve", &["--always"]).success();
+    play.rests("done");
+    let one: Value = serde_json::from_str(&play.run("audit", &["--json"]).stdout).unwrap();
+    let entries = one["audit"]["entries"].as_array().unwrap();
+    let decided = entries.iter().find(|entry| entry["what"] == "decide").unwrap();
+    let told = ["who", "by", "verdict", "question"].map(|key| decided[key].clone());
+    let grace = json!("Grace <grace@example.org>");
+    assert_eq!(told, [json!("person"), grace.clone(), json!("always"), json!(1)]);
+    let resumed = entries.iter().find(|it| it["what"] == "state" && it["text"] == "queued");
+    assert_eq!(resumed.unwrap()["by"], grace);
+    assert_eq!(one["audit"]["asked_by"], "Ada <ada@example.org>");
+    assert_eq!(one["audit"]["approvals"], 1);
+    let out = play.repo.agent(&["audit"]).success();
+    assert!(out.contains("1 session, 3 steps, 1 decision: "), "{out}");
     play.close();
 }
 

@@ -9,6 +9,10 @@ mod gc;
 mod journey;
 mod landing;
 mod limits;
+#[cfg(not(feature = "otel"))]
+mod no_otel;
+#[cfg(feature = "otel")]
+mod otel;
 mod person;
 mod places;
 pub(crate) mod play;

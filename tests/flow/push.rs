@@ -371,6 +371,51 @@ fn what_a_session_might_not_change_or_is_too_large_stays_here() {
 }
 
 #[test]
+fn a_session_with_more_files_than_it_might_change_stays_here() {
+    let pushing = Pushing::plain();
+    let repo = &pushing.repo;
+    let id = pushing.session("Add one");
+    let spec = repo.common_dir().join("agent/sessions").join(&id).join("spec.toml");
+    let text = fs::read_to_string(&spec).expect("it is there");
+    fs::write(&spec, format!("{text}\n[bounds]\nmax_files = 0\n")).expect("it is ours");
+    let told = ["scope", "1 file is changed, 0 allowed", &format!("git agent rewind {id}")];
+    pushing.is_refused(&["origin", "agent/add-one"], &told);
+    fs::write(&spec, format!("{text}\n[bounds]\nmax_files = 1\n")).expect("it is ours");
+    pushing.passes(&["origin", "agent/add-one"]);
+}
+
+#[test]
+fn what_a_person_has_rebased_is_verified_again_by_check() {
+    let pushing = Pushing::plain();
+    let repo = &pushing.repo;
+    let id = pushing.session("Add one");
+    repo.agent(&["worktree", "merge", &id]).success();
+    // A commit below it, so that its tree is another.
+    repo.git(&["checkout", "-q", "-b", "below", "origin/main"]);
+    repo.write("below.txt", "below\n");
+    repo.commit("Below");
+    repo.git(&["checkout", "-q", "main"]);
+    repo.git(&["rebase", "-q", "below"]);
+    let tip = repo.git(&["rev-parse", "--short=7", "HEAD"]);
+    let mend = format!("git agent check --verify {tip}^..{tip}");
+    pushing.is_refused(&["origin", "main"], &["passed on another tree", &mend]);
+    let out = repo.agent(&["check", "--verify", &format!("{tip}^..{tip}")]);
+    assert_eq!(out.code, 0, "{out:#?}");
+    assert!(out.stderr.contains(&format!("'true' passed on {tip}")), "{out:#?}");
+    pushing.passes(&["origin", "main"]);
+    // What fails is no way through.
+    let spec = repo.common_dir().join("agent/sessions").join(&id).join("spec.toml");
+    let text = fs::read_to_string(&spec).expect("it is there");
+    fs::write(&spec, text.replace("\"true\"", "\"false\"")).expect("it is ours");
+    repo.write("Add one.txt", "other\n");
+    repo.git(&["commit", "-q", "-a", "--amend", "--no-edit"]);
+    let out = repo.agent(&["check", "--verify", "HEAD^..HEAD"]);
+    assert!(out.code == 1 && out.stderr.contains("false"), "{out:#?}");
+    pushing.is_refused(&["--force", "origin", "main"], &["passed on another tree"]);
+    fs::write(&spec, text).expect("it is ours");
+}
+
+#[test]
 fn where_signatures_are_asked_for_each_must_be_good() {
     let pushing = Pushing::plain();
     let repo = &pushing.repo;

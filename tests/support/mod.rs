@@ -32,6 +32,8 @@
 #![expect(unreachable_pub, reason = "`pub` is what tests use")]
 
 pub mod cmd;
+#[cfg(feature = "otel")]
+pub mod collector;
 pub mod home;
 mod normal;
 pub mod remote;

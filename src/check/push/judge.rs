@@ -6,9 +6,9 @@
 //!
 //! Invariant: a range without a commit of a session gives an empty report, whatever the settings.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::paths::{self, Allowed, Sizes};
+use super::paths::{self, Allowed, Files, Sizes};
 use super::provenance::{Noted, Provenance, Run};
 use super::range::Range;
 use super::verified::{self, Asked};
@@ -240,6 +240,7 @@ impl<'a> Judge<'a> {
         let mut findings = Vec::new();
         let mut sizes = Sizes::default();
         let mut allowed: HashMap<&str, Allowed> = HashMap::new();
+        let mut files: BTreeMap<&str, (Files, Vec<ObjectId>)> = BTreeMap::new();
         for commit in ours.iter().filter(|commit| commit.from.by_agent) {
             let before = match commit.info.parents.first() {
                 Some(parent) => self.repo.tree_of(*parent)?,
@@ -248,6 +249,11 @@ impl<'a> Judge<'a> {
             let changes = Changes::between(self.repo, before, commit.info.tree)?;
             let mut faults = sizes.add(self.repo, &changes, self.config.max_file_size)?;
             let session = commit.from.sessions.last();
+            if let Some(id) = session {
+                let (files, commits) = files.entry(id).or_default();
+                files.add_older(&changes);
+                commits.push(commit.id);
+            }
             let of_session = session.and_then(|id| known.get(id)).and_then(Option::as_ref);
             let scope = match of_session {
                 Some(known) => paths::scope(&known.spec, self.config)?,
@@ -266,6 +272,20 @@ impl<'a> Judge<'a> {
                 commits: vec![commit.id],
                 fault,
                 over: of_session.is_some_and(|known| known.state.phase.is_final()),
+            }));
+        }
+        for (id, (files, commits)) in files {
+            let Some(Some(known)) = known.get(id) else { continue };
+            let Some(most) = known.spec.bounds.max_files else { continue };
+            if files.fault(most, &Allowed::new()).is_none() {
+                continue;
+            }
+            let fault = files.fault(most, &self.allowed(id)?);
+            findings.extend(fault.map(|fault| Finding {
+                session: Some(id.to_owned()),
+                commits,
+                fault,
+                over: known.state.phase.is_final(),
             }));
         }
         let commits = || ours.iter().map(|commit| commit.id).collect();

@@ -65,6 +65,14 @@ pub enum Fault {
         /// How many more there are.
         more: usize,
     },
+    /// More files than the session might change.
+    #[error("{} changed, {limit} allowed", files_are(*files))]
+    TooManyFiles {
+        /// How many there are, those that people have allowed left out.
+        files: usize,
+        /// How many there may be.
+        limit: u32,
+    },
     /// A new file that is too large.
     #[error("{path} has {bytes} bytes, {limit} are allowed")]
     LargeFile {
@@ -100,11 +108,15 @@ impl Fault {
             Self::Steps => "squash",
             Self::NoProvenance => "provenance",
             Self::Path { rule, .. } if rule.starts_with(SECRET) => "secret",
-            Self::Path { .. } => "scope",
+            Self::Path { .. } | Self::TooManyFiles { .. } => "scope",
             Self::LargeFile { .. } | Self::TooMuch { .. } => "size",
             Self::Unsigned | Self::BadSignature(_) => "signature",
         }
     }
+}
+
+fn files_are(count: usize) -> String {
+    if count == 1 { "1 file is".to_owned() } else { format!("{count} files are") }
 }
 
 fn and_more(more: usize) -> String {

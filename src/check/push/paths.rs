@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{Fault, PushError};
 use crate::check::Changes;
-use crate::check::scope::Scope;
+use crate::check::scope::{MAX_FILES, Scope};
 use crate::config::Config;
 use crate::event::{Event, Finding, QuestionKind, Update, Verdict};
 use crate::git::{Mode, ObjectId, Repo};
@@ -59,8 +59,30 @@ impl Sizes {
     }
 }
 
-/// Where a session might work. How many files it might change counts from where it began, which a
-/// landed commit does not tell, so that is left to the gate that each step has passed.
+/// The files that one session's commits change together: what differs in the end from what was
+/// before the first.
+#[derive(Debug, Default)]
+pub(super) struct Files(BTreeMap<String, (Option<ObjectId>, Option<ObjectId>)>);
+
+impl Files {
+    /// Takes in a commit that is older than those before.
+    pub(super) fn add_older(&mut self, changes: &Changes<'_>) {
+        for change in &changes.paths {
+            let [old, new] = [change.old, change.new].map(|side| side.map(|(_, id)| id));
+            self.0.entry(change.path.to_string()).or_insert((None, new)).0 = old;
+        }
+    }
+
+    /// Whether these are more than so many, but for those that people have allowed.
+    pub(super) fn fault(&self, limit: u32, allowed: &Allowed) -> Option<Fault> {
+        let is_allowed = |path: &str| allowed.contains(&(MAX_FILES.to_owned(), path.to_owned()));
+        let changed = self.0.iter().filter(|(_, (old, new))| old != new);
+        let files = changed.filter(|(path, _)| !is_allowed(path)).count();
+        (files > limit as usize).then_some(Fault::TooManyFiles { files, limit })
+    }
+}
+
+/// Where a session might work.
 ///
 /// # Errors
 /// A pattern is none.

@@ -14,7 +14,7 @@ pub struct Provenance {
     pub by_agent: bool,
     /// Whether it is known to be one step of a session.
     pub step: bool,
-    /// Whether there is a note.
+    /// Whether there is a note that says which agent made it.
     pub noted: bool,
     /// What the note says of verify.
     pub verify: Noted,
@@ -46,7 +46,7 @@ pub struct Run {
 impl Provenance {
     /// What a commit with this message and this note says.
     pub fn of(message: &str, note: Option<&str>) -> Self {
-        let mut found = Self { noted: note.is_some(), ..Self::default() };
+        let mut found = Self::default();
         for (key, value) in git::parse(message) {
             match key.to_ascii_lowercase().as_str() {
                 "agent-session" => found.add(value),
@@ -59,7 +59,7 @@ impl Provenance {
         for (key, value) in note.map(git::parse).unwrap_or_default() {
             match key.as_str() {
                 "Agent-Session" => found.add(value),
-                "Agent" => found.by_agent = true,
+                "Agent" => (found.by_agent, found.noted) = (true, true),
                 "Step" => found.step = true,
                 // The last one is of the last commit, where several were made one.
                 "Verify" => command = Some(value),
@@ -110,6 +110,14 @@ mod tests {
         let bare =
             Provenance { step: false, noted: false, verify: Noted::Nothing, ..whole.clone() };
         assert_eq!(Provenance::of(message, None), bare);
+    }
+
+    #[test]
+    fn a_note_that_tells_of_a_verify_alone_names_nobody() {
+        let run = Run { command: "make".into(), exit: 0, tree: "aa".into() };
+        let note = "Verified again for a-7f3k\n\nVerify: make\nVerify-Exit: 0\nVerify-Tree: aa\n";
+        let found = Provenance::of("x\n", Some(note));
+        assert_eq!(found, Provenance { verify: Noted::Ran(run), ..Provenance::default() });
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn mend(finding: &Finding, remote: &str) -> String {
             format!("git fetch {remote} refs/notes/agent:refs/notes/agent")
         }
         Fault::Unverified(_) if finding.over => {
-            "git push --no-verify, once you have run it yourself; CI still says no".to_owned()
+            format!("git agent check --verify {oldest}^..{oldest}")
         }
         Fault::Unverified(_) => format!("git agent resume {session} verifies it again"),
         Fault::Steps => format!("git agent worktree merge {session} makes one commit of them"),
@@ -115,10 +115,12 @@ fn mend(finding: &Finding, remote: &str) -> String {
             Some(session) => format!("git agent resume {session} writes the notes when it rests"),
             None => format!("git fetch {remote} refs/notes/agent:refs/notes/agent"),
         },
-        Fault::Path { .. } | Fault::LargeFile { .. } if finding.over => {
+        Fault::Path { .. } | Fault::LargeFile { .. } | Fault::TooManyFiles { .. }
+            if finding.over =>
+        {
             format!("git rebase -i {oldest}^ and take it out")
         }
-        Fault::Path { .. } | Fault::LargeFile { .. } => {
+        Fault::Path { .. } | Fault::LargeFile { .. } | Fault::TooManyFiles { .. } => {
             format!("git agent rewind {session} STEP; git agent log {session} has the steps")
         }
         Fault::TooMuch { .. } => "git config agent.push.maxSize SIZE allows more".to_owned(),

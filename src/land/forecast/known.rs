@@ -181,12 +181,14 @@ pub fn standing(repo: &Repo, sessions: &[Session]) -> HashMap<String, Standing> 
     if (colliding.is_empty() && brought.is_empty()) || then != under(repo) {
         return found;
     }
+    let by_id: HashMap<&str, &Session> =
+        sessions.iter().map(|session| (session.id.as_str(), session)).collect();
     let mut asked: HashMap<String, bool> = HashMap::new();
     let mut holds = |id: &str| {
         let stamp = stamps.get(id);
         *asked
             .entry(id.to_owned())
-            .or_insert_with(|| stamp.is_some_and(|stamp| is_now(repo, sessions, id, stamp)))
+            .or_insert_with(|| stamp.is_some_and(|stamp| is_now(repo, &by_id, id, stamp)))
     };
     for Collision { a, b, .. } in &colliding {
         if holds(a) && holds(b) {
@@ -203,11 +205,11 @@ pub fn standing(repo: &Repo, sessions: &[Session]) -> HashMap<String, Standing> 
 }
 
 /// Whether a session that is still to land, or a branch, is what this stamp says.
-fn is_now(repo: &Repo, sessions: &[Session], id: &str, stamp: &str) -> bool {
+fn is_now(repo: &Repo, sessions: &HashMap<&str, &Session>, id: &str, stamp: &str) -> bool {
     if id.starts_with("refs/") {
         return repo.ref_id(id).is_ok_and(|tip| tip.is_some_and(|tip| tip == *stamp));
     }
-    let Some(session) = sessions.iter().find(|session| session.id == id) else { return false };
+    let Some(session) = sessions.get(id) else { return false };
     let Ok(state) = session.state() else { return false };
     is_unfinished(&state)
         && side::stamp(repo, session, &state).is_ok_and(|stamp_now| stamp_now == stamp)

@@ -120,7 +120,7 @@ fn split(text: &str) -> Result<(&str, Option<u16>), &'static str> {
 
 impl Pattern {
     /// Whether this may be reached.
-    pub(super) fn matches(&self, place: &Place) -> bool {
+    pub fn matches(&self, place: &Place) -> bool {
         let fits_port = match self.port {
             Some(port) => port == place.port,
             None => PORTS.contains(&place.port),

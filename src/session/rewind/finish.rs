@@ -112,7 +112,8 @@ pub(super) fn complete(
     if !is_said {
         let moved = intent.moved.clone().map(|made| (state.step, Update::Checkpoint(made)));
         let said = moved.into_iter().chain([(rewind.step, Update::Rewind(rewind.clone()))]);
-        events.extend(said.map(|(step, update)| Event::now(step, update)));
+        let who = repo.who();
+        events.extend(said.map(|(step, update)| Event::now(step, update).by(who.clone())));
     }
     let news = events[before..].to_vec();
     let line = Line::of(&events);

@@ -9,7 +9,7 @@ use crate::model::{Choice, Pricing};
 
 /// The fold.
 #[derive(Clone, Debug)]
-pub(super) struct Bill {
+pub struct Bill {
     own: Seat,
     now: Seat,
     usage: Usage,
@@ -40,7 +40,7 @@ impl Seat {
 
 impl Bill {
     /// Nothing yet, for a session with this model.
-    pub(super) fn new(model: &str) -> Self {
+    pub fn new(model: &str) -> Self {
         let own = Seat::of(model);
         Self {
             now: own.clone(),
@@ -55,7 +55,7 @@ impl Bill {
     }
 
     /// Takes in what has happened.
-    pub(super) fn apply(&mut self, update: &Update) {
+    pub fn apply(&mut self, update: &Update) {
         match update {
             Update::AgentMessage(answer) => {
                 self.add(&answer.usage);
@@ -82,37 +82,37 @@ impl Bill {
     }
 
     /// Tokens so far.
-    pub(super) fn usage(&self) -> Usage {
+    pub fn usage(&self) -> Usage {
         self.usage
     }
 
     /// US dollars so far; none while a price is unknown.
-    pub(super) fn cost_usd(&self) -> Option<f64> {
+    pub fn cost_usd(&self) -> Option<f64> {
         self.cost_usd
     }
 
     /// US dollars so far, as far as prices are known.
-    pub(super) fn counted_usd(&self) -> f64 {
+    pub fn counted_usd(&self) -> f64 {
         self.counted_usd
     }
 
     /// Dollars for these tokens, at the price of the model that goes on.
-    pub(super) fn price(&self, usage: &Usage) -> Option<f64> {
+    pub fn price(&self, usage: &Usage) -> Option<f64> {
         self.now.pricing.cost(usage)
     }
 
     /// The model that goes on, for people.
-    pub(super) fn model(&self) -> &str {
+    pub fn model(&self) -> &str {
         &self.now.label
     }
 
     /// The models that have answered, for people.
-    pub(super) fn models(&self) -> &[String] {
+    pub fn models(&self) -> &[String] {
         &self.models
     }
 
     /// Those that have answered since the agent's last commit.
-    pub(super) fn since_commit(&self) -> &[String] {
+    pub fn since_commit(&self) -> &[String] {
         &self.since_commit
     }
 
