@@ -6,15 +6,16 @@
 use std::path::Path;
 
 use crate::error::Result;
-use crate::event::Limit;
+use crate::event::{GateKind, Limit};
 use crate::git::{ObjectId, Repo};
 use crate::queue;
 use crate::session::size::Size;
+use crate::session::spec::{self, Gates};
 use crate::session::state::{Phase, State, VerifyStatus as Verified};
 use crate::session::store::{Session, Store};
 use crate::ui::view::{
-    CommitView, LimitView, LimitsView, Progress, QueueView, SessionCard, SessionView, SizeView,
-    UsageView, VerifyStatus, VerifyView,
+    AttemptView, CommitView, LimitView, LimitsView, Progress, QueueView, SessionCard, SessionView,
+    SizeView, UsageView, VerifyStatus, VerifyView,
 };
 use crate::ui::{card, text};
 
@@ -61,6 +62,17 @@ pub fn session(session: &Session, state: &State) -> SessionView {
         },
         worked_s: state.worked / 1_000,
         conflicts_with: Vec::new(),
+        attempt: spec.attempt.as_ref().map(|it| AttemptView {
+            group: it.group.clone(),
+            number: it.number,
+            of: it.of,
+            approach: it.approach.clone(),
+        }),
+        gates: [GateKind::Coverage, GateKind::Bench]
+            .into_iter()
+            .filter_map(|it| state.gate(it))
+            .collect(),
+        experiment: spec.experiment,
         note: note(state),
         model: spec.model_label(),
         size: None,
@@ -189,4 +201,14 @@ fn verify(state: &State) -> VerifyView {
 fn note(state: &State) -> Option<String> {
     let rests = !matches!(state.phase, Phase::Running | Phase::Verifying | Phase::NeedsInput);
     Some(state.reason.clone()).filter(|reason| rests && !reason.is_empty())
+}
+
+/// What work must measure up to, a line each.
+pub fn gates(gates: &Gates) -> Vec<String> {
+    let Gates { min_coverage, bench, max_slowdown, .. } = gates;
+    let bench = bench.as_deref().map(|command| match max_slowdown {
+        Some(most) => format!("{}, at most {most} % slower", spec::bench_name(command)),
+        None => spec::bench_name(command),
+    });
+    min_coverage.map(spec::coverage_name).into_iter().chain(bench).collect()
 }

@@ -7,6 +7,7 @@ mod bill;
 mod caging;
 mod facts;
 mod gate;
+mod measuring;
 mod models;
 mod notes;
 mod past;
@@ -247,7 +248,8 @@ async fn work(
     }
     world.say(unsaid)?;
     if conversation.is_new() {
-        let text = prompt::task(&spec.task, &facts::collect(repo, spec, base).map_err(fault)?);
+        let text =
+            prompt::task(&spec.assignment(), &facts::collect(repo, spec, base).map_err(fault)?);
         let task = Update::UserMessage(UserMessage { from: Origin::Task, text, inbox_id: None });
         let task = task.redacted();
         conversation.apply(&task);

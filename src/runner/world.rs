@@ -15,6 +15,7 @@ use crate::event::{self, Decision, Delta, Event, Update, VerifyRecord};
 use crate::failpoint;
 use crate::file::Changed;
 use crate::git::ObjectId;
+use crate::measure::coverage::Watch;
 use crate::message::Usage;
 use crate::session::budget::Budget;
 use crate::session::checkpoint::{self, Checkpoints, Ends, Step};
@@ -139,9 +140,12 @@ impl World for SessionWorld<'_> {
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
         let commands = self.checks.clone();
-        if commands.is_empty() {
+        let gates = &self.session.spec.gates;
+        if commands.is_empty() && gates.is_open() {
             return Ok(Vec::new());
         }
+        let report = gates.coverage_report.as_deref();
+        let watch = gates.min_coverage.map(|_| Watch::begin(&self.session.spec.worktree, report));
         self.enter(Phase::Verifying, "")?;
         self.show_git();
         let tree = self.checkpoints.tree().to_string();
@@ -156,12 +160,16 @@ impl World for SessionWorld<'_> {
                 millis: ran.millis,
                 tree: tree.clone(),
                 output: ran.output,
+                gate: None,
             };
             let red = record.exit != 0;
             records.push(record);
             if red {
                 break;
             }
+        }
+        if records.iter().all(|record| record.exit == 0) {
+            records.extend(self.measure(&tree, watch.as_ref()).await?);
         }
         self.enter(Phase::Running, "")?;
         Ok(records)
@@ -370,7 +378,7 @@ impl SessionWorld<'_> {
                 self.state.notice(mark.text.clone());
             }
             Update::Plan(items) => self.state.plan.clone_from(items),
-            Update::Verify(record) => self.state.verify = Some(record.clone()),
+            Update::Verify(record) => self.state.take_verify(record),
             Update::Notice(text) => self.state.notice(text.clone()),
             Update::Model(change) => {
                 let text = format!("{} goes on: {}", self.bill.model(), change.reason);
@@ -392,7 +400,7 @@ impl SessionWorld<'_> {
     }
 
     /// For the eyes only: its loss loses nothing.
-    fn show_state(&self) {
+    pub(super) fn show_state(&self) {
         if let Err(error) = self.state.write_unsynced(&self.session.state_path()) {
             tracing::warn!(%error, "the state is not shown");
         }

@@ -63,6 +63,8 @@ pub struct Created {
     pub included: Included,
     /// Submodules that were initialised, by path.
     pub submodules: Vec<String>,
+    /// Folders above the worktree that were made for it, the deepest first.
+    folders: Vec<PathBuf>,
 }
 
 /// Why there is no new session; nothing is left of it.
@@ -187,7 +189,23 @@ pub fn create(
     }
     let session = draft.finish(&state)?;
     undo.armed = false;
-    Ok(Created { session, repo: view, included, submodules })
+    let folders = std::mem::take(&mut undo.folders);
+    Ok(Created { session, repo: view, included, submodules, folders })
+}
+
+/// Undoes a creation that is finished, where nobody has worked in the session yet.
+///
+/// # Errors
+/// Its folder cannot be removed.
+pub fn take_back(repo: &Repo, store: &Store, created: &Created) -> Result<(), CreateError> {
+    let Created { session, folders, .. } = created;
+    // First it is nobody's any more.
+    store.remove(session)?;
+    if let Ok(base) = ObjectId::from_hex(session.spec.first_commit().as_bytes()) {
+        undo(repo, &session.spec, base);
+    }
+    remove_empty(folders);
+    Ok(())
 }
 
 /// Undoes what creations that died have made, while nobody else creates.
@@ -237,11 +255,15 @@ impl Drop for Undo<'_> {
     fn drop(&mut self) {
         if self.armed {
             undo(self.repo, &self.spec, self.base);
-            for folder in &self.folders {
-                // One that another session uses by now is not empty, and stays.
-                drop(fs::remove_dir(folder));
-            }
+            remove_empty(&self.folders);
         }
+    }
+}
+
+/// Removes folders that were made; one that another session uses by now is not empty, and stays.
+fn remove_empty(folders: &[PathBuf]) {
+    for folder in folders {
+        drop(fs::remove_dir(folder));
     }
 }
 
