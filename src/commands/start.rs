@@ -522,7 +522,7 @@ fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
         format!("  sandbox  {}", spec.sandbox),
         format!("  limits   {}", limits::words(&spec.limits, spec.share_budget.as_deref())),
     ]);
-    let gates = view::gates(&spec.gates);
+    let gates = spec.gates.lines();
     if !gates.is_empty() {
         lines.push(format!("  gates    {}", gates.join("; ")));
     }

@@ -10,7 +10,6 @@ use crate::event::{GateKind, Limit};
 use crate::git::{ObjectId, Repo};
 use crate::queue;
 use crate::session::size::Size;
-use crate::session::spec::{self, Gates};
 use crate::session::state::{Phase, State, VerifyStatus as Verified};
 use crate::session::store::{Session, Store};
 use crate::ui::view::{
@@ -201,14 +200,4 @@ fn verify(state: &State) -> VerifyView {
 fn note(state: &State) -> Option<String> {
     let rests = !matches!(state.phase, Phase::Running | Phase::Verifying | Phase::NeedsInput);
     Some(state.reason.clone()).filter(|reason| rests && !reason.is_empty())
-}
-
-/// What work must measure up to, a line each.
-pub fn gates(gates: &Gates) -> Vec<String> {
-    let Gates { min_coverage, bench, max_slowdown, .. } = gates;
-    let bench = bench.as_deref().map(|command| match max_slowdown {
-        Some(most) => format!("{}, at most {most} % slower", spec::bench_name(command)),
-        None => spec::bench_name(command),
-    });
-    min_coverage.map(spec::coverage_name).into_iter().chain(bench).collect()
 }

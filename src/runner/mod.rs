@@ -9,6 +9,7 @@ mod facts;
 mod gate;
 mod measuring;
 mod models;
+mod neighbours;
 mod notes;
 mod past;
 mod resting;
@@ -238,6 +239,7 @@ async fn work(
         notes,
         bill,
         untaken: false,
+        looked: Instant::now(),
         min_free_disk: config.min_free_disk,
         budget,
     };

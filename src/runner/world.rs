@@ -4,7 +4,7 @@
 //! synced, before it counts; then the commit and the record move together; then the state.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -57,6 +57,8 @@ pub(super) struct SessionWorld<'a> {
     pub(super) is_held: bool,
     /// A call or a check has run since the worktree was last taken.
     pub(super) untaken: bool,
+    /// When it last looked who else changes the same lines.
+    pub(super) looked: Instant,
     /// `agent.minFreeDisk`, in bytes.
     pub(super) min_free_disk: u64,
     /// The budget that it shares with other sessions.
@@ -118,6 +120,7 @@ impl World for SessionWorld<'_> {
             .write_unsynced(&self.session.state_path())
             .map_err(fault("cannot write the state"))?;
         failpoint::reach("state");
+        self.look_around(at)?;
         // What is done but for its checks is not kept from its end.
         if at == Moment::Step {
             self.check_disk()?;

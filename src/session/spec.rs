@@ -132,6 +132,16 @@ impl Gates {
     pub fn is_open(&self) -> bool {
         *self == Self::default()
     }
+
+    /// What each asks for, in words.
+    pub fn lines(&self) -> Vec<String> {
+        let Self { min_coverage, bench, max_slowdown, .. } = self;
+        let bench = bench.as_deref().map(|command| match max_slowdown {
+            Some(most) => format!("{}, at most {most} % slower", bench_name(command)),
+            None => bench_name(command),
+        });
+        min_coverage.map(coverage_name).into_iter().chain(bench).collect()
+    }
 }
 
 /// What the work starts from.

@@ -269,6 +269,9 @@ pub struct State {
     /// The model's plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<PlanItem>,
+    /// Sessions that change the same lines, which a person was told of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<String>,
     /// What the journal has still to say of branch and files; it does so behind the record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untold: Vec<Checkpoint>,
@@ -338,6 +341,7 @@ impl State {
             verify: None,
             gates: Vec::new(),
             plan: Vec::new(),
+            neighbours: Vec::new(),
             untold: Vec::new(),
             unknown: BTreeMap::new(),
         }

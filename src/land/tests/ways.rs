@@ -93,6 +93,28 @@ fn a_rebase_makes_each_commit_again_with_its_words_author_and_note() {
 }
 
 #[test]
+fn a_rebase_of_what_was_moved_is_foreseen_without_an_object_written() {
+    let bench = Bench::new();
+    let session = bench.session("add", |_| {});
+    let long: String = (1..=30).map(|n| format!("line {n}\n")).collect();
+    bench.git.commit(&[("old/x", &long), ("old/y", &long.replace("line", "row"))]);
+    bench.git.git_in(&session.spec.worktree, &["merge", "-q", "--ff-only", "main"]);
+    bench.step(&session, &[("a", "better\n")]);
+    bench.step(&session, &[("old/x", &long.replace("line 3\n", "third\n")), ("old/z", "z\n")]);
+    bench.done(&session, 0);
+    // git alone can tell what becomes of a folder that was moved.
+    bench.git.git(&["mv", "old", "new"]);
+    bench.git.git(&["commit", "-qm", "Move"]);
+    let objects = || bench.git.git(&["count-objects", "-v"]);
+    let before = objects();
+    let foreseen = rehearse(&bench.repo(), &session, &REBASE).unwrap();
+    assert_eq!(objects(), before);
+    let landed = bench.land(&session, &REBASE).plan.unwrap();
+    assert_eq!((foreseen.tree, foreseen.commits), (landed.tree, landed.commits));
+    assert_eq!(bench.git.git(&["ls-files"]).lines().filter(|it| it.starts_with("new/")).count(), 3);
+}
+
+#[test]
 fn what_is_picked_lands_and_the_rest_is_still_to_land() {
     let bench = Bench::new();
     let session = bench.session("add", |_| {});
