@@ -3,7 +3,7 @@
 //! Invariant: git sees there what this view of the repository has in memory only; the repository's
 //! own objects are read and never written.
 
-use gix::objs::{Find, Kind, TreeRefIter, Write};
+use gix::objs::{Kind, TreeRefIter, Write};
 use gix::odb::loose::Store;
 use gix::odb::memory::Storage;
 

@@ -20,26 +20,27 @@ pub struct Counts {
 static KNOWN: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     let patterns = [
         // cargo test
-        r"^test result: \w+\. (?<p>\d+) passed; (?<f>\d+) failed;",
+        r"^test result: [A-Za-z]+\. (?<p>[0-9]+) passed; (?<f>[0-9]+) failed;",
         // cargo nextest
-        r"^\s*Summary \[.*?\] +\d+ tests? run: (?<p>\d+) passed(?: \([^)]*\))?(?:, (?<f>\d+) failed)?",
+        r"^[ ]*Summary \[.*?\] +[0-9]+ tests? run: (?<p>[0-9]+) passed(?: \([^)]*\))?(?:, (?<f>[0-9]+) failed)?",
         // jest, vitest
-        r"^\s*Tests:? +(?:(?<f>\d+) failed(?: \||,) +)?(?:\d+ (?:skipped|todo)(?: \||,) +)*(?<p>\d+) passed",
+        r"^[ ]*Tests:? +(?:(?<f>[0-9]+) failed(?: \||,) +)?(?:[0-9]+ (?:skipped|todo)(?: \||,) +)*(?<p>[0-9]+) passed",
         // unittest
-        r"^Ran (?<p>\d+) tests? in ",
+        r"^Ran (?<p>[0-9]+) tests? in ",
         // mocha
-        r"^\s+(?<p>\d+) passing",
-        r"^\s+(?<f>\d+) failing$",
+        r"^[ ]+(?<p>[0-9]+) passing",
+        r"^[ ]+(?<f>[0-9]+) failing$",
         // node's own, tap
-        r"^(?:#|ℹ) pass (?<p>\d+)$",
-        r"^(?:#|ℹ) fail (?<f>\d+)$",
+        r"^(?:#|ℹ) pass (?<p>[0-9]+)$",
+        r"^(?:#|ℹ) fail (?<f>[0-9]+)$",
     ];
     patterns.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect()
 });
 
 /// pytest names in any order what there was: `= 1 failed, 12 passed in 0.1s =`.
-static PYTEST: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"^=*\s?((?:\d+ \w+, )*\d+ \w+) in \d[\d.]*s.*$").ok());
+static PYTEST: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"^=*[ ]?((?:[0-9]+ [A-Za-z]+, )*[0-9]+ [A-Za-z]+) in [0-9][0-9.]*s.*$").ok()
+});
 
 /// What an output says, added up; none where no known program says anything.
 pub fn read(output: &str) -> Option<Counts> {

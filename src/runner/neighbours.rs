@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::world::SessionWorld;
-use crate::agent::{Fault, Moment};
+use crate::agent::{Fault, Moment, World};
 use crate::event::Update;
 use crate::land::LandError;
 use crate::land::forecast::{self, Pair};
