@@ -98,7 +98,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     if let (false, Some(session)) = (args.json, sides.iter().find_map(|it| it.session.as_ref())) {
         let is_group = sides.iter().all(|it| it.group.is_some() && it.group == sides[0].group);
         let verb = if is_group { "pick" } else { "merge" };
-        ui.hint(&format!("git agent diff {session}    git agent {verb} {session}"));
+        ui.hint(&format!("git agent diff {session}    git agent {verb} SESSION lands one"));
     }
     Ok(())
 }

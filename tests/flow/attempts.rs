@@ -84,7 +84,7 @@ fn three_attempts_are_compared_and_one_is_picked() {
     assert_eq!(table.code, 0, "{table:#?}");
     assert!(table.stdout.contains("\napproach   shout"), "{table:#?}");
     assert!(table.stdout.contains("\ngreeting   +1"), "{table:#?}");
-    assert!(table.stderr.contains("git agent pick "), "{table:#?}");
+    assert!(table.stderr.contains("git agent pick SESSION lands one"), "{table:#?}");
 
     // Nothing is done before it is meant.
     let tip = repo.git(&["rev-parse", "main"]);

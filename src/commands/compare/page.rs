@@ -80,7 +80,7 @@ fn changes(page: &mut String, repo: &Repo, sides: &[Side]) -> Result {
         sides.iter().flat_map(|side| side.paths.iter().map(|it| it.path.as_str())).collect();
     paths.sort_unstable();
     paths.dedup();
-    let _ = write!(page, "<section><h2>Changes</h2>\n");
+    page.push_str("<section><h2>Changes</h2>\n");
     for path in paths.iter().take(FILES) {
         let _ = write!(
             page,

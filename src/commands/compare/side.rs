@@ -55,6 +55,9 @@ pub(super) struct Side {
     pub(super) steps: Option<u32>,
     pub(super) cost_usd: Option<f64>,
     pub(super) worked_s: Option<u64>,
+    /// The same, in milliseconds.
+    #[serde(skip)]
+    pub(super) worked: Option<u64>,
     /// The trees between which all of that lies.
     #[serde(skip)]
     pub(super) trees: (ObjectId, ObjectId),
@@ -210,6 +213,7 @@ fn of_session(repo: &Repo, session: &Session) -> Result<(Side, Code)> {
     side.steps = Some(state.step);
     side.cost_usd = state.cost_usd;
     side.worked_s = Some(state.worked / 1_000);
+    side.worked = Some(state.worked);
     Ok((side, code))
 }
 
@@ -279,6 +283,7 @@ fn counted(repo: &Repo, name: String, code: &Code) -> std::result::Result<Side, 
         steps: None,
         cost_usd: None,
         worked_s: None,
+        worked: None,
         trees: (base_tree, *tree),
     })
 }
@@ -317,12 +322,11 @@ fn add_conflicts(repo: &Repo, sides: &mut [(Side, Code)]) -> std::result::Result
             Merge::Conflicts(found) => found.into_iter().map(|clash| clash.path).collect(),
         })
     };
-    for at in 0..sides.len() {
-        let Code { commit, target, .. } = &sides[at].1;
+    for (side, Code { commit, target, .. }) in sides.iter_mut() {
         if let Some((name, tip)) = target {
             let (with, files) = (target::short(name).to_owned(), merge(*tip, *commit)?);
             if !files.is_empty() {
-                sides[at].0.conflicts.push(Conflict { with, files });
+                side.conflicts.push(Conflict { with, files });
             }
         }
     }

@@ -62,15 +62,7 @@ pub(super) fn rows(sides: &[Side], look: &Look) -> Vec<(&'static str, Vec<Cell>)
                 )
             }),
         ),
-        (
-            "time",
-            all(&|side| {
-                (
-                    side.worked_s.map_or_else(String::new, |it| units::duration(it * 1_000)),
-                    Tone::Plain,
-                )
-            }),
-        ),
+        ("time", all(&|side| (side.worked.map_or_else(String::new, units::duration), Tone::Plain))),
         (
             "steps",
             all(&|side| (side.steps.map_or_else(String::new, |it| it.to_string()), Tone::Plain)),
@@ -124,13 +116,13 @@ fn block(
         if !look.terminal {
             return vec![text.into_owned()];
         }
-        let lines = wrap(&text, room).into_iter();
+        let lines = wrap(&breakable(&text, room), room).into_iter();
         lines.map(|line| truncate(&line, room, look).into_owned()).collect()
     };
-    let fitted: Vec<(&str, Vec<(Vec<String>, Tone)>)> = all
-        .iter()
-        .map(|(name, cells)| (*name, cells.iter().map(|(text, tone)| (fit(text), *tone)).collect()))
-        .collect();
+    let fit_all = |cells: &[Cell]| -> Vec<(Vec<String>, Tone)> {
+        cells.iter().map(|(text, tone)| (fit(text), *tone)).collect()
+    };
+    let fitted: Vec<_> = all.iter().map(|(name, cells)| (*name, fit_all(cells))).collect();
     let widest = |column: usize| {
         let cells = fitted.iter().flat_map(|(_, cells)| cells[column].0.iter());
         cells.map(|line| width(line)).max().unwrap_or(0)
@@ -151,6 +143,16 @@ fn block(
         }
     }
     lines.join("\n")
+}
+
+/// A name that is too long breaks before its last part, which tells it from others.
+fn breakable(text: &str, room: usize) -> String {
+    match text.rsplit_once('-') {
+        Some((start, end)) if width(text) > room && !text.contains(": ") && !end.contains(' ') => {
+            format!("{start}- {end}")
+        }
+        _ => text.to_owned(),
+    }
 }
 
 /// Which side changes which file.

@@ -35,7 +35,7 @@ pub struct Args {
     /// Leave the other attempts as they are
     #[arg(long)]
     keep_others: bool,
-    /// Print JSON: {"format":1,"landing":{…},"put_away":[…],"kept":[…]}
+    /// Print JSON: {"format":1,"landing":{…},…} with the ids of those put away, and of those kept
     #[arg(long)]
     json: bool,
 }

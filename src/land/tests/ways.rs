@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use fs_err as fs;
 
 use super::super::LandError;
-use super::super::apply::{acknowledge, land};
+use super::super::apply::{acknowledge, land, rehearse};
 use super::super::pick::Pick;
 use super::super::plan::{Way, Wish};
 use super::super::resolve::Resolution;
