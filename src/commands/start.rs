@@ -440,7 +440,7 @@ fn tell(context: &Context<'_>, way: &Way, created: &Created, woken: &Woken) -> R
     let base = card::short(&spec.base.commit);
     let (model, sandbox) = (way.choice.label(), &spec.sandbox);
     context.ui.narrate(&format!(
-        "  base {} ({base}) · model {model} · sandbox {sandbox} · {}",
+        "  base {} ({base}) · model {model} · sandbox {sandbox}\n  {}",
         spec.base.name,
         limits::words(&spec.limits, spec.share_budget.as_deref())
     ));

@@ -84,9 +84,10 @@ const UNARMED: &[(&str, &str)] = &[
         "words of other processes",
         "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -q 'agent supervis[e]'",
     ),
-    ("all processes", "kill -9 [PID]"),
-    ("memory of another process", "head -c1 /proc/[PID]/mem"),
-    ("the root of another process", "ls /proc/[PID]/root/"),
+    // The number may be another's inside, where numbers begin anew.
+    ("another process", "grep -q ^main- /proc/[PID]/comm && kill -9 [PID]"),
+    ("memory of another process", "grep -q ^main- /proc/[PID]/comm && head -c1 /proc/[PID]/mem"),
+    ("the root of another process", "cat /proc/[PID]/root[HOME]/.ssh/id_ed25519"),
     ("a new user namespace", "unshare -Ur true"),
     ("a new mount namespace", "unshare -m true"),
     ("the namespaces of the first process", "nsenter -t 1 -m -n true"),

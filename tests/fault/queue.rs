@@ -459,6 +459,7 @@ fn one_that_cannot_be_started_keeps_nobody_behind_it_from_running() {
     fs::create_dir(file_of(&repo, &logless, "supervisor.log")).unwrap();
     go(&repo);
     becomes(&repo, &last, "done");
+    until("the slot is free", || repo.home().processes().is_empty());
     // Whose own session it is learns of it.
     let resumed = repo.agent(&["resume", &logless]);
     assert_eq!(resumed.code, 1, "{resumed:?}");

@@ -377,10 +377,8 @@ fn where_signatures_are_asked_for_each_must_be_good() {
     let id = pushing.session("Add one");
     repo.git(&["config", "agent.push.requireSignature", "true"]);
     pushing.is_refused(&["origin", "agent/add-one"], &["signature", "not signed"]);
-    let key = repo.home().root().join("key");
+    let Some(key) = repo.home().ssh_key("key") else { return };
     let key_text = key.to_str().expect("a path of ours");
-    let made = ["-q", "-t", "ed25519", "-N", "", "-f", key_text];
-    repo.home().cmd("ssh-keygen").args(&made).run().success();
     let public = fs::read_to_string(key.with_extension("pub")).expect("it was made");
     let signers = repo.home().root().join("signers");
     repo.git(&["config", "gpg.format", "ssh"]);

@@ -3,6 +3,7 @@
 //! Invariant: no process that was started in it outlives it; one that would have fails the test.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
@@ -58,6 +59,21 @@ impl Home {
     /// A program in this home.
     pub fn cmd(&self, program: impl AsRef<std::ffi::OsStr>) -> Cmd {
         Cmd::new(self, program)
+    }
+
+    /// A new key of ssh in this file, its public half beside it; none, and a word on standard
+    /// error, where this machine has no ssh.
+    pub fn ssh_key(&self, name: &str) -> Option<PathBuf> {
+        let key = self.root.join(name);
+        if which::which("ssh-keygen").is_err() {
+            // Said even where the output of a test that passes is not shown.
+            drop(writeln!(std::io::stderr(), "SKIPPED: there is no ssh-keygen to make {name}"));
+            return None;
+        }
+        let path = key.to_str().expect("a path of ours");
+        let args = ["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path];
+        self.cmd("ssh-keygen").args(&args).run().success();
+        Some(key)
     }
 
     /// What git prints, without the last line end.

@@ -144,12 +144,7 @@ impl Ssh {
         let dir = home.root().join("ssh");
         fs::create_dir(&dir).expect("a new folder");
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).expect("it is ours");
-        let (host, key) = (dir.join("host"), dir.join("key"));
-        for path in [&host, &key] {
-            let path = path.to_str().expect("a path of ours");
-            let made = home.cmd("ssh-keygen").args(&["-q", "-t", "ed25519", "-N", "", "-f", path]);
-            made.run().success();
-        }
+        let (host, key) = (home.ssh_key("ssh/host")?, home.ssh_key("ssh/key")?);
         fs::copy(dir.join("key.pub"), dir.join("authorized")).expect("a new file");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
         let port = port.expect("a free port").port();
