@@ -11,7 +11,7 @@ use std::time::Duration;
 use git_agent::config::CommitStrategy;
 use git_agent::git::{ObjectId, Repo};
 use git_agent::process::Cmd;
-use git_agent::session::spec::{Base, Bounds, Limits, Spec};
+use git_agent::session::spec::{Base, Bounds, Gates, Limits, Spec};
 use git_agent::session::state::{Phase, State};
 use git_agent::session::store::Store;
 
@@ -68,9 +68,12 @@ fn make_sessions(root: &Path) {
         unattended: false,
         sandbox: "none".to_owned(),
         allow_net: Vec::new(),
+        experiment: false,
         base: Base { commit: head.clone(), name: "main".to_owned() },
         limits: Limits::default(),
         bounds: Bounds::default(),
+        gates: Gates::default(),
+        attempt: None,
         forked_from: None,
         share_budget: None,
     };
