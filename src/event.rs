@@ -3,6 +3,7 @@
 //! Invariant: a line holds all a reader needs, in the Agent Client Protocol's words where it has
 //! one; a reader skips an update it does not know, and a journal is only ever appended to.
 
+mod gate;
 mod limit;
 pub mod line;
 mod network;
@@ -17,6 +18,7 @@ use serde_json::value::RawValue;
 use crate::message::{Answer, PlanItem, ToolCall, ToolResult, Usage};
 use crate::redact;
 
+pub use gate::{Gate, GateKind, Sample};
 pub use limit::{Limit, LimitChange, LimitMark, NOTICED};
 pub use network::{Access, Visit};
 pub use question::{Decision, Finding, Question, QuestionKind, SECRET, Verdict};
@@ -236,8 +238,8 @@ pub enum ByPerson {
     CommitInStep,
 }
 
-/// A verify command and what it said of one tree.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A verify command, or a gate, and what it said of one tree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VerifyRecord {
     /// The command, as given.
     pub command: String,
@@ -249,6 +251,9 @@ pub struct VerifyRecord {
     pub tree: String,
     /// The end of what it printed, capped.
     pub output: String,
+    /// What was measured, where it is a gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
 }
 
 /// The reason of a pause that a person asked for; any other needs one.

@@ -26,7 +26,7 @@
 //! 5 runner supervise queue
 //! 4 agent check land mend telemetry
 //! 3 session
-//! 2 model tool sandbox notify hook trust
+//! 2 model tool sandbox notify hook trust measure
 //! 1 git
 //! 0 message event config process cancel file http parallel failpoint pattern redact policy
 //! ```
@@ -50,6 +50,7 @@ pub mod git;
 pub mod hook;
 pub mod http;
 pub mod land;
+pub mod measure;
 pub mod mend;
 pub mod message;
 pub mod model;

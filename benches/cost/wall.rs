@@ -6,7 +6,6 @@ use std::path::Path;
 
 use git_agent::git::{AddWorktree, ObjectId, Repo};
 use git_agent::sandbox::layer::Layers;
-use git_agent::sandbox::proxy::Proxy;
 use git_agent::sandbox::shadow::Shadow;
 use git_agent::sandbox::{Level, Request, Sandbox};
 
@@ -59,10 +58,7 @@ pub(crate) fn measure(root: &Path) {
         || {
             let walled = Sandbox::open(&request).unwrap();
             let listener = walled.listen(&request.program).unwrap().expect("a network of its own");
-            listener.set_nonblocking(true).unwrap();
-            let port = listener.local_addr().unwrap().port();
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            drop(walled.with_proxy(Proxy::serve(listener, Vec::new()), port));
+            drop(walled.serve(listener, Vec::new()).unwrap());
         },
     );
 }

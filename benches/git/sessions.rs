@@ -11,7 +11,7 @@ use std::time::Duration;
 use git_agent::config::CommitStrategy;
 use git_agent::git::{ObjectId, Repo};
 use git_agent::process::Cmd;
-use git_agent::session::spec::{Base, Bounds, Limits, Spec};
+use git_agent::session::spec::{Base, Bounds, Gates, Limits, Spec};
 use git_agent::session::state::{Phase, State};
 use git_agent::session::store::Store;
 
@@ -95,9 +95,12 @@ pub(crate) fn spec(root: &Path, head: &str, id: &str) -> Spec {
         unattended: false,
         sandbox: "none".to_owned(),
         allow_net: Vec::new(),
+        experiment: false,
         base: Base { commit: head.to_owned(), name: "main".to_owned() },
         limits: Limits::default(),
         bounds: Bounds::default(),
+        gates: Gates::default(),
+        attempt: None,
         forked_from: None,
         share_budget: None,
     }

@@ -84,6 +84,7 @@ impl World for Memory {
             millis: 1,
             tree: "t".to_owned(),
             output: format!("exit {exit}"),
+            gate: None,
         };
         Ok(if self.verify.is_empty() { Vec::new() } else { vec![record(self.verify.remove(0))] })
     }

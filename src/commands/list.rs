@@ -16,7 +16,7 @@ use crate::session::record::Record;
 use crate::session::state::Phase;
 use crate::session::store::Session;
 use crate::session::{removed, size};
-use crate::ui::view::{SessionView, sort_by_attention};
+use crate::ui::view::{AttemptView, SessionView, sort_by_attention};
 use crate::ui::{Ui, json, table};
 
 /// Show all sessions
@@ -121,10 +121,14 @@ fn sessions(context: &Context<'_>, with_size: bool) -> Result<Vec<SessionView>> 
     for shown in &mut views {
         let Standing { collides, on } = colliding.remove(&shown.id).unwrap_or_default();
         shown.conflicts_with = collides;
-        if let Some(branch) = on {
-            let said = format!("its work is on {branch} already");
-            shown.note = Some(shown.note.take().map_or(said.clone(), |it| format!("{it}; {said}")));
-        }
+        let on = on.map(|branch| format!("its work is on {branch} already"));
+        let attempt = shown.attempt.as_ref().map(|AttemptView { number, of, approach, .. }| {
+            let approach =
+                if approach.is_empty() { String::new() } else { format!(": {approach}") };
+            format!("attempt {number} of {of}{approach}")
+        });
+        let said = [shown.note.take(), on, attempt].into_iter().flatten().collect::<Vec<_>>();
+        shown.note = (!said.is_empty()).then(|| said.join("; "));
     }
     if with_size {
         let sizes = size::of_all(&listing.sessions);

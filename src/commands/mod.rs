@@ -39,6 +39,7 @@ pub mod fork;
 pub mod remove;
 pub mod rewind;
 
+pub mod compare;
 pub mod conflicts;
 pub mod trust;
 pub mod worktree;

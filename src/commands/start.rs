@@ -2,6 +2,9 @@
 //!
 //! Invariant: it ends with a whole session or with nothing.
 
+mod attempts;
+mod gates;
+
 use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
@@ -18,6 +21,7 @@ use crate::error::{CommandError, Result};
 use crate::git::{Head, ObjectId, Repo};
 use crate::model::{self, Choice, Endpoint, Looked, Surroundings};
 use crate::policy::{self, Policy};
+use crate::redact;
 use crate::sandbox::Level;
 use crate::sandbox::proxy::{Pattern, Upstream};
 use crate::session::allowed;
@@ -25,13 +29,15 @@ use crate::session::cage::CageError;
 use crate::session::create::{self, Created, Request};
 use crate::session::format::FORMAT;
 use crate::session::id;
-use crate::session::spec::{Base, Limits, Spec};
+use crate::session::spec::{Attempt, Base, Gates, Limits, Spec};
 use crate::session::store::Session;
 use crate::session::ticket::Priority;
-use crate::session::worktree::{self, Layout, Place, Wish};
+use crate::session::worktree::{self, Layout, Place, PlaceError, Wish};
 use crate::tool;
 use crate::trust::team::{self, Settings};
 use crate::ui::{Ui, card};
+use attempts::AttemptArgs;
+use gates::GateArgs;
 
 /// Start a session on a task, in the background
 ///
@@ -42,6 +48,7 @@ use crate::ui::{Ui, card};
 Examples:
   git agent start \"Add rate limiting to the login endpoint\" --verify \"cargo test\"
   git agent start -F task.md --base origin/main --branch feature/limits
+  git agent start \"Speed up the parser\" -n 3 --bench \"make bench\" --verify \"make test\"
   echo \"Fix the flaky test\" | git agent start - --wait && git agent worktree merge fix-the")]
 pub struct Args {
     /// What is to be done; `-` reads it from standard input, nothing opens your editor
@@ -88,6 +95,10 @@ pub struct Args {
     bounds: BoundArgs,
     #[command(flatten)]
     limits: LimitArgs,
+    #[command(flatten)]
+    gates: GateArgs,
+    #[command(flatten)]
+    attempts: AttemptArgs,
     /// Share one budget among all sessions that are started with this name
     #[arg(long, value_name = "NAME", value_parser = filled())]
     share_budget: Option<String>,
@@ -113,8 +124,8 @@ Lines that begin with '#' are left out; an empty task starts nothing.";
 /// Everything that is decided before anything is made.
 struct Plan {
     task: String,
-    choice: Choice,
-    endpoint: Endpoint,
+    /// Each attempt at it; most often one.
+    attempts: Vec<Way>,
     fallback: Option<Choice>,
     base: ObjectId,
     base_name: String,
@@ -125,12 +136,20 @@ struct Plan {
     /// What the team's file sets and nobody has consented to.
     waiting: Vec<String>,
     sandbox: Level,
+    gates: Gates,
 }
 
-/// Starts a session.
+/// With what, and how, one attempt goes about the task.
+struct Way {
+    choice: Choice,
+    endpoint: Endpoint,
+    approach: String,
+}
+
+/// Starts a session, or several attempts at one task.
 ///
 /// # Errors
-/// It cannot be started, and nothing is left of it; or, with `--wait`, it did not end well.
+/// One cannot be started, and nothing is left of any; or, with `--wait`, one did not end well.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
     let probing = sandbox::Probing::begin(&context.repo)?;
@@ -138,22 +157,39 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     if args.dry_run {
         return foretell(&context, args, &plan);
     }
-    control::block_on(model::knock(&plan.endpoint))??;
-    let created = create(&context, args, &plan)?;
+    for (at, way) in plan.attempts.iter().enumerate() {
+        let is_known = plan.attempts[..at].iter().any(|other| other.choice == way.choice);
+        if !is_known {
+            control::block_on(model::knock(&way.endpoint))??;
+        }
+    }
+    let created = create_all(&context, args, &plan)?;
     limits::make_shared(&context.store, args.share_budget.as_deref(), &plan.limits)?;
-    let woken = control::queue_up(&context, &created.session, Some(args.priority))?;
-    tell(&context, &plan, &created, &woken)?;
+    let started = created.iter().zip(&plan.attempts).map(|(created, way)| {
+        let woken = control::queue_up(&context, &created.session, Some(args.priority))?;
+        tell(&context, way, created, &woken)
+    });
+    control::told(ui, started)?;
+    tell_next(&context, &plan, &created);
     let mut form = match (args.attach, args.wait) {
         (true, _) => Form::lines(ui),
         (_, true) => Form::Nothing,
         _ => return Ok(()),
     };
-    let state = follow::until_it_rests(&context, &created.session, 0, &mut form)?;
-    follow::outcome(ui, &created.session, &state)
+    let ended = created.iter().map(|created| {
+        let state = follow::until_it_rests(&context, &created.session, 0, &mut form)?;
+        follow::outcome(ui, &created.session, &state)
+    });
+    control::told(ui, ended)
 }
 
 fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result<Plan> {
     let repo = &context.repo;
+    let wanted = args.attempts.wanted()?;
+    if let (true, Some(flag)) = (wanted.len() > 1, args.for_one()) {
+        return Err(CommandError::usage(format!("{flag} is for one session, not for several"))
+            .hint(format!("Leave {flag} out: each attempt gets one of its own")));
+    }
     let (base, base_name) = base(repo, &args.base)?;
     let Settings { mut config, unknown, waiting } = team::settings(repo, base)?;
     for key in unknown {
@@ -176,11 +212,15 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
         config: &|key| repo.config_value(key),
         cwd: &cwd,
     };
-    let Some(named) = args.model.as_ref().or(config.model.as_ref()) else {
-        return Err(no_model(&around));
-    };
-    let choice = named.parse::<Choice>()?.anchored(&cwd);
-    let endpoint = Endpoint::resolve(&choice, &around)?;
+    let mut attempts = Vec::new();
+    for attempt in wanted {
+        let given = attempt.model.or(args.model.as_deref()).or(config.model.as_deref());
+        let Some(named) = given else { return Err(no_model(&around)) };
+        let choice = named.parse::<Choice>()?.anchored(&cwd);
+        let endpoint = Endpoint::resolve(&choice, &around)?;
+        let approach = attempt.approach.map(|it| redact::text(it).into_owned());
+        attempts.push(Way { choice, endpoint, approach: approach.unwrap_or_default() });
+    }
     let fallback = args.fallback_model.as_ref().or(config.fallback_model.as_ref());
     let fallback = fallback.map(|named| fallback_of(named, &cwd, &around)).transpose()?;
     let limits =
@@ -189,21 +229,23 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
     let hosts = hosts(context, args, &config, sandbox)?;
     let given = if args.verify.is_empty() { &config.verify } else { &args.verify };
     let checks = allowed::checks(given, policy.as_ref());
+    let gates = args.gates.to_gates(&checks)?;
     if let Some(policy) = policy {
-        let models = fallback.iter().chain([&choice]).map(ToString::to_string).collect::<Vec<_>>();
+        let models = fallback.iter().chain(attempts.iter().map(|way| &way.choice));
+        let models = models.map(ToString::to_string).collect::<Vec<_>>();
         policy.check(&policy::Wish {
             folder: &allowed::folder(repo),
             models: models.iter().map(String::as_str).collect(),
             sandbox: &sandbox.to_string(),
             limits: allowed::caps(&limits),
         })?;
-        endpoint.host().map_or(Ok(()), |host| policy.check_host(host))?;
+        let asked = attempts.iter().filter_map(|way| way.endpoint.host());
+        asked.into_iter().try_for_each(|host| policy.check_host(host))?;
         hosts.iter().try_for_each(|host| policy.check_network(&host.host()))?;
     }
     Ok(Plan {
         task,
-        choice,
-        endpoint,
+        attempts,
         fallback,
         base,
         base_name,
@@ -212,6 +254,7 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
         checks,
         waiting,
         sandbox,
+        gates,
     })
 }
 
@@ -246,6 +289,18 @@ fn hosts(
                 .hint("Name an http:// proxy, or start it without --allow-net and allowHost"))
         }
         _ => Ok(hosts),
+    }
+}
+
+impl Args {
+    /// What was given that only one session can have.
+    fn for_one(&self) -> Option<&'static str> {
+        let given = [
+            (self.branch.is_some(), "--branch"),
+            (self.worktree.is_some(), "--worktree"),
+            (self.attach, "--attach"),
+        ];
+        given.into_iter().find_map(|(is_given, flag)| is_given.then_some(flag))
     }
 }
 
@@ -299,7 +354,43 @@ fn no_model(around: &Surroundings<'_>) -> CommandError {
     error.hint("git agent doctor shows what this machine has; git agent demo needs no model")
 }
 
-fn create(context: &Context<'_>, args: &Args, plan: &Plan) -> Result<Created> {
+/// Makes the session of each attempt: all of them, or none.
+fn create_all(context: &Context<'_>, args: &Args, plan: &Plan) -> Result<Vec<Created>> {
+    let of = plan.attempts.len();
+    let group = group(plan)?;
+    if group.is_some() {
+        let task = plan.task.lines().next().unwrap_or_default();
+        context.ui.narrate(&format!("Making {of} attempts at one task: {task}"));
+    }
+    let mut made: Vec<Created> = Vec::new();
+    for at in 0..of {
+        match create(context, args, plan, at, group.as_deref()) {
+            Ok(created) => made.push(created),
+            Err(error) => {
+                for created in made.iter().rev() {
+                    create::take_back(&context.repo, &context.store, created)?;
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(made)
+}
+
+/// What the attempts are called together; none where there is one.
+fn group(plan: &Plan) -> Result<Option<String>> {
+    let several = plan.attempts.len() > 1;
+    let group = several.then(|| id::fresh(&id::slug(&plan.task))).transpose();
+    Ok(group.map_err(PlaceError::from)?)
+}
+
+fn create(
+    context: &Context<'_>,
+    args: &Args,
+    plan: &Plan,
+    at: usize,
+    group: Option<&str>,
+) -> Result<Created> {
     let slug = id::slug(&plan.task);
     let layout = layout(&plan.config);
     let program = std::env::current_exe()?;
@@ -311,7 +402,7 @@ fn create(context: &Context<'_>, args: &Args, plan: &Plan) -> Result<Created> {
         setup: create::setup(&plan.config, &program),
         min_free_disk: plan.config.min_free_disk,
     };
-    let spec = |place: &Place| spec(context, args, plan, place);
+    let spec = |place: &Place| spec(context, args, plan, at, group, place);
     Ok(create::create(&context.repo, &context.store, &request, spec)?)
 }
 
@@ -324,8 +415,21 @@ pub(super) fn layout(config: &Config) -> Layout {
     }
 }
 
-fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec {
-    let config = &plan.config;
+fn spec(
+    context: &Context<'_>,
+    args: &Args,
+    plan: &Plan,
+    at: usize,
+    group: Option<&str>,
+    place: &Place,
+) -> Spec {
+    let (config, way) = (&plan.config, &plan.attempts[at]);
+    let attempt = |group: &str| Attempt {
+        group: group.to_owned(),
+        number: u32::try_from(at + 1).unwrap_or(u32::MAX),
+        of: u32::try_from(plan.attempts.len()).unwrap_or(u32::MAX),
+        approach: way.approach.clone(),
+    };
     Spec {
         format: FORMAT,
         id: place.id.clone(),
@@ -335,7 +439,7 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         branch: place.branch.clone(),
         worktree: place.path.clone(),
         folder: folder(&context.repo),
-        model: plan.choice.to_string(),
+        model: way.choice.to_string(),
         fallback_model: plan.fallback.as_ref().map(ToString::to_string),
         verify: plan.checks.clone(),
         commit_prefix: args.commit_prefix.clone().unwrap_or_default(),
@@ -344,10 +448,13 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         unattended: args.unattended || config.unattended,
         sandbox: plan.sandbox.to_string(),
         allow_net: args.allow_net.iter().map(ToString::to_string).collect(),
+        experiment: args.gates.is_experiment(),
         base: Base { commit: plan.base.to_string(), name: plan.base_name.clone() },
         share_budget: args.share_budget.clone(),
         limits: plan.limits,
         bounds: args.bounds.to_bounds(),
+        gates: plan.gates.clone(),
+        attempt: group.map(attempt),
         forked_from: None,
     }
 }
@@ -360,31 +467,44 @@ fn folder(repo: &Repo) -> String {
     inside.and_then(|folder| folder.to_str()).unwrap_or_default().to_owned()
 }
 
-fn tell(context: &Context<'_>, plan: &Plan, created: &Created, woken: &Woken) -> Result {
+fn tell(context: &Context<'_>, way: &Way, created: &Created, woken: &Woken) -> Result {
     let Session { id, spec, .. } = &created.session;
     let worktree = view::from_here(&spec.worktree);
     let branch = spec.branch_name();
     let done = if matches!(woken, Woken::Waits(_)) { "Queued" } else { "Started" };
     context.ui.answer(&format!("{done} {id}  (branch {branch}, worktree {worktree})"))?;
     let base = card::short(&spec.base.commit);
-    let (model, sandbox) = (plan.choice.label(), &spec.sandbox);
+    let (model, sandbox) = (way.choice.label(), &spec.sandbox);
     context.ui.narrate(&format!(
         "  base {} ({base}) · model {model} · sandbox {sandbox}\n  {}",
         spec.base.name,
         limits::words(&spec.limits, spec.share_budget.as_deref())
     ));
-    if spec.limits.budget.is_some() && !model::is_priced(&plan.choice) {
+    if spec.limits.budget.is_some() && !model::is_priced(&way.choice) {
         context
             .ui
             .narrate(&format!("  no price is known for {model}: tokens are counted, money is not"));
     }
+    if !way.approach.is_empty() {
+        context.ui.narrate(&format!("  approach: {}", way.approach));
+    }
     if let Woken::Waits(place) = woken {
         context.ui.narrate(&format!("  {}", card::place(place)));
     }
-    tell_waiting(context.ui, &plan.waiting);
     tell_included(context.ui, created);
-    context.ui.hint(&format!("git agent log -f {id}    git agent status {id}"));
     Ok(())
+}
+
+/// What holds for all that was started, and what to do next.
+fn tell_next(context: &Context<'_>, plan: &Plan, created: &[Created]) {
+    tell_waiting(context.ui, &plan.waiting);
+    let Some(Session { id, spec, .. }) = created.first().map(|created| &created.session) else {
+        return;
+    };
+    context.ui.hint(&match &spec.attempt {
+        Some(Attempt { group, .. }) => format!("git agent list    git agent compare {group}"),
+        None => format!("git agent log -f {id}    git agent status {id}"),
+    });
 }
 
 /// What does not hold before the user consents to it.
@@ -420,17 +540,28 @@ fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
     let slug = id::slug(&plan.task);
     let wish = Wish { slug: &slug, name: args.worktree.as_deref(), branch: args.branch.as_deref() };
     let place = worktree::place(&context.repo, &layout(&plan.config), &wish)?;
-    let spec = spec(context, args, plan, &place);
+    let group = group(plan)?;
+    let spec = spec(context, args, plan, 0, group.as_deref(), &place);
     let (branch, worktree) = (spec.branch_name(), view::from_here(&spec.worktree));
     let verify = if spec.verify.is_empty() { "none".to_owned() } else { spec.verify.join("; ") };
-    let lines = [
-        format!("Would start a session on branch {branch}, in {worktree}"),
-        format!("  base     {} ({})", spec.base.name, spec.base.commit),
-        format!("  model    {} at {}", plan.choice.label(), plan.endpoint.address()),
+    let first = match plan.attempts.len() {
+        1 => format!("Would start a session on branch {branch}, in {worktree}"),
+        of => format!("Would start {of} attempts, the first on branch {branch}, in {worktree}"),
+    };
+    let mut lines = vec![first, format!("  base     {} ({})", spec.base.name, spec.base.commit)];
+    for Way { choice, endpoint, approach } in &plan.attempts {
+        let how = if approach.is_empty() { String::new() } else { format!(": {approach}") };
+        lines.push(format!("  model    {} at {}{how}", choice.label(), endpoint.address()));
+    }
+    lines.extend([
         format!("  verify   {verify}"),
         format!("  sandbox  {}", spec.sandbox),
         format!("  limits   {}", limits::words(&spec.limits, spec.share_budget.as_deref())),
-    ];
+    ]);
+    let gates = spec.gates.lines();
+    if !gates.is_empty() {
+        lines.push(format!("  gates    {}", gates.join("; ")));
+    }
     context.ui.answer(&lines.join("\n"))?;
     tell_waiting(context.ui, &plan.waiting);
     Ok(())

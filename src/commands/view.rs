@@ -6,15 +6,15 @@
 use std::path::Path;
 
 use crate::error::Result;
-use crate::event::Limit;
+use crate::event::{GateKind, Limit};
 use crate::git::{ObjectId, Repo};
 use crate::queue;
 use crate::session::size::Size;
 use crate::session::state::{Phase, State, VerifyStatus as Verified};
 use crate::session::store::{Session, Store};
 use crate::ui::view::{
-    CommitView, LimitView, LimitsView, Progress, QueueView, SessionCard, SessionView, SizeView,
-    UsageView, VerifyStatus, VerifyView,
+    AttemptView, CommitView, LimitView, LimitsView, Progress, QueueView, SessionCard, SessionView,
+    SizeView, UsageView, VerifyStatus, VerifyView,
 };
 use crate::ui::{card, text};
 
@@ -61,6 +61,17 @@ pub fn session(session: &Session, state: &State) -> SessionView {
         },
         worked_s: state.worked / 1_000,
         conflicts_with: Vec::new(),
+        attempt: spec.attempt.as_ref().map(|it| AttemptView {
+            group: it.group.clone(),
+            number: it.number,
+            of: it.of,
+            approach: it.approach.clone(),
+        }),
+        gates: [GateKind::Coverage, GateKind::Bench]
+            .into_iter()
+            .filter_map(|it| state.gate(it))
+            .collect(),
+        experiment: spec.experiment,
         note: note(state),
         model: spec.model_label(),
         size: None,

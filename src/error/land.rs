@@ -37,6 +37,12 @@ impl From<LandError> for CommandError {
             LandError::Red { id, .. } => said
                 .hint(format!("git agent say {id} \"…\" tells it what is wrong"))
                 .hint(format!("git agent merge {id} --no-verify lands it as it is")),
+            LandError::SetUp { .. } => said
+                .hint("It runs behind the session's sandbox there; --allow-net opens hosts at the start")
+                .hint("--no-verify lands it without the checks"),
+            LandError::Experiment(id) => {
+                said.hint(format!("git agent merge {id} --force lands it all the same"))
+            }
             LandError::Hook { .. } => said.hint("--no-hooks lands it without them"),
             LandError::BadPick { id, .. } => said.hint(format!("git agent status {id}")),
             LandError::NoBackup(id) => said.hint(format!("git agent status {id}")),

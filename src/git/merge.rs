@@ -86,23 +86,22 @@ impl Repo {
         // A merge driver named by a relative path is the main checkout's.
         let cmd = self.git_in_main().args(args).args([ours.to_string(), theirs.to_string()]);
         // A merge with conflicts leaves nothing behind: git writes elsewhere first.
-        let store = self.common_dir().join("objects");
-        let failed = |source: std::io::Error| MergeError::Failed {
-            ours,
-            theirs,
-            source: gix::Error::from_error(source).into(),
-        };
-        let scratch = tempfile::tempdir().map_err(failed)?;
-        let tried = cmd.clone().env("GIT_OBJECT_DIRECTORY", scratch.path());
-        let tried = tried.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", store);
-        let mut done = tried.run().map_err(GitError::from)?;
-        if done.exit == 0 {
+        let failed =
+            |source: gix::Error| MergeError::Failed { ours, theirs, source: source.into() };
+        let aside = self.aside().map_err(failed)?;
+        let mut done = aside.on(cmd.clone(), self).run().map_err(GitError::from)?;
+        if done.exit == 0 && !aside.is_for_memory() {
             done = cmd.run().map_err(GitError::from)?;
         }
         let mut fields = done.stdout.split_str("\0").filter(|field| !field.is_empty());
         let tree = fields.next().and_then(|hex| ObjectId::from_hex(hex).ok());
         match (done.exit, tree) {
-            (0, Some(tree)) => Ok(Merge::Clean(tree)),
+            (0, Some(tree)) => {
+                if aside.is_for_memory() {
+                    aside.take(self, tree).map_err(failed)?;
+                }
+                Ok(Merge::Clean(tree))
+            }
             (1, Some(_)) => {
                 let mut clashes = BTreeMap::new();
                 for (stage, path, entry) in fields.filter_map(staged) {

@@ -4,6 +4,7 @@
 //! agent could have written; no type of gix but [`ObjectId`] and [`BString`] shows outside.
 
 mod add_worktree;
+mod aside;
 mod attributes;
 mod branch;
 mod cause;

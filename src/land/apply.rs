@@ -286,7 +286,7 @@ fn write_notes(
             usage: state.usage,
             cost_usd: state.cost_usd,
             verify: made.verify.as_ref().or(state.verify.as_ref()),
-            is_verified: !session.spec.verify.is_empty(),
+            is_verified: session.spec.last_check().is_some(),
         };
         notes.push((made.commit, note.text()));
     }

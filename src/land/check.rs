@@ -1,15 +1,19 @@
-//! The session's verify commands, and what the policy asks for by now, run on what is about to land.
+//! The session's verify commands and gates, and what the policy asks for by now, run on what is
+//! about to land.
 //!
 //! Invariant: they run where a session's own commands run, on the very files that land.
 
 use std::path::{Path, PathBuf};
 
 use super::plan::{Plan, Wish};
+use super::gates::{self, Baseline, Ground};
+use super::stand::Stand;
 use super::{LandError, Unverified};
 use crate::event::{Update, VerifyRecord};
 use crate::git::{ObjectId, Repo, Scratch};
+use crate::measure::coverage::Watch;
 use crate::policy::Policy;
-use crate::session::cage::{Cage, CageError};
+use crate::session::cage::CageError;
 use crate::session::spec::Spec;
 use crate::session::state::State;
 use crate::session::store::Session;
@@ -77,7 +81,8 @@ pub fn again(
     let tree = repo.tree_of(commit)?;
     let scratch = repo.scratch(&scratch_folder(spec), commit, tree)?;
     scratch.put(tree)?;
-    verify(repo, spec, &scratch, tree, Some(program))
+    let tip = repo.resolve_commit(&spec.base.commit)?;
+    verify(repo, &Candidate { spec, scratch: &scratch, tree, tip, program: Some(program) })
 }
 
 /// Where the files to look at are put: beside the session's worktree, on the same disk.
@@ -86,35 +91,70 @@ pub(super) fn scratch_folder(spec: &Spec) -> PathBuf {
     beside.map_or_else(std::env::temp_dir, Path::to_owned)
 }
 
-/// Runs the commands one after the other, until one fails; gives the last record. `program` is this
-/// program, which ends what they started should this process be killed.
+/// What is to be checked.
+pub(super) struct Candidate<'a> {
+    /// What the session was asked.
+    pub(super) spec: &'a Spec,
+    /// Its files.
+    pub(super) scratch: &'a Scratch,
+    /// They are this tree.
+    pub(super) tree: ObjectId,
+    /// The commit that it is compared with.
+    pub(super) tip: ObjectId,
+    /// This program, which ends what was started should this process be killed.
+    pub(super) program: Option<&'a Path>,
+}
+
+/// Runs the commands one after the other, until one fails, then the gates; gives the last record.
 ///
 /// # Errors
 /// [`LandError::Red`] if one fails; or they cannot be run.
 pub(super) fn verify(
     repo: &Repo,
-    spec: &Spec,
-    scratch: &Scratch,
-    tree: ObjectId,
-    program: Option<&Path>,
+    candidate: &Candidate<'_>,
 ) -> Result<Option<VerifyRecord>, LandError> {
-    let (config, _unknown) = repo.agent_config()?;
-    let cage = Cage::open(scratch.view(), spec, &config, program, &[])?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(verified(repo, candidate))
+}
+
+async fn verified(
+    repo: &Repo,
+    candidate: &Candidate<'_>,
+) -> Result<Option<VerifyRecord>, LandError> {
+    let Candidate { spec, scratch, tree, tip, program } = *candidate;
     let policy = Policy::of_machine().map_err(CageError::from)?;
+    let stand = Stand::open(repo, spec, scratch, program).await?;
+    stand.set_up(repo).await?;
+    let report = spec.gates.coverage_report.as_deref();
+    let watch = spec.gates.min_coverage.map(|_| Watch::begin(scratch.path(), report));
     let mut last = None;
     for command in &allowed::checks(&spec.verify, policy.as_ref()) {
-        let ran = cage.run(command)?;
-        if ran.exit != 0 {
-            let (command, exit, output) = (command.clone(), ran.exit, ran.output);
-            return Err(LandError::Red { id: spec.id.clone(), command, exit, output });
-        }
-        last = Some(VerifyRecord {
+        let ran = stand.run(command).await?;
+        let record = VerifyRecord {
             command: command.clone(),
             exit: ran.exit,
             millis: ran.millis,
             tree: tree.to_string(),
             output: ran.output,
-        });
+            gate: None,
+        };
+        last = Some(green(spec, record)?);
+    }
+    let tree = tree.to_string();
+    let ground = Ground { tools: stand.tools(), watch: watch.as_ref(), tree: &tree };
+    let folder = scratch.path().ancestors().nth(2).unwrap_or(scratch.path());
+    let baseline = Baseline { repo, spec, commit: tip, program, folder };
+    for record in gates::measure(&ground, &baseline, None).await? {
+        last = Some(green(spec, record)?);
     }
     Ok(last)
+}
+
+fn green(spec: &Spec, record: VerifyRecord) -> Result<VerifyRecord, LandError> {
+    match record {
+        VerifyRecord { exit: 0, .. } => Ok(record),
+        VerifyRecord { command, exit, output, .. } => {
+            Err(LandError::Red { id: spec.id.clone(), command, exit, output })
+        }
+    }
 }

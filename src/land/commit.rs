@@ -4,6 +4,7 @@
 //! either says no, there are loose objects and nothing else.
 
 use super::LandError;
+use super::check::Candidate;
 use super::message::Words;
 use super::plan::{Plan, Way, Wish};
 use super::{Unverified, check, hooks};
@@ -45,7 +46,14 @@ pub(super) fn make(
         }
         if plan.due.is_some() {
             scratch.put(plan.tree)?;
-            verify = check::verify(repo, &session.spec, &scratch, plan.tree, wish.program)?;
+            let candidate = Candidate {
+                spec: &session.spec,
+                scratch: &scratch,
+                tree: plan.tree,
+                tip: plan.target.tip,
+                program: wish.program,
+            };
+            verify = check::verify(repo, &candidate)?;
             plan.due = None;
             plan.verified = true;
         }
@@ -82,9 +90,9 @@ fn run_hooks(
     let tree = scratch.index_tree()?;
     if tree != plan.tree {
         plan.land_on(repo, tree)?;
-        if let Some(command) = session.spec.verify.last().filter(|_| !wish.unverified) {
+        if let Some(command) = session.spec.last_check().filter(|_| !wish.unverified) {
             plan.verified = false;
-            plan.due = Some(Unverified::Changed(command.clone()));
+            plan.due = Some(Unverified::Changed(command));
         }
     }
     hooks::message(repo, scratch, plan.way, message)

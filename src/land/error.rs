@@ -101,6 +101,17 @@ pub enum LandError {
         /// The end of what it printed.
         output: String,
     },
+    /// The worktree for the checks could not be set up as the session's was.
+    #[error("agent.setup failed with exit code {exit} where the checks were to run")]
+    SetUp {
+        /// Its exit code.
+        exit: i32,
+        /// The end of what it printed.
+        output: String,
+    },
+    /// The session was to find something out.
+    #[error("{0} is an experiment: its work is not for landing")]
+    Experiment(String),
     /// A hook of the user's said no.
     #[error("the hook {name} refused{}{said}", if said.is_empty() { "" } else { ": " })]
     Hook {

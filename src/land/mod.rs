@@ -3,7 +3,7 @@
 //! A landing is decided first, with nothing written but objects: [`work`] says what there is to
 //! land and whether it was verified, [`target`] where to, [`plan`] what comes of the two. Then
 //! [`apply`] makes it so: the branch, the files of its checkout, the session's state, a note;
-//! [`undo`] takes it back.
+//! [`undo`] takes it back. [`gates`] measures what work must measure up to.
 //! [`remove`] and [`restore`] take a worktree away and bring it back with all it held; [`retire`]
 //! takes a whole session out of sight, and [`gc`] what nobody needs any more. [`forecast`] says
 //! beforehand what will collide.
@@ -17,6 +17,7 @@ pub mod checkout;
 mod commit;
 pub mod error;
 pub mod forecast;
+pub mod gates;
 pub mod gc;
 pub mod hooks;
 pub mod ignored;
@@ -29,6 +30,7 @@ pub mod remove;
 pub mod resolve;
 pub mod restore;
 pub mod retire;
+mod stand;
 pub mod target;
 #[cfg(test)]
 mod testing;

@@ -59,6 +59,8 @@ pub struct Wish<'a> {
     pub unverified: bool,
     /// Run none of the user's hooks for commits.
     pub no_hooks: bool,
+    /// Land the work of an experiment too.
+    pub forced: bool,
     /// What the session has done about conflicts that it was told of.
     pub resolution: Option<&'a Resolution>,
     /// This program, which ends what it has started should it be killed.
@@ -144,6 +146,9 @@ impl Plan {
         } else {
             span.merge(way)?
         };
+        if session.spec.experiment && !wish.forced {
+            return Err(LandError::Experiment(id.clone()));
+        }
         let left_behind = left_behind(repo, session, &whole)?;
         let branch = target.name();
         let (verified, due) = match whole.standing(&session.spec, state, tree, branch) {

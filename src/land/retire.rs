@@ -35,6 +35,25 @@ pub fn retire(
     Ok(removed)
 }
 
+/// Removes a session whose work is not wanted: it may be on no other branch, and its ref holds it.
+///
+/// # Errors
+/// It runs, or what it holds cannot be kept. It is then as it was, but for its worktree, which may
+/// have been removed, and can be restored.
+pub fn put_away(
+    repo: &Repo,
+    store: &Store,
+    session: &Session,
+    max_file_size: u64,
+) -> Result<Removed, LandError> {
+    let (_lock, mut state) = work::hold(repo, session)?;
+    let removal = Removal { force: false, branch: false, max_file_size };
+    let mut removed = take_out(repo, session, &mut state, &removal)?;
+    removed.branch_deleted = delete_branch(repo, session)?;
+    store.set_aside(session)?;
+    Ok(removed)
+}
+
 /// Removes a session that has ended, if that is still due by its state; says whether it was. The
 /// branch stays where it has work that is on no other.
 ///

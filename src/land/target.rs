@@ -42,7 +42,7 @@ impl Target {
 ///
 /// # Errors
 /// There is none, or it is the session's own.
-pub(super) fn meant(
+pub fn meant(
     repo: &Repo,
     spec: &Spec,
     into: Option<&str>,

@@ -14,7 +14,7 @@ use crate::git::testing::Fixture;
 use crate::git::{ObjectId, Repo};
 use crate::session::checkpoint::{Checkpoints, Ends, Gate, Step};
 use crate::session::journal::Journal;
-use crate::session::spec::{Base, Bounds, Limits, Spec};
+use crate::session::spec::{Base, Bounds, Gates, Limits, Spec};
 use crate::session::state::{Phase, State};
 use crate::session::store::{Session, Store};
 use crate::session::subject::Words;
@@ -66,10 +66,13 @@ impl Bench {
             unattended: false,
             sandbox: "none".to_owned(),
             allow_net: Vec::new(),
+            experiment: false,
             share_budget: None,
             base: Base { commit: self.git.id("HEAD").to_string(), name: "main".to_owned() },
             limits: Limits::default(),
             bounds: Bounds::default(),
+            gates: Gates::default(),
+            attempt: None,
             forked_from: None,
         };
         set(&mut spec);
@@ -106,6 +109,7 @@ impl Bench {
             millis: 5,
             tree: state.tree.clone().unwrap(),
             output: String::new(),
+            gate: None,
         });
         let change = state.move_to(Phase::Done, "", Timestamp::now()).unwrap();
         let (mut journal, _) = Journal::open(&session.journal_path()).unwrap();

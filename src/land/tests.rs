@@ -23,6 +23,7 @@ const SQUASH: Wish<'_> = Wish {
     pick: Pick::All,
     unverified: false,
     no_hooks: false,
+    forced: false,
     resolution: None,
     program: None,
 };

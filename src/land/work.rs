@@ -88,9 +88,9 @@ impl Work {
     /// # Errors
     /// The session has a verify command, and it did not pass on this very tree.
     pub fn verified(&self, spec: &Spec, state: &State) -> Result<bool, Unverified> {
-        let record = match (&state.verify, spec.verify.last()) {
+        let record = match (&state.verify, spec.last_check()) {
             (Some(record), _) => record,
-            (None, Some(command)) => return Err(Unverified::NotRun(command.clone())),
+            (None, Some(command)) => return Err(Unverified::NotRun(command)),
             (None, None) => return Ok(false),
         };
         let command = record.command.clone();
@@ -121,7 +121,7 @@ impl Work {
                 Ok((false, Some(Unverified::TargetMoved { command, branch })))
             }
             Err(why @ Unverified::Failed { .. }) if was_this => Err(why),
-            Err(why) if spec.verify.is_empty() => Err(why),
+            Err(why) if spec.last_check().is_none() => Err(why),
             Err(why) => Ok((false, Some(why))),
         }
     }

@@ -69,6 +69,8 @@ pub(super) fn collect(repo: &Repo, spec: &Spec, base: ObjectId) -> Result<Facts,
     for command in &spec.verify {
         lines.push(("will be run when you finish, and must exit 0".to_owned(), command.clone()));
     }
+    let gates = spec.gates.lines().into_iter();
+    lines.extend(gates.map(|line| ("will be measured when you finish".to_owned(), line)));
     let programs: Vec<_> = PROGRAMS.into_iter().filter(|name| which::which(name).is_ok()).collect();
     lines.push(("programs".to_owned(), programs.join(" ")));
     lines.push(("last commits".to_owned(), subjects(repo, base)?.join(" | ")));

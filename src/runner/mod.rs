@@ -6,7 +6,9 @@
 mod caging;
 mod facts;
 mod gate;
+mod measuring;
 mod models;
+mod neighbours;
 mod notes;
 mod past;
 mod resting;
@@ -237,6 +239,7 @@ async fn work(
         notes,
         bill,
         untaken: false,
+        looked: Instant::now(),
         min_free_disk: config.min_free_disk,
         budget,
         senders: HashMap::new(),
@@ -249,7 +252,8 @@ async fn work(
     }
     world.say(unsaid)?;
     if conversation.is_new() {
-        let text = prompt::task(&spec.task, &facts::collect(repo, spec, base).map_err(fault)?);
+        let text =
+            prompt::task(&spec.assignment(), &facts::collect(repo, spec, base).map_err(fault)?);
         let task = Update::UserMessage(UserMessage { from: Origin::Task, text, inbox_id: None });
         let task = task.redacted();
         conversation.apply(&task);

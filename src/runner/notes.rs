@@ -95,7 +95,7 @@ impl Notes {
                 usage: pending.usage,
                 cost_usd: pending.cost_usd,
                 verify: verify.filter(|_| pending.commit == tip),
-                is_verified: !spec.verify.is_empty(),
+                is_verified: spec.last_check().is_some(),
             };
             (pending.commit, note.text())
         });

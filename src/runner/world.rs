@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -18,6 +18,7 @@ use crate::event::{
 use crate::failpoint;
 use crate::file::Changed;
 use crate::git::ObjectId;
+use crate::measure::coverage::Watch;
 use crate::message::Usage;
 use crate::session::budget::Budget;
 use crate::session::checkpoint::{self, Checkpoints, Ends, Step};
@@ -59,6 +60,8 @@ pub(super) struct SessionWorld<'a> {
     pub(super) is_held: bool,
     /// A call or a check has run since the worktree was last taken.
     pub(super) untaken: bool,
+    /// When it last looked who else changes the same lines.
+    pub(super) looked: Instant,
     /// `agent.minFreeDisk`, in bytes.
     pub(super) min_free_disk: u64,
     /// The budget that it shares with other sessions.
@@ -127,6 +130,7 @@ impl World for SessionWorld<'_> {
             .write_unsynced(&self.session.state_path())
             .map_err(fault("cannot write the state"))?;
         failpoint::reach("state");
+        self.look_around(at)?;
         // What is done but for its checks is not kept from its end.
         if at == Moment::Step {
             self.check_disk()?;
@@ -149,9 +153,12 @@ impl World for SessionWorld<'_> {
 
     async fn verify(&mut self) -> Result<Vec<VerifyRecord>, Fault> {
         let commands = self.checks.clone();
-        if commands.is_empty() {
+        let gates = &self.session.spec.gates;
+        if commands.is_empty() && gates.is_open() {
             return Ok(Vec::new());
         }
+        let report = gates.coverage_report.as_deref();
+        let watch = gates.min_coverage.map(|_| Watch::begin(&self.session.spec.worktree, report));
         self.enter(Phase::Verifying, "")?;
         self.show_git();
         let tree = self.checkpoints.tree().to_string();
@@ -166,12 +173,16 @@ impl World for SessionWorld<'_> {
                 millis: ran.millis,
                 tree: tree.clone(),
                 output: ran.output,
+                gate: None,
             };
             let red = record.exit != 0;
             records.push(record);
             if red {
                 break;
             }
+        }
+        if records.iter().all(|record| record.exit == 0) {
+            records.extend(self.measure(&tree, watch.as_ref()).await?);
         }
         self.enter(Phase::Running, "")?;
         Ok(records)
@@ -402,7 +413,7 @@ impl SessionWorld<'_> {
                 self.state.notice(mark.text.clone());
             }
             Update::Plan(items) => self.state.plan.clone_from(items),
-            Update::Verify(record) => self.state.verify = Some(record.clone()),
+            Update::Verify(record) => self.state.take_verify(record),
             Update::Notice(text) => self.state.notice(text.clone()),
             Update::Model(change) => {
                 let text = format!("{} goes on: {}", self.bill.model(), change.reason);
@@ -424,7 +435,7 @@ impl SessionWorld<'_> {
     }
 
     /// For the eyes only: its loss loses nothing.
-    fn show_state(&self) {
+    pub(super) fn show_state(&self) {
         if let Err(error) = self.state.write_unsynced(&self.session.state_path()) {
             tracing::warn!(%error, "the state is not shown");
         }

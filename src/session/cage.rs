@@ -107,7 +107,6 @@ pub fn check_hosts(hosts: &[Pattern]) -> Result<(), PolicyError> {
 /// A place for commands of the program's own.
 pub struct Cage {
     tools: Toolbox,
-    runtime: tokio::runtime::Runtime,
     // Held for its drop, which deletes what they printed.
     _folder: tempfile::TempDir,
 }
@@ -115,11 +114,12 @@ pub struct Cage {
 impl Cage {
     /// Puts it up around the worktree that `view` is of. `program` is this program, which commands
     /// pass through, and which ends what they started should this process be killed. Commands get
-    /// the variables `env` too.
+    /// the variables `env` too. They reach the network for as long as the runtime lives.
     ///
     /// # Errors
     /// It cannot be put up as the session's own is.
-    pub fn open(
+    #[expect(clippy::unused_async, reason = "what it serves lives in the runtime of the caller")]
+    pub async fn open(
         view: &Repo,
         spec: &Spec,
         config: &Config,
@@ -127,13 +127,9 @@ impl Cage {
         env: &[(&str, &Path)],
     ) -> Result<Self, CageError> {
         let folder = tempfile::tempdir()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (sandbox, listener) = open(view, spec, config, program, folder.path())?;
         let sandbox = match listener {
-            Some(listener) => {
-                let _in_runtime = runtime.enter();
-                sandbox.serve(listener, hosts(config, spec)?)?
-            }
+            Some(listener) => sandbox.serve(listener, hosts(config, spec)?)?,
             None => sandbox,
         };
         let (bounds, _unmet) = Bounds::new(&limits(config), &spec.id);
@@ -146,21 +142,34 @@ impl Cage {
             guard: program.map(|program| Cmd::new(program).arg("guard").arg(view.common_dir())),
         })
         .map_err(io::Error::other)?;
-        Ok(Self { tools, runtime, _folder: folder })
+        Ok(Self { tools, _folder: folder })
     }
 
     /// Runs a command to its end, at most for [`LIMIT`].
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn run(&self, command: &str) -> io::Result<Ran> {
-        self.runtime.block_on(self.tools.run(command, LIMIT, CAP)).map_err(io::Error::other)
+    pub async fn run(&self, command: &str) -> io::Result<Ran> {
+        run(&self.tools, command).await
+    }
+
+    /// What they run with.
+    pub fn tools(&self) -> &Toolbox {
+        &self.tools
     }
 
     /// The hosts that commands have asked for since the last look.
     pub fn take_visits(&self) -> Vec<crate::event::Visit> {
         self.tools.take_visits()
     }
+}
+
+/// Runs a command to its end, at most for [`LIMIT`].
+///
+/// # Errors
+/// It cannot be started.
+pub async fn run(tools: &Toolbox, command: &str) -> io::Result<Ran> {
+    tools.run(command, LIMIT, CAP).await.map_err(io::Error::other)
 }
 
 fn open(

@@ -78,6 +78,8 @@ pub struct Created {
     pub included: Included,
     /// Submodules that were initialised, by path.
     pub submodules: Vec<String>,
+    /// Folders above the worktree that were made for it, the deepest first.
+    folders: Vec<PathBuf>,
 }
 
 /// Why there is no new session; nothing is left of it.
@@ -215,7 +217,23 @@ pub fn create(
     }
     let session = draft.finish(&state)?;
     undo.armed = false;
-    Ok(Created { session, repo: view, included, submodules })
+    let folders = std::mem::take(&mut undo.folders);
+    Ok(Created { session, repo: view, included, submodules, folders })
+}
+
+/// Undoes a creation that is finished, where nobody has worked in the session yet.
+///
+/// # Errors
+/// Its folder cannot be removed.
+pub fn take_back(repo: &Repo, store: &Store, created: &Created) -> Result<(), CreateError> {
+    let Created { session, folders, .. } = created;
+    // First it is nobody's any more.
+    store.remove(session)?;
+    if let Ok(base) = ObjectId::from_hex(session.spec.first_commit().as_bytes()) {
+        undo(repo, &session.spec, base);
+    }
+    remove_empty(folders);
+    Ok(())
 }
 
 /// Undoes what creations that died have made, while nobody else creates.
@@ -265,11 +283,15 @@ impl Drop for Undo<'_> {
     fn drop(&mut self) {
         if self.armed {
             undo(self.repo, &self.spec, self.base);
-            for folder in &self.folders {
-                // One that another session uses by now is not empty, and stays.
-                drop(fs::remove_dir(folder));
-            }
+            remove_empty(&self.folders);
         }
+    }
+}
+
+/// Removes folders that were made; one that another session uses by now is not empty, and stays.
+fn remove_empty(folders: &[PathBuf]) {
+    for folder in folders {
+        drop(fs::remove_dir(folder));
     }
 }
 
@@ -320,9 +342,11 @@ fn set_up(
 ) -> Result<(), CreateError> {
     let root = repo.main_work_dir().unwrap_or_else(|| repo.common_dir().to_owned());
     let env = [("GIT_AGENT_SESSION", Path::new(&spec.id)), ("GIT_AGENT_ROOT", &root)];
-    let cage = Cage::open(view, spec, setup.config, setup.program, &env)?;
-    let ran = cage.run(setup.command)?;
-    let visits = cage.take_visits();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (ran, visits) = runtime.block_on(async {
+        let cage = Cage::open(view, spec, setup.config, setup.program, &env).await?;
+        Ok::<_, CreateError>((cage.run(setup.command).await?, cage.take_visits()))
+    })?;
     if ran.exit != 0 {
         let blocked = visits.iter().filter(|it| it.access != Access::Allowed);
         let blocked = blocked.map(|it| it.place.trim_end_matches(":443").to_owned()).collect();

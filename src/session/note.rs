@@ -102,6 +102,7 @@ mod tests {
             millis: 5,
             tree: "aa11".to_owned(),
             output: String::new(),
+            gate: None,
         };
         let note = Note {
             session: "add-7f3k",

@@ -60,6 +60,9 @@ pub struct Spec {
     /// Hosts that its commands may reach besides those that are configured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_net: Vec<String>,
+    /// Whether it is to find something out, and its work is not for landing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub experiment: bool,
     /// The name of the budget that it shares with other sessions; none has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share_budget: Option<String>,
@@ -71,6 +74,12 @@ pub struct Spec {
     /// Where it may work.
     #[serde(default, skip_serializing_if = "Bounds::is_open")]
     pub bounds: Bounds,
+    /// What its work must measure up to.
+    #[serde(default, skip_serializing_if = "Gates::is_open")]
+    pub gates: Gates,
+    /// Which of several attempts at one task it is; none where it is the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<Attempt>,
     /// The session whose past it shares; none for one that began by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<Origin>,
@@ -85,6 +94,54 @@ pub struct Origin {
     pub step: u32,
     /// The commit that the fork's branch begins at, in hex.
     pub commit: String,
+}
+
+/// One of several attempts at a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// What all attempts at the task are called together.
+    pub group: String,
+    /// Which one it is, counted from 1.
+    pub number: u32,
+    /// How many there were at the start.
+    pub of: u32,
+    /// How it is to go about the task; empty where that is left open.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub approach: String,
+}
+
+/// What the work of a session must measure up to, besides its verify commands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gates {
+    /// The least share of lines that tests must run, in per cent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_coverage: Option<f64>,
+    /// The file that tells of it, from the root of the worktree; none looks for the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage_report: Option<String>,
+    /// The command whose time counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bench: Option<String>,
+    /// How much longer than on the base it may take, in per cent; none only measures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_slowdown: Option<f64>,
+}
+
+impl Gates {
+    /// Whether there are none.
+    pub fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What each asks for, in words.
+    pub fn lines(&self) -> Vec<String> {
+        let Self { min_coverage, bench, max_slowdown, .. } = self;
+        let bench = bench.as_deref().map(|command| match max_slowdown {
+            Some(most) => format!("{}, at most {most} % slower", bench_name(command)),
+            None => bench_name(command),
+        });
+        min_coverage.map(coverage_name).into_iter().chain(bench).collect()
+    }
 }
 
 /// What the work starts from.
@@ -178,6 +235,21 @@ impl Spec {
         self.forked_from.as_ref().map_or(&self.base.commit, |origin| &origin.commit)
     }
 
+    /// The task as the agent reads it: with the approach that this attempt is to take.
+    pub fn assignment(&self) -> String {
+        match self.attempt.as_ref().map(|attempt| attempt.approach.trim()) {
+            None | Some("") => self.task.clone(),
+            Some(approach) => format!("{}\n\nTake this approach: {approach}", self.task.trim()),
+        }
+    }
+
+    /// What must be content last before the session is done; none where nothing is asked.
+    pub fn last_check(&self) -> Option<String> {
+        let Gates { min_coverage, bench, .. } = &self.gates;
+        let bench = bench.as_deref().map(bench_name);
+        bench.or(min_coverage.map(coverage_name)).or_else(|| self.verify.last().cloned())
+    }
+
     /// The model as people read it: of a transcript its file's name, not where it lies here.
     pub fn model_label(&self) -> String {
         self.model.parse::<Choice>().map_or_else(|_| self.model.clone(), |choice| choice.label())
@@ -230,6 +302,16 @@ impl Spec {
     }
 }
 
+/// What the gate on coverage is called where verify commands are told of.
+pub fn coverage_name(least: f64) -> String {
+    format!("coverage of at least {least} %")
+}
+
+/// What the gate on the time of a command is called there.
+pub fn bench_name(command: &str) -> String {
+    format!("bench: {command}")
+}
+
 fn yes() -> bool {
     true
 }
@@ -265,7 +347,15 @@ pub(crate) mod tests {
                 timeout: Some(7200),
                 budget: Some(5.0),
             },
+            experiment: true,
             bounds: Bounds { scope: vec!["src/**".to_owned()], ..Bounds::default() },
+            gates: Gates { min_coverage: Some(87.5), ..Gates::default() },
+            attempt: Some(Attempt {
+                group: "add-rate-2mq8".to_owned(),
+                number: 2,
+                of: 3,
+                approach: "with a token bucket".to_owned(),
+            }),
             forked_from: None,
         }
     }
@@ -276,6 +366,15 @@ pub(crate) mod tests {
         let text = spec.to_text().unwrap();
         assert!(text.starts_with("format = 1\n"), "{text}");
         assert_eq!(Spec::parse(&text, Path::new("spec.toml")).unwrap(), spec);
+    }
+
+    #[test]
+    fn an_attempt_reads_how_it_is_to_go_about_it() {
+        let spec = sample("add-rate-7f3k");
+        let approach = "\n\nTake this approach: with a token bucket";
+        assert_eq!(spec.assignment(), format!("{}{approach}", spec.task));
+        let alone = Spec { attempt: None, ..spec };
+        assert_eq!(alone.assignment(), alone.task);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::format::{self, FORMAT, FormatError};
 use super::spec::Limits;
 use super::ticket::Priority;
-use crate::event::{Checkpoint, Question, StateChange, VerifyRecord, Waiting};
+use crate::event::{Checkpoint, Gate, GateKind, Question, StateChange, VerifyRecord, Waiting};
 use crate::file;
 use crate::message::{PlanItem, PlanStatus, Usage};
 
@@ -263,9 +263,15 @@ pub struct State {
     /// The last verify run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<VerifyRecord>,
+    /// What the gates said last, one of each kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<VerifyRecord>,
     /// The model's plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<PlanItem>,
+    /// Sessions that change the same lines, which a person was told of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<String>,
     /// What the journal has still to say of branch and files; it does so behind the record.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untold: Vec<Checkpoint>,
@@ -333,7 +339,9 @@ impl State {
             question: None,
             waiting: None,
             verify: None,
+            gates: Vec::new(),
             plan: Vec::new(),
+            neighbours: Vec::new(),
             untold: Vec::new(),
             unknown: BTreeMap::new(),
         }
@@ -381,6 +389,22 @@ impl State {
         let total = self.plan.iter().filter(counted).count();
         let done = self.plan.iter().filter(|item| item.status == PlanStatus::Done).count();
         (total > 0).then_some((done, total))
+    }
+
+    /// Takes in what a verify command or a gate has said.
+    pub fn take_verify(&mut self, record: &VerifyRecord) {
+        self.verify = Some(record.clone());
+        if let Some(gate) = record.gate {
+            self.gates.retain(|known| known.gate.is_none_or(|it| it.kind != gate.kind));
+            self.gates.push(record.clone());
+        }
+    }
+
+    /// What a gate has measured of the work as it is now.
+    pub fn gate(&self, kind: GateKind) -> Option<Gate> {
+        let of_now = |record: &&VerifyRecord| Some(&record.tree) == self.tree.as_ref();
+        let gates = self.gates.iter().filter(of_now).filter_map(|record| record.gate);
+        gates.into_iter().find(|gate| gate.kind == kind)
     }
 
     /// What the last verify run says of the work as it is now.
@@ -532,6 +556,7 @@ mod tests {
             millis: 1,
             tree: "aa".into(),
             output: String::new(),
+            gate: None,
         };
         state.tree = Some("aa".into());
         state.verify = Some(record.clone());

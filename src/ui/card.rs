@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 
 use super::text::{neutral, pad, truncate, wrap};
-use super::view::{CommitView, LimitView, SessionCard, SessionView, VerifyStatus};
+use super::view::{AttemptView, CommitView, LimitView, SessionCard, SessionView, VerifyStatus};
 use super::{Look, Tone, table, units};
 use crate::event::Limit;
 use crate::message::{PlanItem, PlanStatus};
@@ -85,7 +85,7 @@ fn set_in(text: &str, indent: usize, look: &Look) -> Vec<String> {
     lines.flat_map(|line| wrap(&line, room)).map(|line| format!("{:indent$}{line}", "")).collect()
 }
 
-fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, String); 14] {
+fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, String); 17] {
     let session = &card.session;
     let standing = table::standing(&session.state);
     let room = look.width.saturating_sub(NAMES + 2);
@@ -113,10 +113,16 @@ fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, Str
         ("progress", progress(session, look)),
         ("changes", if session.files == 0 { "none".to_owned() } else { changes }),
         ("verify", verify(session, look)),
+        ("measured", told(&measured(session), &[])),
         ("usage", usage(session)),
         ("limits", told(&limits(&card.limits), &[])),
         ("model", fit(&session.model)),
         ("sandbox", fit(&session.sandbox)),
+        (
+            "attempt",
+            session.attempt.as_ref().map_or_else(String::new, |it| told(&attempt(it), &[])),
+        ),
+        ("kind", if session.experiment { "experiment".to_owned() } else { String::new() }),
         ("branch", format!("{} from {}", fit(&session.branch), short(&session.base))),
         ("worktree", worktree(card, look)),
         ("started", times(session, now)),
@@ -158,6 +164,22 @@ fn verify(session: &SessionView, look: &Look) -> String {
         line.push_str(&format!(" {} tree {}", dot(look), short(tree)));
     }
     line
+}
+
+/// `coverage 91.2 % (+1.0), bench 1.2 s (-3 %)`.
+fn measured(session: &SessionView) -> String {
+    let said = session.gates.iter().map(|gate| {
+        let (name, words) = (table::gate_name(gate), table::gate(gate));
+        format!("{name} {}", words.unwrap_or_else(|| "not known".to_owned()))
+    });
+    said.collect::<Vec<_>>().join(", ")
+}
+
+/// `2 of 3 of add-rate-7f3k: with a token bucket`.
+fn attempt(attempt: &AttemptView) -> String {
+    let AttemptView { group, number, of, approach } = attempt;
+    let approach = if approach.is_empty() { String::new() } else { format!(": {approach}") };
+    format!("{number} of {of} of {group}{approach}")
 }
 
 fn usage(session: &SessionView) -> String {

@@ -454,6 +454,7 @@ mod tests {
                     millis: 12_000,
                     tree: "t".to_owned(),
                     output: "test limit ... FAILED\n".to_owned(),
+                    gate: None,
                 }),
             ),
             (

@@ -9,7 +9,7 @@ mod widest;
 use jiff::Timestamp;
 
 use cell::{changes, size, verify};
-pub(crate) use cell::{cost, lines, progress};
+pub(crate) use cell::{cost, gate, gate_name, lines, progress};
 
 use super::text::{neutral, truncate};
 use super::view::SessionView;
@@ -367,6 +367,9 @@ pub(crate) mod tests {
             limits: LimitsView::default(),
             worked_s: 0,
             conflicts_with: Vec::new(),
+            attempt: None,
+            gates: Vec::new(),
+            experiment: false,
             note: None,
             model: "anthropic/claude".to_owned(),
         }

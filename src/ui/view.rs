@@ -3,10 +3,12 @@
 //! Invariant: nothing here is formatted, and the fields and their order are format 1 of
 //! `list --json` and `status --json`; one may be added, none renamed or removed.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::event::{Limit, QuestionKind, Waiting};
+use crate::event::{Gate, Limit, QuestionKind, Waiting};
 use crate::message::PlanItem;
 
 /// One session.
@@ -65,6 +67,15 @@ pub struct SessionView {
     /// What it is known to collide with, sessions and branches; left out where that is nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts_with: Vec<String>,
+    /// Which of several attempts at one task it is; left out where it is the only one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<AttemptView>,
+    /// What its gates have measured of the work as it is now; left out where nothing was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
+    /// Whether its work is not for landing; left out where it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub experiment: bool,
     /// What else a person should know in a line: why it stopped, what it waits for.
     #[serde(skip)]
     pub note: Option<String>,
@@ -74,6 +85,19 @@ pub struct SessionView {
     /// What it takes on the disk, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<SizeView>,
+}
+
+/// Which of several attempts at one task a session is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AttemptView {
+    /// What they are called together.
+    pub group: String,
+    /// Which one, counted from 1.
+    pub number: u32,
+    /// How many there were at the start.
+    pub of: u32,
+    /// How it goes about the task; empty where that was left open.
+    pub approach: String,
 }
 
 /// What a session takes on the disk, in bytes.
@@ -224,10 +248,26 @@ impl Progress {
     }
 }
 
-/// What a person should look at first comes first; within that, the newest.
+/// What a person should look at first comes first; within that, the newest. The attempts at one
+/// task stand together, where the first of them does.
 pub fn sort_by_attention(sessions: &mut [SessionView]) {
     sessions.sort_by(|a, b| {
         let rank = |session: &SessionView| super::table::standing(&session.state).rank;
         rank(a).cmp(&rank(b)).then(b.created.cmp(&a.created)).then(a.id.cmp(&b.id))
+    });
+    let group = |session: &SessionView| session.attempt.as_ref().map(|it| it.group.clone());
+    let mut first: HashMap<String, usize> = HashMap::new();
+    let mut place = |(at, session): (usize, &SessionView)| match group(session) {
+        Some(group) => *first.entry(group).or_insert(at),
+        None => at,
+    };
+    let places: HashMap<String, usize> = sessions
+        .iter()
+        .enumerate()
+        .map(|(at, session)| (session.id.clone(), place((at, session))))
+        .collect();
+    sessions.sort_by_key(|session| {
+        let number = session.attempt.as_ref().map_or(0, |it| it.number);
+        (places.get(&session.id).copied(), number)
     });
 }

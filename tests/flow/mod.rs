@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is asserted is what a person sees: output, refs, files.
 
+mod attempts;
 mod audit;
 mod forecast;
 mod gate;

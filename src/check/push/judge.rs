@@ -386,10 +386,9 @@ fn verified(commit: &Commit, known: Option<&Known>) -> Result<(), verified::Unve
         Noted::Ran(run) => Some(run.clone()),
         Noted::NotAsked | Noted::Nothing => None,
     };
+    let last = known.and_then(|known| known.spec.last_check());
     let asked = match (known, &commit.from.verify) {
-        (Some(known), _) => {
-            known.spec.verify.last().map_or(Asked::Nothing, |it| Asked::Command(it))
-        }
+        (Some(_), _) => last.as_deref().map_or(Asked::Nothing, Asked::Command),
         (None, Noted::NotAsked) => Asked::Nothing,
         (None, _) => Asked::Unknown,
     };

@@ -119,6 +119,11 @@ pub(super) fn print(ui: &Ui, session: &Session, outcome: &Outcome) -> Result {
     Ok(ui.answer(&json::named("landing", &outcome.view(session))?)?)
 }
 
+/// One as it stands in a document of its own.
+pub(super) fn value(session: &Session, outcome: &Outcome) -> Result<serde_json::Value> {
+    Ok(serde_json::to_value(outcome.view(session))?)
+}
+
 /// Tells of one.
 pub(super) fn tell(ui: &Ui, session: &Session, outcome: &Outcome) -> Result {
     let mut lines = vec![outcome.line(session)];
@@ -199,7 +204,7 @@ pub(super) fn refusal(ui: &Ui, error: LandError) -> CommandError {
             let lines = files.iter().flat_map(crate::commands::conflicts::file_lines);
             lines.for_each(|line| ui.narrate(&line));
         }
-        LandError::Red { output, .. } => {
+        LandError::Red { output, .. } | LandError::SetUp { output, .. } => {
             output.lines().for_each(|line| ui.narrate(&format!("  {}", text::neutral(line))));
         }
         _ => {}

@@ -7,24 +7,17 @@
 use clap::builder::NonEmptyStringValueParser;
 use clap_complete::ArgValueCompleter;
 
+use super::how::{self, HowArgs};
 use super::landing::{self, Outcome};
-use super::resolve;
 use crate::commands::complete;
 use crate::commands::context::Context;
 use crate::error::{CommandError, Kind, Result, exit};
-use crate::land::apply::{self, Landed, short_id};
+use crate::land::apply::short_id;
 use crate::land::forecast;
-use crate::land::pick::Pick;
-use crate::land::plan::{Way, Wish};
-use crate::land::remove::{self, Removal};
-use crate::land::resolve::Resolution;
 use crate::land::undo::undo;
-use crate::land::{LandError, hooks, target};
+use crate::land::{hooks, target};
 use crate::session::store::Session;
 use crate::ui::Ui;
-
-/// How often a session is given its conflicts back.
-const RESOLVED_AT_MOST: usize = 2;
 
 /// Land the work of sessions on the branch they started from
 ///
@@ -57,41 +50,10 @@ pub struct Args {
         add = ArgValueCompleter::new(complete::sessions),
     )]
     sessions: Vec<String>,
-    /// One commit with all of it (the default)
-    #[arg(long, group = "way")]
-    squash: bool,
-    /// A merge commit that keeps the session's own commits
-    #[arg(long, group = "way")]
-    merge: bool,
-    /// The session's commits, each made again on top of the branch
-    #[arg(long, group = "way")]
-    rebase: bool,
-    /// The session's own commits, if the branch has no others since
-    #[arg(long, group = "way")]
-    ff_only: bool,
-    /// Only what it changed at these paths; may be given several times
-    #[arg(long, value_name = "PATHSPEC", conflicts_with_all = ["merge", "rebase", "ff_only", "pick_commits"])]
-    pick: Vec<String>,
-    /// Only these of its commits, by id or place: 1,3-5; each made again, unless with --squash
-    #[arg(long, value_name = "LIST", conflicts_with_all = ["merge", "ff_only"])]
-    pick_commits: Option<String>,
-    /// Branch to land on (default: the one it started from, else that of the main checkout)
-    #[arg(long, value_name = "BRANCH", value_parser = NonEmptyStringValueParser::new())]
-    into: Option<String>,
-    /// Give conflicts back to the session, and land what it makes of them
-    #[arg(long, conflicts_with = "dry_run")]
-    resolve: bool,
-    /// Land it without a run of its verify commands on what will be landed
-    #[arg(long)]
-    no_verify: bool,
-    /// Run none of your hooks for commits
-    #[arg(long)]
-    no_hooks: bool,
-    /// Say what would be done, and write nothing
-    #[arg(short = 'n', long)]
-    dry_run: bool,
+    #[command(flatten)]
+    how: HowArgs,
     /// Take the last landing of the session back, if the branch is where that left it
-    #[arg(long, conflicts_with_all = ["way", "pick", "pick_commits", "into", "resolve", "no_verify", "no_hooks", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["way", "pick", "pick_commits", "into", "resolve", "no_verify", "no_hooks", "force", "dry_run"])]
     undo: bool,
     /// Print JSON: {"format":1,"landing":{…}}; of several sessions {"format":1,"landings":[…]}
     #[arg(long)]
@@ -112,7 +74,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         }
     }
     if let Some(folder) = hooks::missing_folder(&context.repo)
-        && !args.no_hooks
+        && !args.how.no_hooks
     {
         ui.warning(&format!("no hook runs: core.hooksPath is not there: {}", folder.display()));
     }
@@ -126,7 +88,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
 }
 
 fn one(context: &Context<'_>, args: &Args, session: &Session) -> Result {
-    let outcome = land(context, args, session)?;
+    let outcome = how::land(context, &args.how, session)?;
     match args.json {
         true => landing::print(context.ui, session, &outcome),
         false => landing::tell(context.ui, session, &outcome),
@@ -149,7 +111,7 @@ fn train(context: &Context<'_>, args: &Args, sessions: Vec<Session>) -> Result {
     for session in &sessions {
         let outcome = match refused {
             Some(_) => None,
-            None => match land(context, args, session) {
+            None => match how::land(context, &args.how, session) {
                 Ok(outcome) => Some(outcome),
                 Err(error) => {
                     refused = Some((session.id.clone(), error));
@@ -168,87 +130,6 @@ fn train(context: &Context<'_>, args: &Args, sessions: Vec<Session>) -> Result {
         }
         None => Ok(()),
     }
-}
-
-/// Lands one, and gives its conflicts back to it where that is wished.
-fn land(context: &Context<'_>, args: &Args, session: &Session) -> Result<Outcome> {
-    let mut resolution = Resolution::default();
-    let mut told = 0;
-    loop {
-        let landed = try_to(context, args, session, Some(&resolution).filter(|_| told > 0));
-        let files = match landed {
-            Err(LandError::Conflicts { files, .. }) if args.resolve && told < RESOLVED_AT_MOST => {
-                files
-            }
-            Err(error @ LandError::AlreadyLanded { .. })
-                if args.into.is_none() && !args.dry_run =>
-            {
-                return match apply::acknowledge(&context.repo, session)? {
-                    Some(landed) => Ok(Outcome::Found(landed)),
-                    None => Err(error.into()),
-                };
-            }
-            landed => {
-                let outcome = landed.map_err(|error| landing::refusal(context.ui, error))?;
-                tidy(context, session, &outcome)?;
-                return Ok(outcome);
-            }
-        };
-        let words = resolution.tell(&context.repo, session, args.into.as_deref(), &files)?;
-        resolve::give_back(context, session, &words, files.len())?;
-        told += 1;
-    }
-}
-
-fn try_to(
-    context: &Context<'_>,
-    args: &Args,
-    session: &Session,
-    resolution: Option<&Resolution>,
-) -> std::result::Result<Outcome, LandError> {
-    let way = match args {
-        Args { merge: true, .. } => Way::Merge,
-        Args { rebase: true, .. } => Way::Rebase,
-        Args { ff_only: true, .. } => Way::FastForward,
-        Args { pick_commits: Some(_), squash: false, .. } => Way::Rebase,
-        _ => Way::Squash,
-    };
-    let pick = match &args.pick_commits {
-        Some(list) => Pick::Commits(list),
-        None if args.pick.is_empty() => Pick::All,
-        None => Pick::Paths(&args.pick),
-    };
-    let program = std::env::current_exe()?;
-    let wish = Wish {
-        into: args.into.as_deref(),
-        way,
-        pick,
-        unverified: args.no_verify,
-        no_hooks: args.no_hooks,
-        resolution,
-        program: Some(&program),
-    };
-    let Context { repo, .. } = context;
-    Ok(match args.dry_run {
-        true => Outcome::Would(Box::new(apply::rehearse(repo, session, &wish)?)),
-        false => Outcome::Landed(apply::land(repo, session, &wish)?),
-    })
-}
-
-/// Takes the worktree away, where the user wants none that has landed.
-fn tidy(context: &Context<'_>, session: &Session, outcome: &Outcome) -> Result {
-    let config = context.config()?;
-    let Outcome::Landed(Landed { plan, .. }) = outcome else { return Ok(()) };
-    let has_all = plan.as_ref().is_none_or(|plan| plan.is_all);
-    if config.keep_worktree || !has_all || !session.spec.worktree.is_dir() {
-        return Ok(());
-    }
-    let max_file_size = config.max_file_size;
-    let removal = Removal { force: false, branch: false, max_file_size };
-    if let Err(error) = remove::remove(&context.repo, session, &removal) {
-        context.ui.warning(&format!("the worktree stays: {error}"));
-    }
-    Ok(())
 }
 
 fn take_back(context: &Context<'_>, args: &Args, session: &Session) -> Result {

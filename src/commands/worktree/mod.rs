@@ -2,9 +2,11 @@
 //!
 //! Invariant: they are ordinary worktrees; git shows and knows them too.
 
+mod how;
 mod landing;
 pub mod list;
 pub mod merge;
+pub mod pick;
 pub mod remove;
 mod resolve;
 pub mod restore;
@@ -12,6 +14,7 @@ pub mod switch;
 
 use clap::Subcommand;
 
+use super::compare;
 use crate::error::Result;
 use crate::ui::Ui;
 
@@ -27,6 +30,7 @@ enum Verb {
     #[command(visible_alias = "ls")]
     List(list::Args),
     Switch(switch::Args),
+    Compare(compare::Args),
     Merge(merge::Args),
     #[command(visible_alias = "rm")]
     Remove(remove::Args),
@@ -41,6 +45,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     match &args.verb {
         Verb::List(args) => list::run(ui, args),
         Verb::Switch(args) => switch::run(ui, args),
+        Verb::Compare(args) => compare::run(ui, args),
         Verb::Merge(args) => merge::run(ui, args),
         Verb::Remove(args) => remove::run(ui, args),
         Verb::Restore(args) => restore::run(ui, args),

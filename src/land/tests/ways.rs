@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use fs_err as fs;
 
 use super::super::LandError;
-use super::super::apply::{acknowledge, land};
+use super::super::apply::{acknowledge, land, rehearse};
 use super::super::pick::Pick;
 use super::super::plan::{Way, Wish};
 use super::super::resolve::Resolution;
@@ -90,6 +90,28 @@ fn a_rebase_makes_each_commit_again_with_its_words_author_and_note() {
     let late = bench.finished("late", &[("c", "late\n")]);
     bench.git.commit(&[("c", "main\n")]);
     assert_eq!(bench.refused(&late, &REBASE).to_string(), "main and late-7f3k conflict in c:1");
+}
+
+#[test]
+fn a_rebase_of_what_was_moved_is_foreseen_without_an_object_written() {
+    let bench = Bench::new();
+    let session = bench.session("add", |_| {});
+    let long: String = (1..=30).map(|n| format!("line {n}\n")).collect();
+    bench.git.commit(&[("old/x", &long), ("old/y", &long.replace("line", "row"))]);
+    bench.git.git_in(&session.spec.worktree, &["merge", "-q", "--ff-only", "main"]);
+    bench.step(&session, &[("a", "better\n")]);
+    bench.step(&session, &[("old/x", &long.replace("line 3\n", "third\n"))]);
+    bench.done(&session, 0);
+    // git alone can tell what becomes of a file that was moved.
+    bench.git.git(&["mv", "old", "new"]);
+    bench.git.git(&["commit", "-qm", "Move"]);
+    let objects = || bench.git.git(&["count-objects", "-v"]);
+    let before = objects();
+    let foreseen = rehearse(&bench.repo(), &session, &REBASE).unwrap();
+    assert_eq!(objects(), before);
+    let landed = bench.land(&session, &REBASE).plan.unwrap();
+    assert_eq!((foreseen.tree, foreseen.commits), (landed.tree, landed.commits));
+    assert!(bench.git.git(&["show", "main:new/x"]).contains("third"));
 }
 
 #[test]

@@ -83,6 +83,7 @@ fn session() -> Vec<Event> {
                 millis: 70,
                 tree: "t".into(),
                 output: String::new(),
+                gate: None,
             }),
         ),
         event(505, 2, moves("verifying", "running")),

@@ -2,6 +2,7 @@
 //!
 //! Invariant: piped, a cell holds no ornament.
 
+use crate::event::{Gate, GateKind};
 use crate::ui::text::pad;
 use crate::ui::view::{Progress, SessionView, VerifyStatus};
 use crate::ui::{Look, Tone, units};
@@ -45,6 +46,36 @@ pub(crate) fn lines(insertions: u64, deletions: u64, look: &Look) -> String {
     let added = if insertions > 0 { format!(" +{insertions}") } else { String::new() };
     let removed = if deletions > 0 { format!(" {minus}{deletions}") } else { String::new() };
     added + &removed
+}
+
+/// What a gate is called in tables.
+pub(crate) fn gate_name(gate: &Gate) -> &'static str {
+    match gate.kind {
+        GateKind::Coverage => "coverage",
+        GateKind::Bench => "bench",
+    }
+}
+
+/// `91.2 % (+1.0)`, `1.2 s (-3 %)`; none where nothing could be measured.
+pub(crate) fn gate(gate: &Gate) -> Option<String> {
+    let median = gate.after?.median;
+    let change = gate.change();
+    Some(match gate.kind {
+        GateKind::Coverage => {
+            let change = change.map_or_else(String::new, |change| format!(" ({change:+.1})"));
+            format!("{median:.1} %{change}")
+        }
+        GateKind::Bench => {
+            let change = change.map_or_else(String::new, |change| format!(" ({change:+.0} %)"));
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "milliseconds of a run are above nought and far below 2^64"
+            )]
+            let median = median.round() as u64;
+            format!("{}{change}", units::duration(median))
+        }
+    })
 }
 
 pub(super) fn verify(session: &SessionView, begun: bool, look: &Look) -> (String, Tone) {

@@ -1,0 +1,69 @@
+//! Other sessions that change the same lines: a person is told of each once, while there is time to
+//! steer one of the two.
+//!
+//! Invariant: looking costs the session nothing but time, and not much of that; what cannot be
+//! looked at is left to `conflicts`.
+
+use std::time::{Duration, Instant};
+
+use super::world::SessionWorld;
+use crate::agent::{Fault, Moment, World};
+use crate::event::Update;
+use crate::land::LandError;
+use crate::land::forecast::{self, Pair};
+use crate::session::store::Store;
+
+/// How often a session looks around while a turn goes on.
+const LOOK: Duration = Duration::from_secs(60);
+/// So many files are named.
+const FILES: usize = 3;
+
+impl SessionWorld<'_> {
+    /// Tells of sessions that collide with this one, unless it is known: at the end of each turn,
+    /// and now and then before.
+    pub(super) fn look_around(&mut self, at: Moment) -> Result<(), Fault> {
+        if at == Moment::Step && self.looked.elapsed() < LOOK {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        let found = match self.neighbours() {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "who collides with this session is not known");
+                return Ok(());
+            }
+        };
+        let news: Vec<_> =
+            found.into_iter().filter(|pair| !self.state.neighbours.contains(&pair.b)).collect();
+        if news.is_empty() {
+            return Ok(());
+        }
+        self.state.neighbours.extend(news.iter().map(|pair| pair.b.clone()));
+        let notices = news.iter().map(|pair| Update::Notice(words(pair))).collect();
+        self.record(self.state.step, notices)?;
+        self.write_state()
+    }
+
+    /// Other attempts at the same task are none: they are to be alike.
+    fn neighbours(&self) -> Result<Vec<Pair>, LandError> {
+        let repo = self.checkpoints.repo();
+        let mut others = Store::open(repo.common_dir()).list()?.sessions;
+        if let Some(attempt) = &self.session.spec.attempt {
+            others.retain(|other| {
+                other.spec.attempt.as_ref().is_none_or(|its| its.group != attempt.group)
+            });
+        }
+        forecast::neighbours(repo, self.session, &others)
+    }
+}
+
+/// `changes the same as fix-login-7f3k: src/login.rs:10-14`.
+fn words(pair: &Pair) -> String {
+    let files = pair.conflict.iter().flatten();
+    let named: Vec<_> = files.clone().take(FILES).map(ToString::to_string).collect();
+    let more = match files.count().saturating_sub(FILES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("changes the same as {}: {}{more}", pair.b, named.join(", "))
+}
