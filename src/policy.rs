@@ -246,6 +246,11 @@ impl Policy {
         &self.rules.verify.required
     }
 
+    /// The refusal to land without a check that it requires.
+    pub fn requires(&self, command: &str) -> PolicyError {
+        self.forbids(format!("nothing lands before {command} has passed"), "verify.required")
+    }
+
     /// Refuses a model, `provider/name`.
     ///
     /// # Errors

@@ -47,6 +47,7 @@ impl<W: World> Agent<'_, W> {
     }
 
     /// Journals which hosts were wanted since the last look, and asks about those that are blocked.
+    /// Rests where the sandbox is no more.
     pub(super) fn tell_visits(&mut self, visits: Vec<Visit>) -> Result<(), Rest> {
         let blocked = visits.iter().filter(|it| it.access == Access::NotAllowed);
         let hosts = blocked.map(|it| it.place.clone());
@@ -55,7 +56,10 @@ impl<W: World> Agent<'_, W> {
         let questions = new.into_iter().filter(|_| self.tools.is_attended());
         let questions = questions.map(|host| Update::Question(Question::of_host(host)));
         let questions: Vec<_> = questions.collect();
-        self.tell(visits.into_iter().map(Update::Network).chain(questions).collect())
+        self.tell(visits.into_iter().map(Update::Network).chain(questions).collect())?;
+        // Whatever the last commands said, it was not theirs to say.
+        let gone = |why| Rest::Paused { reason: format!("the sandbox has gone: {why}") };
+        self.tools.check().map_err(gone)
     }
 }
 

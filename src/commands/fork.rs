@@ -69,6 +69,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     };
     let past = Past::of(&context.repo, &session, args.at)?;
     let layout = layout(&config);
+    let program = std::env::current_exe()?;
     let request = Request {
         wish: Wish {
             slug: &session.spec.name,
@@ -78,7 +79,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         layout: &layout,
         base: past.head(),
         past: Some(&past),
-        setup: config.setup.as_deref(),
+        setup: create::setup(&config, &program),
         min_free_disk: config.min_free_disk,
     };
     let spec = |place: &Place| spec(&context, &session, &past, place);

@@ -19,8 +19,9 @@ use crate::git::{Head, ObjectId, Repo};
 use crate::model::{self, Choice, Endpoint, Looked, Surroundings};
 use crate::policy::{self, Policy};
 use crate::sandbox::Level;
-use crate::sandbox::proxy::Pattern;
+use crate::sandbox::proxy::{Pattern, Upstream};
 use crate::session::allowed;
+use crate::session::cage::CageError;
 use crate::session::create::{self, Created, Request};
 use crate::session::format::FORMAT;
 use crate::session::id;
@@ -182,10 +183,7 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
     let limits =
         limits::of_new(&context.store, &args.limits, args.share_budget.as_deref(), &config)?;
     let sandbox = sandbox::level(args.sandbox, &config.sandbox, probing)?;
-    if sandbox != Level::Full && !args.allow_net.is_empty() {
-        let message = format!("--allow-net needs a full sandbox, and this one is {sandbox}");
-        return Err(CommandError::usage(message).hint("git agent doctor"));
-    }
+    let hosts = hosts(context, args, &config, sandbox)?;
     let given = if args.verify.is_empty() { &config.verify } else { &args.verify };
     let checks = allowed::checks(given, policy.as_ref());
     if let Some(policy) = policy {
@@ -197,7 +195,7 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
             limits: allowed::caps(&limits),
         })?;
         endpoint.host().map_or(Ok(()), |host| policy.check_host(host))?;
-        args.allow_net.iter().try_for_each(|host| policy.check_network(&host.host()))?;
+        hosts.iter().try_for_each(|host| policy.check_network(&host.host()))?;
     }
     Ok(Plan {
         task,
@@ -212,6 +210,40 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
         waiting,
         sandbox,
     })
+}
+
+/// The hosts that commands may reach, where there is a way to them.
+fn hosts(
+    context: &Context<'_>,
+    args: &Args,
+    config: &Config,
+    sandbox: Level,
+) -> Result<Vec<Pattern>> {
+    let set = &config.sandbox.allow_host;
+    if sandbox != Level::Full {
+        if !args.allow_net.is_empty() {
+            let message = format!("--allow-net needs a full sandbox, and this one is {sandbox}");
+            return Err(CommandError::usage(message).hint("git agent doctor"));
+        }
+        if !set.is_empty() {
+            let reach = if sandbox == Level::None { "whatever you do" } else { "nothing" };
+            context.ui.warning(&format!(
+                "agent.sandbox.allowHost has no effect: it needs a full sandbox, and this one is \
+                 {sandbox}; commands reach {reach}"
+            ));
+        }
+        return Ok(Vec::new());
+    }
+    let set = set.iter().map(|host| host.parse()).collect::<std::result::Result<Vec<_>, _>>();
+    let hosts = [set.map_err(CageError::from)?, args.allow_net.clone()].concat();
+    let env: Vec<_> = std::env::vars_os().collect();
+    match Upstream::of(&env).obstacle() {
+        Some(obstacle) if !hosts.is_empty() => {
+            Err(CommandError::usage(format!("no host can be reached: {obstacle}"))
+                .hint("Name an http:// proxy, or start it without --allow-net and allowHost"))
+        }
+        _ => Ok(hosts),
+    }
 }
 
 /// The model that is to go on where the other is not to be had: it must be usable from the start.
@@ -267,12 +299,13 @@ fn no_model(around: &Surroundings<'_>) -> CommandError {
 fn create(context: &Context<'_>, args: &Args, plan: &Plan) -> Result<Created> {
     let slug = id::slug(&plan.task);
     let layout = layout(&plan.config);
+    let program = std::env::current_exe()?;
     let request = Request {
         wish: Wish { slug: &slug, name: args.worktree.as_deref(), branch: args.branch.as_deref() },
         layout: &layout,
         base: plan.base,
         past: None,
-        setup: plan.config.setup.as_deref(),
+        setup: create::setup(&plan.config, &program),
         min_free_disk: plan.config.min_free_disk,
     };
     let spec = |place: &Place| spec(context, args, plan, place);

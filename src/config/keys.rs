@@ -28,7 +28,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "agent.setup",
         value: "<command>",
-        about: "A command to run in each new worktree before the agent begins, such as the installation of dependencies.",
+        about: "A command to run in each new worktree before the agent begins, such as the installation of dependencies. It runs in the session's sandbox, and reaches the hosts that the session may; GIT_AGENT_SESSION and GIT_AGENT_ROOT are set for it.",
     },
     Key {
         name: "agent.worktreePath",

@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::io;
 
+use super::cage;
 use super::{CommandError, Kind};
 use crate::agent::permission::BadRule;
 use crate::config::ConfigError;
@@ -368,9 +369,9 @@ impl From<CreateError> for CommandError {
             CreateError::Identity(_) => no(&error)
                 .hint("git config --global user.name \"…\"; git config --global user.email …"),
             CreateError::Busy(_) => no(&error).hint("Try again in a moment"),
-            CreateError::Setup { ref said, .. } => {
-                let mut failed = no(&error);
-                failed.causes.extend(said.lines().last().map(str::to_owned));
+            CreateError::Cage(error) => error.into(),
+            CreateError::Setup { ref said, ref blocked, is_held, .. } => {
+                let failed = cage::set_up(no(&error), said, blocked, is_held);
                 failed.hint("git config --show-origin --get agent.setup; nothing was kept")
             }
             CreateError::Worktree(WorktreeError::Io(error)) => unmade(error),

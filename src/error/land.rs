@@ -44,7 +44,7 @@ impl From<LandError> for CommandError {
                 said.hint(format!("git revert, on {branch}, takes back a commit under others"))
             }
             LandError::Config(error) => error.into(),
-            LandError::Sandbox(_) => said,
+            LandError::Cage(error) => error.into(),
             LandError::NotFastForward { .. } | LandError::NoCommits(_) => {
                 said.hint("Land it with --squash, --rebase or --merge")
             }

@@ -14,6 +14,7 @@
 
 use jiff::Timestamp;
 
+use super::check;
 use super::commit::{self, Made};
 use super::intent::Intent;
 use super::plan::{Plan, Wish};
@@ -44,7 +45,7 @@ pub struct Landed {
 /// Every reason not to land.
 pub fn rehearse(repo: &Repo, session: &Session, wish: &Wish<'_>) -> Result<Plan, LandError> {
     let state = session.state()?;
-    Plan::decide(&repo.in_memory(), session, &state, wish)
+    check::decide(&repo.in_memory(), session, &state, wish)
 }
 
 /// Lands the work of a session. Where the target moves meanwhile, it is tried again on top.
@@ -87,7 +88,7 @@ fn once(
     state: &mut State,
     wish: &Wish<'_>,
 ) -> Result<Landed, LandError> {
-    let mut plan = Plan::decide(repo, session, state, wish)?;
+    let mut plan = check::decide(repo, session, state, wish)?;
     let made = commit::make(repo, session, state, &mut plan, wish)?;
     let (commit, Plan { target, work, .. }) = (made.commit, &plan);
     let intent = Intent::new(&target.branch, target.tip, commit, work.commit);

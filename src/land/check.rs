@@ -1,26 +1,67 @@
-//! The session's verify commands, run on what is about to land.
+//! The session's verify commands, and what the policy asks for by now, run on what is about to land.
 //!
 //! Invariant: they run where a session's own commands run, on the very files that land.
 
 use std::path::Path;
-use std::time::Duration;
 
-use super::LandError;
-use crate::config::Config;
-use crate::event::VerifyRecord;
-use crate::git::{Head, ObjectId, Repo, Scratch};
-use crate::process::Cmd;
-use crate::sandbox::layer::Layers;
-use crate::sandbox::shadow::Shadow;
-use crate::sandbox::{self, Bounds, Level, Request, Sandbox, SandboxError};
+use super::plan::{Plan, Wish};
+use super::{LandError, Unverified};
+use crate::event::{Update, VerifyRecord};
+use crate::git::{ObjectId, Repo, Scratch};
+use crate::policy::Policy;
+use crate::session::cage::{Cage, CageError};
 use crate::session::spec::Spec;
-use crate::tool::output::Cap;
-use crate::tool::{self, Toolbox};
+use crate::session::state::State;
+use crate::session::store::Session;
+use crate::session::{allowed, journal};
 
-/// How long one command may take.
-const LIMIT: Duration = Duration::from_secs(60 * 60);
-/// How much of what it prints is kept.
-const CAP: Cap = Cap { bytes: 8 << 10, lines: 200 };
+/// Decides a landing, and holds it to what the policy of the machine asks of every session by now.
+///
+/// # Errors
+/// As [`Plan::decide`]; or the checks that are required are to be passed over.
+pub(super) fn decide(
+    repo: &Repo,
+    session: &Session,
+    state: &State,
+    wish: &Wish<'_>,
+) -> Result<Plan, LandError> {
+    let mut plan = Plan::decide(repo, session, state, wish)?;
+    let Some(policy) = Policy::of_machine().map_err(CageError::from)? else { return Ok(plan) };
+    let Some(command) = unproved(&plan, session, state, &policy)? else { return Ok(plan) };
+    if wish.unverified {
+        return Err(CageError::from(policy.requires(command)).into());
+    }
+    if plan.due.is_none() {
+        plan.due = Some(Unverified::NotRun(command.to_owned()));
+        plan.verified = false;
+    }
+    Ok(plan)
+}
+
+/// The first check that is required and did not pass on what is to land.
+fn unproved<'a>(
+    plan: &Plan,
+    session: &Session,
+    state: &State,
+    policy: &'a Policy,
+) -> Result<Option<&'a str>, LandError> {
+    let required = policy.required_checks();
+    let Some(record) = state.verify.as_ref().filter(|_| plan.verified) else {
+        return Ok(required.first().map(String::as_str));
+    };
+    // The state knows the last command alone.
+    let mut passed: Vec<_> = required.iter().filter(|it| **it == record.command).collect();
+    if passed.len() < required.len() {
+        for event in journal::events(&session.journal_path())? {
+            if let Update::Verify(ran) = event.update
+                && (ran.exit, &ran.tree) == (0, &record.tree)
+            {
+                passed.extend(required.iter().filter(|it| **it == ran.command));
+            }
+        }
+    }
+    Ok(required.iter().find(|it| !passed.contains(it)).map(String::as_str))
+}
 
 /// Runs the commands one after the other, until one fails; gives the last record. `program` is this
 /// program, which ends what they started should this process be killed.
@@ -35,24 +76,11 @@ pub(super) fn verify(
     program: Option<&Path>,
 ) -> Result<Option<VerifyRecord>, LandError> {
     let (config, _unknown) = repo.agent_config()?;
-    let out = tempfile::tempdir()?;
-    let sandbox = sandbox_of(repo, spec, scratch, &config, program, out.path())?;
-    let limits =
-        sandbox::Limits { nice: config.nice, memory: config.memory_limit, cpu: config.cpu_limit };
-    let (bounds, _unmet) = Bounds::new(&limits, &spec.id);
-    let tools = Toolbox::new(tool::Setup {
-        root: scratch.path().to_owned(),
-        out_dir: out.path().to_owned(),
-        sandbox: sandbox.within(bounds),
-        attended: false,
-        guard: program.map(|program| Cmd::new(program).arg("guard").arg(repo.common_dir())),
-    })
-    .map_err(std::io::Error::other)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let cage = Cage::open(scratch.view(), spec, &config, program, &[])?;
+    let policy = Policy::of_machine().map_err(CageError::from)?;
     let mut last = None;
-    for command in &spec.verify {
-        let ran =
-            runtime.block_on(tools.run(command, LIMIT, CAP)).map_err(std::io::Error::other)?;
+    for command in &allowed::checks(&spec.verify, policy.as_ref()) {
+        let ran = cage.run(command)?;
         if ran.exit != 0 {
             let (command, exit, output) = (command.clone(), ran.exit, ran.output);
             return Err(LandError::Red { id: spec.id.clone(), command, exit, output });
@@ -66,42 +94,4 @@ pub(super) fn verify(
         });
     }
     Ok(last)
-}
-
-/// As strict as the session's own, with a git dir of its own and without a network.
-fn sandbox_of(
-    repo: &Repo,
-    spec: &Spec,
-    scratch: &Scratch,
-    config: &Config,
-    program: Option<&Path>,
-    folder: &Path,
-) -> Result<Sandbox, LandError> {
-    let caller: Vec<_> = std::env::vars_os().collect();
-    let level = Level::named(&spec.sandbox).unwrap_or(Level::Full);
-    let program = match (level, program) {
-        (Level::None, _) => return Ok(Sandbox::new(scratch.path(), &caller)?),
-        (_, Some(program)) => program.to_owned(),
-        (_, None) => {
-            let reasons = vec!["no program is known to pass through".to_owned()];
-            return Err(SandboxError::Unavailable { level, reasons }.into());
-        }
-    };
-    let (view, common) = (scratch.view(), repo.common_dir());
-    let shadow = (level == Level::Full).then(|| folder.to_owned());
-    if let (Some(folder), Head::Detached(head)) = (&shadow, view.head()?) {
-        Shadow::make(view, folder, &spec.branch)?.follow(head)?;
-    }
-    let modules = [view.git_dir(), common].map(|dir| dir.join("modules"));
-    Ok(Sandbox::open(&Request {
-        level,
-        program,
-        root: scratch.path().to_owned(),
-        common_dir: common.to_owned(),
-        shadow,
-        readable: [config.sandbox.readable.clone(), modules.to_vec()].concat(),
-        writable: config.sandbox.writable.clone(),
-        caller,
-        layers: Layers::of_environment(),
-    })?)
 }

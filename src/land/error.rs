@@ -14,7 +14,7 @@ use crate::git::{
     RevisionError, SnapshotError, WorktreeError,
 };
 use crate::process::ProcessError;
-use crate::sandbox::SandboxError;
+use crate::session::cage::CageError;
 use crate::session::create::CreateError;
 use crate::session::format::FormatError;
 use crate::session::record::RecordError;
@@ -133,7 +133,7 @@ pub enum LandError {
     Config(#[from] ConfigError),
     /// There is nowhere to run the checks.
     #[error(transparent)]
-    Sandbox(#[from] SandboxError),
+    Cage(#[from] CageError),
     /// A fast-forward was asked for, and the target has commits that the session lacks.
     #[error("{branch} has commits that {id} does not have")]
     NotFastForward {

@@ -4,18 +4,16 @@
 
 use std::net;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::fault;
 use crate::agent::Fault;
 use crate::config::Config;
 use crate::git::Repo;
-use crate::policy::Policy;
-use crate::sandbox::layer::Layers;
-use crate::sandbox::proxy::{Pattern, Proxy};
+use crate::sandbox::Sandbox;
+use crate::sandbox::proxy::Pattern;
 use crate::sandbox::shadow::Shadow;
-use crate::sandbox::{Level, Request, Sandbox};
+use crate::session::cage;
 use crate::session::store::Session;
 
 /// A sandbox in the making.
@@ -35,30 +33,12 @@ impl Caging {
         config: &Config,
     ) -> Result<Self, Fault> {
         let spec = &session.spec;
-        let level = Level::named(&spec.sandbox)
-            .ok_or_else(|| Fault(format!("there is no sandbox level {}", spec.sandbox)))?;
+        let allowed = cage::hosts(config, spec).map_err(fault)?;
+        let program = std::env::current_exe().map_err(fault)?;
+        let mut request = cage::request(worktree, spec, config, program, &session.dir);
         let out = session.out_dir();
-        // Submodules have git dirs of their own, which are only read.
-        let modules = [worktree.git_dir(), worktree.common_dir()].map(|dir| dir.join("modules"));
-        let of_ours = [vec![out.clone()], modules.to_vec()].concat();
-        let request = Request {
-            level,
-            program: std::env::current_exe().map_err(fault)?,
-            root: spec.worktree.clone(),
-            common_dir: worktree.common_dir().to_owned(),
-            shadow: (level == Level::Full).then(|| session.dir.clone()),
-            readable: [config.sandbox.readable.clone(), of_ours].concat(),
-            writable: config.sandbox.writable.clone(),
-            caller: std::env::vars_os().collect(),
-            layers: Layers::of_environment(),
-        };
+        request.readable.push(out.clone());
         let (worktree, branch) = (worktree.clone(), spec.branch.clone());
-        let hosts = config.sandbox.allow_host.iter().chain(&spec.allow_net);
-        let allowed: Vec<Pattern> =
-            hosts.map(|host| host.parse()).collect::<Result<_, _>>().map_err(fault)?;
-        if let Some(policy) = Policy::of_machine().map_err(fault)? {
-            allowed.iter().try_for_each(|it| policy.check_network(&it.host())).map_err(fault)?;
-        }
         let making = tokio::task::spawn_blocking(move || {
             fs_err::create_dir_all(out).map_err(fault)?;
             let folder = request.shadow.as_deref();
@@ -77,10 +57,10 @@ impl Caging {
     /// Waits until it stands.
     pub(super) async fn done(self) -> Result<(Sandbox, Option<Shadow>), Fault> {
         let (sandbox, shadow, listener) = self.making.await.map_err(fault)??;
-        let Some(listener) = listener else { return Ok((sandbox, shadow)) };
-        let port = listener.local_addr().map_err(fault)?.port();
-        listener.set_nonblocking(true).map_err(fault)?;
-        let proxy = Proxy::serve(TcpListener::from_std(listener).map_err(fault)?, self.allowed);
-        Ok((sandbox.with_proxy(proxy, port), shadow))
+        let sandbox = match listener {
+            Some(listener) => sandbox.serve(listener, self.allowed).map_err(fault)?,
+            None => sandbox,
+        };
+        Ok((sandbox, shadow))
     }
 }

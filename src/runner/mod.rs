@@ -23,12 +23,12 @@ use jiff::Timestamp;
 
 use crate::agent::{Agent, Allowances, Fault, Limits, Rest, prompt};
 use crate::cancel::Signals;
-use crate::config::Config;
 use crate::event::{Event, Limit, Origin, Update, UserMessage};
 use crate::git::{Collectors, OpenError, Repo};
 use crate::process::Cmd;
-use crate::sandbox::{self, Bounds};
+use crate::sandbox::Bounds;
 use crate::session::allowed;
+use crate::session::cage;
 use crate::session::checkpoint::{self, Checkpoints};
 use crate::session::disk;
 use crate::session::format::{self, FormatError};
@@ -195,7 +195,7 @@ async fn work(
     if let Some(shadow) = &mut shadow {
         shadow.introduce(checkpoints.who()).map_err(fault)?;
     }
-    let (bounds, unmet) = Bounds::new(&bounds(&config), &session.id);
+    let (bounds, unmet) = Bounds::new(&cage::limits(&config), &session.id);
     let tools = Toolbox::new(tool::Setup {
         root: spec.worktree.clone(),
         out_dir: session.out_dir(),
@@ -338,11 +338,6 @@ fn open_worktree(repo: &Repo, path: &Path) -> Result<Repo, Fault> {
         )),
         error => Fault(format!("the worktree cannot be used: {error}")),
     })
-}
-
-fn bounds(config: &Config) -> sandbox::Limits {
-    let Config { nice, memory_limit: memory, cpu_limit: cpu, .. } = *config;
-    sandbox::Limits { nice, memory, cpu }
 }
 
 /// Writes down why a session does not run.

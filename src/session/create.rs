@@ -12,10 +12,12 @@ use std::time::Duration;
 use fs_err as fs;
 use jiff::Timestamp;
 
+use super::cage::{self, Cage, CageError};
 use super::disk::{self, LowDisk};
 use super::fork::{self, Past};
 use super::format::FormatError;
 use super::include::{self, IncludeError, Included};
+use super::journal::Journal;
 use super::lock::{Lock, LockError};
 use super::record::{self, RecordError, Recorder};
 use super::rewind::RewindError;
@@ -24,16 +26,18 @@ use super::state::State;
 use super::store::{Session, Store};
 use super::submodule::{self, SubmoduleError};
 use super::worktree::{self, Layout, Place, PlaceError, Wish};
+use crate::config::Config;
+use crate::event::{Access, Event, Update};
+use crate::file::remove_tree;
 use crate::git::{
     AddWorktree, Expected, GitError, ObjectError, ObjectId, OpenError, RefError, RefUpdate,
     RemoveWorktree, Repo, WorktreeEntry, WorktreeError,
 };
-use crate::process::{Cmd, ProcessError};
+use crate::process::ProcessError;
+use crate::sandbox::Level;
 
 /// How long a start waits for others to get their names.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How much of what a failed command printed is told, in bytes from the end.
-const TOLD: usize = 2000;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -46,10 +50,21 @@ pub struct Request<'a> {
     pub base: ObjectId,
     /// The past it shares with another session; it then begins paused.
     pub past: Option<&'a Past>,
-    /// A command to run in the new worktree: `agent.setup`.
-    pub setup: Option<&'a str>,
+    /// What is to be run in the new worktree, if anything is.
+    pub setup: Option<Setup<'a>>,
     /// What must be free on the disk, in bytes: `agent.minFreeDisk`.
     pub min_free_disk: u64,
+}
+
+/// A command that is run in a new worktree, as one of the session's own: `agent.setup`.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// The command.
+    pub command: &'a str,
+    /// The settings of the session.
+    pub config: &'a Config,
+    /// This program, which commands pass through; none where they pass through nothing.
+    pub program: Option<&'a Path>,
 }
 
 /// What was made.
@@ -99,7 +114,14 @@ pub enum CreateError {
         exit: i32,
         /// The end of what it printed.
         said: String,
+        /// Hosts that it asked for and might not reach.
+        blocked: Vec<String>,
+        /// Whether it ran in a sandbox.
+        is_held: bool,
     },
+    /// There is nowhere to run the set-up command.
+    #[error(transparent)]
+    Cage(#[from] CageError),
     /// A command could not run.
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -121,6 +143,12 @@ pub enum CreateError {
     /// The file system said no.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+/// The set-up command of these settings, if there is one.
+pub fn setup<'a>(config: &'a Config, program: &'a Path) -> Option<Setup<'a>> {
+    let command = config.setup.as_deref()?;
+    Some(Setup { command, config, program: Some(program) })
 }
 
 /// Makes a session. `spec` is given its place and says what is asked of it; the checkout that
@@ -173,8 +201,8 @@ pub fn create(
     let submodules = submodule::init(repo, &view, &submodules)?;
     let included = include::copy(repo, &place.path)?;
     state.with_secrets = included.with_secrets();
-    if let Some(command) = request.setup {
-        set_up(command, repo, &place)?;
+    if let Some(setup) = &request.setup {
+        set_up(setup, repo, &view, draft.spec(), &journal)?;
         state.settled &= fork::is_as_left(&view, &state);
     }
     // Its supervisor is awaited from now on, however long this took.
@@ -278,28 +306,35 @@ fn remove_worktree(repo: &Repo, spec: &Spec) -> Result<(), WorktreeError> {
     let Some(ours) = worktrees.iter().find(is_ours) else { return Ok(()) };
     let remove = RemoveWorktree { path: &ours.path, id: &ours.id, with_submodules: true };
     // At once, not in the background: that nothing was kept is to be true when it is said.
-    repo.remove_worktree(&remove)?.path().map_or(Ok(()), fs::remove_dir_all)?;
+    repo.remove_worktree(&remove)?.path().map_or(Ok(()), remove_tree)?;
     Ok(())
 }
 
-fn set_up(command: &str, repo: &Repo, place: &Place) -> Result<(), CreateError> {
+/// Runs the set-up command; the hosts that it asked for are journalled.
+fn set_up(
+    setup: &Setup<'_>,
+    repo: &Repo,
+    view: &Repo,
+    spec: &Spec,
+    journal: &Path,
+) -> Result<(), CreateError> {
     let root = repo.main_work_dir().unwrap_or_else(|| repo.common_dir().to_owned());
-    let done = Cmd::new("sh")
-        .args(["-c", command])
-        .dir(&place.path)
-        .env("GIT_AGENT_SESSION", &place.id)
-        .env("GIT_AGENT_ROOT", root)
-        .run()?;
-    if done.exit == 0 {
-        return Ok(());
+    let env = [("GIT_AGENT_SESSION", Path::new(&spec.id)), ("GIT_AGENT_ROOT", &root)];
+    let cage = Cage::open(view, spec, setup.config, setup.program, &env)?;
+    let ran = cage.run(setup.command)?;
+    let visits = cage.take_visits();
+    if ran.exit != 0 {
+        let blocked = visits.iter().filter(|it| it.access != Access::Allowed);
+        let blocked = blocked.map(|it| it.place.trim_end_matches(":443").to_owned()).collect();
+        let is_held = cage::level(spec) != Level::None;
+        return Err(CreateError::Setup { exit: ran.exit, said: ran.output, blocked, is_held });
     }
-    let said = [done.stdout, done.stderr].concat();
-    Err(CreateError::Setup { exit: done.exit, said: end(&said) })
-}
-
-/// The end of what was printed.
-fn end(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(TOLD)..]).trim().to_owned()
+    if !visits.is_empty() {
+        let events: Vec<_> =
+            visits.into_iter().map(|visit| Event::now(0, Update::Network(visit))).collect();
+        Journal::open(journal)?.0.append(&events)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -308,6 +343,7 @@ mod tests {
 
     use super::*;
     use crate::git::testing::Fixture;
+    use crate::process::Cmd;
     use crate::session::spec::tests::sample;
     use crate::session::state::Phase;
     use crate::session::worktree::Place;
@@ -334,6 +370,8 @@ mod tests {
         let (repo, base, layout) = (git.repo(), git.id("HEAD"), layout());
         let store = Store::open(repo.common_dir());
         let wish = Wish { slug: "add-rate", ..Wish::default() };
+        let config = Config::default();
+        let setup = setup.map(|command| Setup { command, config: &config, program: None });
         let request = Request { wish, layout: &layout, base, past: None, setup, min_free_disk: 0 };
         create(&repo, &store, &request, |place| spec(place, base))
     }
@@ -394,8 +432,8 @@ mod tests {
         drop(fs::create_dir_all(git.repo().common_dir().join("agent/sessions")));
         let before = traces(&git);
         let error = make(&git, Some("echo broken; exit 7")).unwrap_err();
-        let CreateError::Setup { exit, said } = error else { panic!("{error}") };
-        assert_eq!((exit, said.as_str()), (7, "broken"));
+        let CreateError::Setup { exit, said, blocked, is_held } = error else { panic!("{error}") };
+        assert_eq!((exit, said.as_str(), blocked, is_held), (7, "broken\n", Vec::new(), false));
         assert_eq!(traces(&git), before);
         // The last act but one fails: somebody has taken the session's folder.
         let taken = "mkdir -p \"$GIT_AGENT_ROOT/.git/agent/sessions/$GIT_AGENT_SESSION/x\"";

@@ -10,6 +10,7 @@ pub mod archive;
 pub mod asked;
 pub mod audit;
 pub mod budget;
+pub mod cage;
 mod called;
 pub mod checkpoint;
 pub mod create;

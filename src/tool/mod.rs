@@ -33,6 +33,7 @@ use self::path::Reach;
 use crate::event::{Access, Visit};
 use crate::file::Changed;
 use crate::message::{PlanItem, ToolCall, ToolSpec};
+use crate::policy::Policy;
 use crate::process::Cmd;
 use crate::sandbox::Sandbox;
 use crate::sandbox::proxy::{self, Blocked, Pattern, Place, Proxy};
@@ -291,13 +292,19 @@ impl Toolbox {
         self.shell.run(command, limit, cap).await
     }
 
-    /// Lets commands reach this host, `host:port`, from now on.
+    /// Lets commands reach this host, `host:port`, from now on; not one that the policy of this
+    /// machine forbids by now.
     pub fn allow_host(&self, place: &str) {
-        if let Some(proxy) = self.shell.proxy() {
-            match Place::parse(place, None) {
-                Ok(place) => proxy.allow(Pattern::of(&place)),
-                Err(error) => tracing::warn!(%error, "a host that was allowed is not opened"),
-            }
+        let Some(proxy) = self.shell.proxy() else { return };
+        let pattern = Place::parse(place, None).map(|place| Pattern::of(&place));
+        let pattern = pattern.map_err(|error| error.to_string()).and_then(|pattern| {
+            let policy = Policy::of_machine().map_err(|error| error.to_string())?;
+            let checked = policy.map_or(Ok(()), |policy| policy.check_network(&pattern.host()));
+            checked.map(|()| pattern).map_err(|error| error.to_string())
+        });
+        match pattern {
+            Ok(pattern) => proxy.allow(pattern),
+            Err(error) => tracing::warn!(error, "a host that was allowed is not opened"),
         }
     }
 
@@ -314,6 +321,14 @@ impl Toolbox {
             received: visit.received,
         };
         visits.into_iter().map(told).collect()
+    }
+
+    /// Whether commands can still be run, and reach what they may.
+    ///
+    /// # Errors
+    /// They cannot: why, in a few words.
+    pub fn check(&self) -> Result<(), String> {
+        self.shell.check()
     }
 
     /// Whether somebody is there to answer.

@@ -116,6 +116,56 @@ fn a_policy_that_was_tightened_holds_for_what_rests() {
 }
 
 #[test]
+fn the_network_that_is_off_is_off_for_settings_too() {
+    let bench = Bench::new("[capabilities]\nnetwork = false\n");
+    if !bench.repo.agent(&["doctor"]).stdout.contains("full, by") {
+        return eprintln!("SKIPPED: this machine has no full sandbox");
+    }
+    let said = "the network is off, by capabilities.network in POLICY";
+    bench.blocked(&bench.start(&["--allow-net", "crates.io"]), said);
+    bench.repo.git(&["config", "agent.sandbox.allowHost", "crates.io"]);
+    bench.blocked(&bench.start(&[]), said);
+    fs::write(&bench.policy, "[hosts]\ndeny = [\"crates.io\"]\n").unwrap();
+    let said = "the host crates.io is not allowed, by hosts.deny in POLICY";
+    bench.blocked(&bench.start(&[]), said);
+    // Where there is no way to it, it forbids nothing; and that is said.
+    let out = bench.cmd(&bench.start(&["--sandbox", "reduced", "--dry-run"])).run();
+    assert_eq!(out.code, 0, "{out:?}");
+    let said = "warning: agent.sandbox.allowHost has no effect: it needs a full sandbox, and this \
+                one is reduced; commands reach nothing\n";
+    assert!(out.stderr.contains(said), "{}", out.stderr);
+    fs::write(&bench.policy, "").unwrap();
+    let socks = bench.cmd(&bench.start(&["--dry-run"])).env("ALL_PROXY", "socks5://proxy:1080");
+    let out = socks.run();
+    let said = "error: no host can be reached: ALL_PROXY names a proxy of another kind (socks5);";
+    assert!(out.code == 2 && out.stderr.starts_with(said), "{out:?}");
+}
+
+#[test]
+fn a_check_that_is_required_by_now_is_asked_for_before_landing() {
+    let bench = Bench::new("");
+    let write = json!(["write", {"file_path": "made.txt", "content": "x\n"}]);
+    let model = transcript(&bench.repo, "made.jsonl", &[write, json!("All is done.")]);
+    let id = ran(&bench.repo, "make it", &model, &["--verify", "test -e made.txt"]);
+    let ask = |text: &str| fs::write(&bench.policy, text).unwrap();
+    ask("[verify]\nrequired = [\"test -e other.txt\"]\n");
+    let said = "nothing lands before test -e other.txt has passed, by verify.required in POLICY";
+    bench.blocked(&["merge", &id, "--no-verify"], said);
+    let out = bench.cmd(&["merge", &id]).run();
+    assert_eq!(out.code, 1, "{out:?}");
+    assert!(out.stderr.contains("test -e other.txt"), "{out:?}");
+    assert_eq!(bench.repo.git(&["log", "-1", "--format=%s", "main"]), "Add the library");
+    // One that has passed on this very tree is not run again.
+    ask("[verify]\nrequired = [\"test -e made.txt\"]\n");
+    let out = bench.cmd(&["merge", &id, "--no-verify", "--dry-run"]).run();
+    assert_eq!(out.code, 0, "{out:?}");
+    ask("[verify]\nrequired = [\"test -e made.txt && touch ran.tmp\"]\n");
+    let out = bench.cmd(&["merge", &id]).run();
+    assert_eq!(out.code, 0, "{out:?}");
+    assert_eq!(bench.repo.git(&["ls-files", "made.txt"]), "made.txt");
+}
+
+#[test]
 fn c01_c03_a_teams_file_waits_for_consent_but_for_what_restricts() {
     let repo = Repo::new();
     let model = quick(&repo);
