@@ -1,7 +1,8 @@
 //! The one way out: a proxy for the session's commands, in the supervisor.
 //!
 //! A command asks for a host by name, by `CONNECT` or for a plain `http://` address. The name is
-//! looked up here, outside; the connection is made to the very address that was judged.
+//! looked up here, outside; the connection is made to the very address that was judged, or through
+//! the proxy that the user's own programs go through.
 //!
 //! Invariant: nothing is dialled but what a pattern allows, on an address out in the internet or
 //! one that a pattern names itself; every host that was asked for is remembered until it is told.
@@ -9,6 +10,7 @@
 mod address;
 mod host;
 mod request;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +27,8 @@ use tokio::time::timeout;
 
 pub use host::{BadHost, Host, Pattern, Place};
 use request::{Kind, LONGEST, Request};
+pub use upstream::Upstream;
+use upstream::Via;
 
 /// How long a client may take to say what it wants.
 const ASKING: Duration = Duration::from_secs(30);
@@ -69,6 +73,7 @@ pub enum Blocked {
 #[derive(Debug, Default)]
 struct Rules {
     allowed: Mutex<Vec<Pattern>>,
+    upstream: Upstream,
     visits: Mutex<BTreeMap<Place, (Option<Blocked>, u64)>>,
 }
 
@@ -81,8 +86,9 @@ enum Refusal {
 
 impl Proxy {
     /// Serves on this listener, in the runtime of the caller.
-    pub fn serve(listener: TcpListener, allowed: Vec<Pattern>) -> Self {
-        let rules = Arc::new(Rules { allowed: Mutex::new(allowed), ..Rules::default() });
+    pub fn serve(listener: TcpListener, allowed: Vec<Pattern>, upstream: Upstream) -> Self {
+        let rules = Rules { allowed: Mutex::new(allowed), upstream, ..Rules::default() };
+        let rules = Arc::new(rules);
         let serving = tokio::spawn(accept(listener, Arc::clone(&rules)));
         Self { rules, serving }
     }
@@ -115,8 +121,9 @@ impl Drop for Proxy {
 }
 
 impl Rules {
-    /// Where to connect, for a place that may be reached.
-    async fn judge(&self, place: &Place) -> Result<Vec<SocketAddr>, Refusal> {
+    /// Where to connect, for a place that may be reached. A name that cannot be looked up here is
+    /// for the proxy `via` to know.
+    async fn judge(&self, place: &Place, via: Option<&Via>) -> Result<Vec<SocketAddr>, Refusal> {
         let is_allowed =
             |place: &Place| lock(&self.allowed).iter().any(|pattern| pattern.matches(place));
         if !is_allowed(place) {
@@ -126,8 +133,11 @@ impl Rules {
             Host::Address(address) => vec![SocketAddr::new(*address, place.port)],
             Host::Name(name) => {
                 let found = timeout(DIALLING, lookup_host((name.as_str(), place.port))).await;
-                let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-                found.map_err(|error| unreachable(place, &error))?.collect()
+                match found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                    Ok(found) => found.collect(),
+                    Err(_) if via.is_some() => Vec::new(),
+                    Err(error) => return Err(unreachable(place, &error)),
+                }
             }
         };
         for address in &addresses {
@@ -180,7 +190,7 @@ async fn serve(mut client: TcpStream, rules: &Rules) -> io::Result<()> {
         return Ok(());
     }
     let served = match Request::parse(&head) {
-        Ok(request) => match dial(rules, &request.place).await {
+        Ok(mut request) => match dial(rules, &mut request).await {
             Ok(host) => return relay(client, host, request, &rest, rules).await,
             Err(refusal) => refusal,
         },
@@ -203,8 +213,35 @@ async fn hang_up(mut client: TcpStream) -> io::Result<()> {
     }
 }
 
-async fn dial(rules: &Rules, place: &Place) -> Result<TcpStream, Refusal> {
-    let addresses = rules.judge(place).await?;
+/// Connects to where a request goes: to one of its addresses, or through another proxy.
+async fn dial(rules: &Rules, request: &mut Request) -> Result<TcpStream, Refusal> {
+    let place = request.place.clone();
+    let via = rules.upstream.way_to(&place, request.is_tunnel());
+    let addresses = rules.judge(&place, via).await?;
+    let failed = |error: &io::Error| match via {
+        Some(via) => Refusal::Unreachable(place.clone(), format!("{via}: {error}")),
+        None => unreachable(&place, error),
+    };
+    match via {
+        None => connect(addresses).await.map_err(|error| failed(&error)),
+        Some(Via::Http { host, port, who }) => {
+            let found = timeout(DIALLING, lookup_host((host.as_str(), *port))).await;
+            let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            let proxy = connect(found.map_err(|error| failed(&error))?.collect()).await;
+            let mut proxy = proxy.map_err(|error| failed(&error))?;
+            // Where there is no tunnel it is asked for the page itself.
+            if let Some(tunnel) = request.through(who.as_deref().unwrap_or_default()) {
+                let asked = timeout(DIALLING, ask_for_tunnel(&mut proxy, &tunnel)).await;
+                let asked = asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+                request.early = asked.map_err(|error| failed(&error))?;
+            }
+            Ok(proxy)
+        }
+        Some(via) => Err(Refusal::Unreachable(place, via.to_string())),
+    }
+}
+
+async fn connect(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {
         match timeout(DIALLING, TcpStream::connect(address)).await {
@@ -213,7 +250,19 @@ async fn dial(rules: &Rules, place: &Place) -> Result<TcpStream, Refusal> {
             Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
     }
-    Err(unreachable(place, &last))
+    Err(last)
+}
+
+/// Gets a tunnel from another proxy; gives what came through it already.
+async fn ask_for_tunnel(proxy: &mut TcpStream, request: &str) -> io::Result<Vec<u8>> {
+    proxy.write_all(request.as_bytes()).await?;
+    let (head, rest) = read_head(proxy).await?;
+    let head = String::from_utf8_lossy(&head);
+    let line = head.lines().next().unwrap_or_default();
+    match line.split(' ').nth(1) {
+        Some(status) if status.len() == 3 && status.starts_with('2') => Ok(rest),
+        _ => Err(io::Error::other(format!("it said {line:?}"))),
+    }
 }
 
 /// Carries bytes until both sides have ended, and notes how many came.
@@ -228,6 +277,7 @@ async fn relay(
     let done = match request.kind {
         Kind::Tunnel => {
             client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+            client.write_all(&request.early).await?;
             host.write_all(rest).await?;
             copy_bidirectional(&mut client, &mut host).await.map(|(_, received)| received)
         }

@@ -12,6 +12,8 @@ pub(super) struct Request {
     pub(super) place: Place,
     /// How it goes on.
     pub(super) kind: Kind,
+    /// What the other side has said before it was asked anything.
+    pub(super) early: Vec<u8>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +62,7 @@ impl Request {
         }
         if method == "CONNECT" {
             let place = Place::parse(target, None).map_err(|bad| bad.to_string())?;
-            return Ok(Self { place, kind: Kind::Tunnel });
+            return Ok(Self { place, kind: Kind::Tunnel, early: Vec::new() });
         }
         let scheme = target.get(..7).filter(|it| it.eq_ignore_ascii_case("http://"));
         let rest =
@@ -103,7 +105,33 @@ impl Request {
             head.push_str("\r\n");
         }
         head.push_str("Connection: close\r\n\r\n");
-        Ok(Self { place, kind: Kind::Forward { head: head.into_bytes(), body } })
+        let kind = Kind::Forward { head: head.into_bytes(), body };
+        Ok(Self { place, kind, early: Vec::new() })
+    }
+
+    /// Whether bytes go both ways, and are not looked at.
+    pub(super) fn is_tunnel(&self) -> bool {
+        matches!(self.kind, Kind::Tunnel)
+    }
+
+    /// Makes it a request to another proxy, which is told in a header who asks: what it is asked
+    /// for first, where it is to make a tunnel; else the head names the host.
+    pub(super) fn through(&mut self, who: &str) -> Option<String> {
+        let place = &self.place;
+        match &mut self.kind {
+            Kind::Tunnel => Some(format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{who}\r\n")),
+            Kind::Forward { head, .. } => {
+                let host = match place.port {
+                    80 => place.host.to_string(),
+                    _ => place.to_string(),
+                };
+                let end = |mark: u8| head.iter().position(|byte| *byte == mark).unwrap_or(0) + 1;
+                let (path, line) = (end(b' '), end(b'\n'));
+                head.splice(line..line, who.bytes());
+                head.splice(path..path, format!("http://{host}").bytes());
+                None
+            }
+        }
     }
 }
 
@@ -134,6 +162,22 @@ mod tests {
         let head = "POST /?q HTTP/1.1\r\nHost: a.example:81\r\nContent-Length: 12\r\n\
                     Connection: close\r\n\r\n";
         assert_eq!(asked, Ok(("a.example:81".into(), forwarded(head, Some(12)))));
+    }
+
+    #[test]
+    fn a_request_through_another_proxy_says_the_host_and_who_asks() {
+        let who = "Proxy-Authorization: Basic eA==\r\n";
+        let head = b"GET http://a.example:81/x HTTP/1.1\r\nAccept: */*\r\n\r\n";
+        let mut request = Request::parse(head).unwrap();
+        assert_eq!(request.through(who), None);
+        let wanted = format!(
+            "GET http://a.example:81/x HTTP/1.1\r\n{who}Host: a.example:81\r\nAccept: */*\r\n\
+             Connection: close\r\n\r\n"
+        );
+        assert_eq!(request.kind, forwarded(&wanted, Some(0)));
+        let mut request = Request::parse(b"CONNECT a.example:443 HTTP/1.1\r\n\r\n").unwrap();
+        let wanted = "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n";
+        assert_eq!(request.through(who), Some(format!("{wanted}{who}\r\n")));
     }
 
     #[test]

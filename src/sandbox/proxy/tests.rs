@@ -30,10 +30,7 @@ async fn host(bytes: usize) -> u16 {
 }
 
 async fn proxy(allowed: &[&str]) -> (Proxy, u16) {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let allowed = allowed.iter().map(|text| text.parse().unwrap()).collect();
-    (Proxy::serve(listener, allowed), port)
+    proxy_behind(allowed, Upstream::default()).await
 }
 
 async fn ask(port: u16, request: &str) -> String {
@@ -151,6 +148,73 @@ async fn a_host_that_is_not_there_is_said_and_a_head_without_end_is_refused() {
     drop(client.read_to_end(&mut answer).await);
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400 "), "{answer:?}");
     assert!(proxy.is_serving());
+}
+
+/// A proxy of the user's: says to each what it was asked for, and goes on as it is told.
+async fn upstream(status: &'static str) -> Upstream {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (head, _) = read_head(&mut client).await.unwrap();
+            let heard = String::from_utf8(head).unwrap().replace("\r\n", "|");
+            let text = format!("HTTP/1.1 {status}\r\n\r\n{heard}");
+            client.write_all(text.as_bytes()).await.unwrap();
+        }
+    });
+    let env = [("all_proxy", format!("http://ada:x@127.0.0.1:{port}")), ("no_proxy", "own".into())];
+    Upstream::of(&env.map(|(key, value)| (key.into(), value.into())))
+}
+
+async fn proxy_behind(allowed: &[&str], upstream: Upstream) -> (Proxy, u16) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let allowed = allowed.iter().map(|text| text.parse().unwrap()).collect();
+    (Proxy::serve(listener, allowed, upstream), port)
+}
+
+#[tokio::test]
+async fn one_that_has_ended_says_so() {
+    let (proxy, _) = proxy(&[]).await;
+    proxy.serving.abort();
+    while proxy.is_serving() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_of_the_users_all_goes_through_that() {
+    let allowed = ["nowhere.invalid", "localhost:1"];
+    let (proxy, port) = proxy_behind(&allowed, upstream("200 OK").await).await;
+    let said = ask(port, "CONNECT nowhere.invalid:443 HTTP/1.1\r\n\r\n").await;
+    let wanted = "HTTP/1.1 200 Connection established\r\n\r\n\
+                  CONNECT nowhere.invalid:443 HTTP/1.1|Host: nowhere.invalid:443|\
+                  Proxy-Authorization: Basic YWRhOng=||";
+    assert_eq!(said, wanted);
+    let said = ask(port, "GET http://nowhere.invalid/x HTTP/1.1\r\n\r\n").await;
+    let wanted = "HTTP/1.1 200 OK\r\n\r\nGET http://nowhere.invalid/x HTTP/1.1|\
+                  Proxy-Authorization: Basic YWRhOng=|Host: nowhere.invalid|Connection: close||";
+    assert_eq!(said, wanted);
+    // What may not be reached may not be reached through it either.
+    let said = ask(port, "CONNECT evil.example:443 HTTP/1.1\r\n\r\n").await;
+    assert!(said.starts_with("HTTP/1.1 403 "), "{said}");
+    let said = ask(port, "CONNECT localhost:1 HTTP/1.1\r\n\r\n").await;
+    assert!(said.contains("which is not in the internet"), "{said}");
+    assert!(proxy.is_serving());
+}
+
+#[tokio::test]
+async fn a_proxy_of_the_users_that_refuses_or_is_of_another_kind_is_said() {
+    let upstream = upstream("407 Proxy Authentication Required").await;
+    let (_proxy, port) = proxy_behind(&["nowhere.invalid"], upstream).await;
+    let said = ask(port, "CONNECT nowhere.invalid:443 HTTP/1.1\r\n\r\n").await;
+    assert!(said.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{said}");
+    assert!(said.contains("it said \"HTTP/1.1 407 Proxy Authentication Required\""), "{said}");
+    let socks = [("ALL_PROXY".into(), "socks5://127.0.0.1:1".into())];
+    let (_proxy, port) = proxy_behind(&["nowhere.invalid"], Upstream::of(&socks)).await;
+    let said = ask(port, "CONNECT nowhere.invalid:443 HTTP/1.1\r\n\r\n").await;
+    assert!(said.starts_with("HTTP/1.1 502 "), "{said}");
+    assert!(said.contains("ALL_PROXY names a proxy of another kind (socks5)"), "{said}");
 }
 
 #[tokio::test]
