@@ -9,7 +9,7 @@ use crate::error::{CommandError, Result};
 use crate::land::gc::{self, Item, Wishes};
 use crate::ui::{Ui, json, table, units};
 
-/// Free space: worktrees of landed sessions, sessions that ended long ago, leftovers of crashes
+/// Free space: worktrees of landed sessions, sessions that ended long ago, old caches, leftovers
 ///
 /// A session that has landed or was removed, and in which nothing has happened for agent.keepDays,
 /// moves to the archive: its record stays, and restore brings it back; files that git ignores are

@@ -296,7 +296,10 @@ impl Trash {
         let Some(path) = self.0 else { return Ok(()) };
         let log = fs::OpenOptions::new().write(true).open("/dev/null");
         let log = log.map_err(|source| ProcessError { program: "rm".to_owned(), source })?;
-        Cmd::new("rm").args(["-rf", "--"]).arg(path).dir("/").spawn_detached(log.into_file())?;
+        // Package managers close folders to their owner.
+        let script = "rm -rf -- \"$1\" || { chmod -R u+rwX -- \"$1\"; rm -rf -- \"$1\"; }";
+        let rm = Cmd::new("sh").args(["-c", script, "rm"]).arg(path);
+        rm.dir("/").spawn_detached(log.into_file())?;
         Ok(())
     }
 

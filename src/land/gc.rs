@@ -8,6 +8,8 @@
 //! | was removed | | it moves to the archive | |
 //! | runs, waits, asks or rests | | | |
 //!
+//! What commands added to caches goes when no session has used it for `agent.keepDays`.
+//!
 //! Invariant: no record goes: a session that expires keeps its record in the archive, with all its
 //! code, and can be restored from there; what no record can hold stops it. What is listed beforehand
 //! is what is done.
@@ -21,7 +23,9 @@ use super::remove::{Removal, remove};
 use super::retire::retire_ended;
 use super::trash::trash;
 use super::{LandError, apply, undo};
+use crate::file::remove_tree;
 use crate::git::{ObjectId, Repo};
+use crate::sandbox::kept;
 use crate::session::record::{PREFIX, Record};
 use crate::session::state::{Phase, State};
 use crate::session::store::{Session, Store};
@@ -71,6 +75,8 @@ pub enum What {
     Leftover,
     /// What a removal that died has left.
     Trash,
+    /// What commands added to caches, and nobody has used for long.
+    Cache,
 }
 
 impl What {
@@ -84,6 +90,7 @@ impl What {
             Self::Archived { .. } => "archived",
             Self::Leftover => "leftover",
             Self::Trash => "trash",
+            Self::Cache => "cache",
         }
     }
 }
@@ -137,6 +144,13 @@ pub fn plan(repo: &Repo, store: &Store, wishes: &Wishes) -> Result<Vec<Item>, La
         let bytes = size::below(&path);
         items.push(Item { what: What::Trash, session: None, path, bytes });
     }
+    for kept::Unused { folder: path, since } in kept::unused(repo.common_dir()) {
+        let since = Timestamp::try_from(since).unwrap_or(wishes.now);
+        if is_past(since, wishes) {
+            let bytes = size::below(&path);
+            items.push(Item { what: What::Cache, session: None, path, bytes });
+        }
+    }
     Ok(items)
 }
 
@@ -151,7 +165,8 @@ pub fn take(repo: &Repo, store: &Store, item: &Item, wishes: &Wishes) -> Result<
             apply::acknowledge(repo, session)?;
             remove(repo, session, &removal).map(drop)
         }
-        (What::Outputs | What::Trash, _) => Ok(fs::remove_dir_all(&item.path)?),
+        (What::Outputs | What::Trash, _) => Ok(remove_tree(&item.path)?),
+        (What::Cache, _) => Ok(kept::remove(&item.path)?),
         (What::Expired(session), _) => {
             match retire_ended(repo, store, session, &removal, |it| is_old(it, wishes))? {
                 true => fold(repo, store, &session.id, None),
@@ -175,10 +190,7 @@ fn fold(repo: &Repo, store: &Store, id: &str, record: Option<ObjectId>) -> Resul
         archive::fold(repo, &[(id.to_owned(), record.unwrap_or(tip))])?;
     }
     undo::forget(repo, id)?;
-    match fs::remove_dir_all(store.aside(id)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
+    Ok(remove_tree(&store.aside(id))?)
 }
 
 fn of_landed(session: Session, state: &State, wishes: &Wishes) -> Vec<Item> {
@@ -210,7 +222,11 @@ fn whole(session: Session, what: impl FnOnce(Box<Session>) -> What) -> Item {
 
 /// Whether nothing has happened in it for as long as the user wants it kept.
 fn is_old(state: &State, wishes: &Wishes) -> bool {
+    is_past(state.updated, wishes)
+}
+
+fn is_past(time: Timestamp, wishes: &Wishes) -> bool {
     const DAY: i64 = 86_400;
-    let age = wishes.now.as_second() - state.updated.as_second();
+    let age = wishes.now.as_second() - time.as_second();
     age >= i64::from(wishes.keep_days) * DAY
 }

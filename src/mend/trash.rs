@@ -4,9 +4,8 @@
 
 use std::io;
 
-use fs_err as fs;
-
 use super::{Ground, Problem};
+use crate::file::remove_tree;
 use crate::land::trash;
 use crate::session::store::Session;
 
@@ -16,7 +15,7 @@ pub(super) fn find<'a>(ground: &Ground<'a>, sessions: &[Session]) -> io::Result<
     let problem = |path: std::path::PathBuf| {
         let what = format!("{} is left of something that was removed", path.display());
         Problem::new("trash", what).cure(move || {
-            fs::remove_dir_all(&path)?;
+            remove_tree(&path)?;
             Ok(format!("took away {}", path.display()))
         })
     };

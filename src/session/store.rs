@@ -19,6 +19,7 @@ use super::lock::{self, Holder, Lock, LockError};
 use super::spec::Spec;
 use super::state::{Phase, State};
 use crate::event::{Event, StateChange, Update};
+use crate::file::remove_tree;
 use crate::{file, parallel};
 
 /// How long a new session may wait for its supervisor, in seconds.
@@ -215,7 +216,7 @@ impl Store {
     /// # Errors
     /// The folder of the sessions cannot be read, or something in it not deleted.
     pub fn sweep(&self) -> io::Result<()> {
-        self.rubbish()?.iter().try_for_each(fs::remove_dir_all)
+        self.rubbish()?.iter().try_for_each(|path| remove_tree(path))
     }
 
     /// What half-done creations and removals have left.
@@ -322,9 +323,7 @@ impl Store {
         let aside = self.aside(&session.id);
         fs::create_dir_all(self.root.join(ASIDE))?;
         // What an earlier removal left was made again from the record since.
-        if aside.exists() {
-            fs::remove_dir_all(&aside)?;
-        }
+        remove_tree(&aside)?;
         fs::rename(&session.dir, aside)
     }
 

@@ -74,6 +74,28 @@ fn k08_gc_frees_what_has_landed_and_loses_no_record() {
     play.close();
 }
 
+#[test]
+fn k08_caches_that_nobody_has_used_for_long_go() {
+    let play = done(Dialect::Chat, &[]);
+    let cache = play.repo.common_dir().join("agent/cache");
+    for (name, days) in [("8", 0), ("9", 400)] {
+        let work = cache.join(name).join("home_cargo/work/work");
+        fs::create_dir_all(&work).unwrap();
+        fs::write(cache.join(name).join("home_cargo/crate"), vec![1; 64 << 10]).unwrap();
+        fs::set_permissions(work, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+        let lock = fs::File::create(cache.join(format!("{name}.lock"))).unwrap();
+        let ago = std::time::Duration::from_secs(days * 86_400);
+        lock.set_modified(std::time::SystemTime::now() - ago).unwrap();
+    }
+    let planned = collect(&play, &["--dry-run"]);
+    assert_eq!(planned.0, [(json!("cache"), json!(null))]);
+    assert!(planned.1 >= 64 << 10 && cache.join("9").exists(), "{planned:?}");
+    assert_eq!(collect(&play, &[]), planned);
+    assert!(cache.join("8").exists() && !cache.join("9").exists());
+    fs::remove_dir_all(cache.join("8")).unwrap();
+    play.close();
+}
+
 /// Makes it long ago that anything happened in a session, here and on record.
 fn age(play: &Play, id: &str) {
     let home = play.repo.common_dir().join("agent");
