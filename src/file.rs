@@ -6,6 +6,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use fs_err as fs;
 
 /// What a tool may have changed in the worktree.
@@ -123,6 +125,59 @@ pub fn read_capped(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// Opens a plain file below `dir` to read; neither a pipe nor a device is opened or waited for,
+/// even where one takes the file's place meanwhile.
+///
+/// # Errors
+/// Whatever the file system says; [`io::ErrorKind::InvalidInput`] where it is no plain file.
+pub fn open_plain(dir: &Dir, path: &Path) -> io::Result<std::fs::File> {
+    let plain = |metadata: cap_std::fs::Metadata| match metadata.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a plain file")),
+    };
+    plain(dir.metadata(path)?)?;
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = dir.open_with(path, OpenOptions::new().read(true).custom_flags(flags))?;
+    plain(file.metadata()?)?;
+    Ok(file.into_std())
+}
+
+/// Removes a folder with all that is in it, though parts of it may be closed to their owner; no
+/// link is followed. One that is not there is gone.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    let gone = |done: io::Result<()>| match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    };
+    match gone(fs::remove_dir_all(path)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                return Err(error);
+            };
+            open_up(&Dir::open_ambient_dir(parent, ambient_authority())?, Path::new(name))?;
+            gone(fs::remove_dir_all(path))
+        }
+        done => done,
+    }
+}
+
+/// Opens a folder, and those below, to their owner.
+fn open_up(dir: &Dir, name: &Path) -> io::Result<()> {
+    if !dir.symlink_metadata(name)?.is_dir() {
+        return Ok(());
+    }
+    let open = std::fs::Permissions::from_mode(0o700);
+    dir.set_permissions(name, cap_std::fs::Permissions::from_std(open))?;
+    let below = dir.open_dir(name)?;
+    for entry in below.entries()? {
+        open_up(&below, Path::new(&entry?.file_name()))?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +191,41 @@ mod tests {
         replace(&link, b"new").unwrap();
         assert_eq!(fs::read(&real).unwrap(), b"new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn what_is_closed_to_its_owner_is_removed_and_no_link_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (kept, tree) = (folder.path().join("kept"), folder.path().join("tree"));
+        fs::create_dir_all(tree.join("a/b")).unwrap();
+        fs::create_dir(&kept).unwrap();
+        fs::write(kept.join("file"), "").unwrap();
+        fs::write(tree.join("a/b/file"), "").unwrap();
+        std::os::unix::fs::symlink(&kept, tree.join("a/link")).unwrap();
+        for (name, mode) in [("a/b", 0o000), ("a", 0o500)] {
+            let mode = std::fs::Permissions::from_mode(mode);
+            fs::set_permissions(tree.join(name), mode).unwrap();
+        }
+        remove_tree(&tree).unwrap();
+        remove_tree(&tree).unwrap();
+        assert!(!tree.exists() && kept.join("file").exists());
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let file = rustix::fs::CWD;
+        rustix::fs::mkfifoat(file, folder.path().join("pipe"), mode).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+        std::os::unix::fs::symlink("pipe", folder.path().join("link")).unwrap();
+        for name in ["pipe", "socket", "link", "."] {
+            let error = open_plain(&dir, Path::new(name)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{name}");
+        }
+        fs::write(folder.path().join("file"), "x").unwrap();
+        open_plain(&dir, Path::new("file")).unwrap();
     }
 
     #[test]

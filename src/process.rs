@@ -17,6 +17,7 @@ use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 /// What git calls its local environment: the output of `git rev-parse --local-env-vars`, git 2.47.
@@ -241,6 +242,11 @@ impl Cmd {
         if self.env_clear {
             command.env_clear();
         }
+        // A relative folder in it is one of the child's own: an agent's worktree, maybe.
+        let sets_path = self.env_clear || self.env.iter().any(|(key, _)| key == "PATH");
+        if let Some(path) = absolute_path().filter(|_| self.dir.is_some() && !sets_path) {
+            command.env("PATH", path);
+        }
         for key in GIT_LOCAL_ENV {
             command.env_remove(key);
         }
@@ -256,6 +262,19 @@ impl Cmd {
     fn error(&self, source: io::Error) -> ProcessError {
         ProcessError { program: self.program.to_string_lossy().into_owned(), source }
     }
+}
+
+/// Our `PATH` without what is relative in it; none where there is nothing to leave out.
+fn absolute_path() -> Option<&'static OsStr> {
+    static PATH: OnceLock<Option<OsString>> = OnceLock::new();
+    let path = PATH.get_or_init(|| {
+        let path = std::env::var_os("PATH")?;
+        let (absolute, relative): (Vec<_>, Vec<_>) =
+            std::env::split_paths(&path).partition(|folder| folder.is_absolute());
+        // They come from a list that was split where these are joined.
+        (!relative.is_empty()).then(|| std::env::join_paths(absolute).ok()).flatten()
+    });
+    path.as_deref()
 }
 
 /// A shell's view of how a child ended: its exit code, or 128 + n for signal n.

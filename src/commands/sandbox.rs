@@ -4,15 +4,17 @@
 //! Invariant: less than was asked for is taken only where the settings allow it; to explain a
 //! command runs nothing of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use super::context::Context;
-use crate::config;
+use super::start::layout;
+use crate::config::{self, Config};
 use crate::error::{CommandError, Kind, Result};
 use crate::git::Repo;
 use crate::sandbox::layer::Layers;
 use crate::sandbox::{self, Explained, Found, Level, Request, SandboxError};
+use crate::session::worktree::{self, Wish};
 use crate::ui::{Ui, json, text};
 
 /// Look at what the commands of sessions are kept from
@@ -48,36 +50,60 @@ struct ExplainArgs {
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let Verb::Explain(args) = &args.verb;
     let context = Context::open(ui)?;
-    let config = context.config()?.sandbox;
-    let repo = &context.repo;
-    let mut request = request(Some(repo))?;
+    let config = context.config()?;
+    let mut request = request(Some(&context.repo))?;
+    request.root = worktree(&context, &config)?;
+    let config = config.sandbox;
     request.level = args.level.unwrap_or(config.level);
-    request.root = repo.work_dir().unwrap_or(repo.common_dir()).to_owned();
     (request.readable, request.writable) = (config.readable, config.writable);
     let told = sandbox::explain(&request)
         .map_err(|error| CommandError::from_error(Kind::No, &error).hint(SHELL))?;
     match args.json {
         true => ui.answer(&json::named("sandbox", &told)?)?,
-        false => ui.answer(&in_words(&args.command.join(" "), &told))?,
+        false => ui.answer(&in_words(&args.command.join(" "), &told, &config.allow_host))?,
     }
     Ok(())
 }
 
-fn in_words(command: &str, told: &Explained) -> String {
-    let network = match told.level {
-        Level::Full => "nothing but what the session itself serves on localhost",
-        Level::Reduced => "nothing; no socket can be made",
-        Level::None => "whatever this machine can reach",
+/// The worktree of the session that one stands in; else where a new one's would be.
+fn worktree(context: &Context<'_>, config: &Config) -> Result<PathBuf> {
+    let sessions = context.store.list()?.sessions;
+    let here = context.repo.work_dir();
+    match sessions.iter().find(|session| Some(session.spec.worktree.as_path()) == here) {
+        Some(session) => Ok(session.spec.worktree.clone()),
+        None => {
+            let wish = Wish { slug: "NAME", ..Wish::default() };
+            Ok(worktree::place(&context.repo, &layout(config), &wish)?.path)
+        }
+    }
+}
+
+fn in_words(command: &str, told: &Explained, hosts: &[String]) -> String {
+    let network = match (told.level, hosts) {
+        (Level::Full, []) => "a localhost of the session's own, and no host".to_owned(),
+        (Level::Full, hosts) => {
+            format!("a localhost of the session's own, and {}", hosts.join(", "))
+        }
+        (Level::Reduced, _) => "nothing; no socket can be made".to_owned(),
+        (Level::None, _) => "whatever this machine can reach".to_owned(),
     };
     let mut lines = vec![
         format!("command  {}", text::neutral(command)),
         format!("sandbox  {}", told.level),
-        format!("reach    {network}"),
+        format!("reach    {}", text::neutral(&network)),
     ];
-    for (name, paths) in [("change", &told.writes), ("read", &told.reads)] {
-        for (at, path) in paths.iter().enumerate() {
+    for (name, paths, note) in [
+        ("change", &told.writes, ""),
+        ("add to", &told.kept, "kept apart in the git dir, where the file system can do that"),
+        ("own", &told.own, "empty at first, and gone with the session"),
+        ("read", &told.reads, ""),
+    ] {
+        let paths =
+            paths.iter().map(|path| text::neutral(&path.display().to_string()).into_owned());
+        let note = Some(format!("({note})")).filter(|_| !note.is_empty() && paths.len() > 0);
+        for (at, line) in paths.chain(note).enumerate() {
             let name = if at == 0 { name } else { "" };
-            lines.push(format!("{name:<7}  {}", text::neutral(&path.display().to_string())));
+            lines.push(format!("{name:<7}  {line}"));
         }
     }
     lines.push(format!("see      {} variables", told.variables.len()));

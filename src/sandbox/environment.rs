@@ -151,12 +151,19 @@ const PROXY: [&str; 10] = [
     "npm_config_proxy",
 ];
 
+/// What programs find those hosts by that are reached without it.
+const NONE: [&str; 3] = ["NO_PROXY", "no_proxy", "npm_config_noproxy"];
+
+/// Takes away what names the caller's proxy.
+pub(super) fn drop_proxies(env: &mut Vec<(OsString, OsString)>) {
+    let is_one = |key: &OsStr| PROXY.iter().chain(&NONE).any(|name| *name == key);
+    env.retain(|(key, _)| !is_one(key));
+}
+
 /// Lets programs use a proxy on this port of their own machine, and none for that machine itself,
 /// whatever proxy the caller has.
 pub(super) fn use_proxy(env: &mut Vec<(OsString, OsString)>, port: u16) {
-    const NONE: [&str; 3] = ["NO_PROXY", "no_proxy", "npm_config_noproxy"];
-    let is_ours = |key: &OsStr| PROXY.iter().chain(&NONE).any(|name| *name == key);
-    env.retain(|(key, _)| !is_ours(key));
+    drop_proxies(env);
     let address = OsString::from(format!("http://127.0.0.1:{port}"));
     env.extend(PROXY.iter().map(|key| (key.into(), address.clone())));
     env.extend(NONE.iter().map(|key| (key.into(), "localhost,127.0.0.1,::1".into())));

@@ -12,6 +12,7 @@ pub mod environment;
 mod furnish;
 #[cfg(target_os = "linux")]
 mod inner;
+pub mod kept;
 #[cfg(target_os = "linux")]
 mod landlock;
 pub mod layer;
@@ -47,11 +48,13 @@ pub use limits::{Bounds, Limits};
 pub use wall::{Found, Mechanism};
 
 pub use crate::config::SandboxLevel as Level;
+use crate::file::remove_tree;
 use crate::process::Cmd;
+use kept::Kept;
 use layer::{Layer, Layers};
-use proxy::Proxy;
+use proxy::{Pattern, Proxy, Upstream};
 use view::View;
-use wall::{Kept, Wall};
+use wall::Wall;
 
 /// What a session's commands are to run behind.
 #[derive(Clone, Debug)]
@@ -80,12 +83,31 @@ pub struct Request {
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     root: PathBuf,
-    tmp: Arc<TempDir>,
+    tmp: Arc<Tmp>,
     env: Vec<(OsString, OsString)>,
     shell: PathBuf,
     bounds: Arc<Bounds>,
     proxy: Option<Arc<Proxy>>,
     wall: Arc<Wall>,
+}
+
+/// The temporary folder of a session, which goes with the last who holds it, whatever commands have
+/// made of it.
+#[derive(Debug)]
+struct Tmp(TempDir);
+
+impl Tmp {
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Tmp {
+    fn drop(&mut self) {
+        if let Err(error) = remove_tree(self.path()) {
+            tracing::warn!(%error, "a temporary folder is left behind");
+        }
+    }
 }
 
 /// The surroundings could not be made.
@@ -132,7 +154,7 @@ impl Sandbox {
             .ok_or(SandboxError::NoShell)?;
         Ok(Self {
             root: root.to_owned(),
-            tmp: Arc::new(tmp),
+            tmp: Arc::new(Tmp(tmp)),
             env,
             shell,
             bounds: Arc::default(),
@@ -149,14 +171,19 @@ impl Sandbox {
         let mut sandbox = Self::new(&request.root, &request.caller)?;
         let unavailable = |reasons| SandboxError::Unavailable { level: request.level, reasons };
         let is_kept = request.level == Level::Full && request.shadow.is_some();
-        let kept = is_kept.then(|| wall::kept(&request.common_dir)).flatten();
-        let view = view_of(request, &sandbox.env, sandbox.tmp.path(), kept.as_ref());
+        let mut view = view_of(request, &sandbox.env, sandbox.tmp.path(), is_kept);
+        let is_kept = !view.kept_apart().is_empty();
+        let kept = is_kept.then(|| Kept::take(&request.common_dir)).flatten();
+        view.keep_in(kept.as_ref().map(Kept::folder));
         let wall = Wall::put_up(request, &sandbox.env, &view, sandbox.tmp.path());
         let wall = wall.map_err(unavailable)?.keeping(kept);
         if wall.level() == Level::Full {
             let inside = (OsString::from("TMPDIR"), OsString::from(wall::TMP));
             sandbox.env.retain(|(key, _)| *key != inside.0);
             sandbox.env.push(inside);
+        } else if wall.level() == Level::Reduced {
+            // Nothing reaches it, and its address may hold a password.
+            environment::drop_proxies(&mut sandbox.env);
         }
         sandbox.wall = Arc::new(wall);
         Ok(sandbox)
@@ -168,13 +195,37 @@ impl Sandbox {
         Self { bounds: Arc::new(bounds), ..self }
     }
 
-    /// The same, with this proxy as the way out: it listens on this port of what the commands know
-    /// as their own machine.
+    /// The same, with one more variable.
     #[must_use]
-    pub fn with_proxy(mut self, proxy: Proxy, port: u16) -> Self {
+    pub fn with(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((key.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// The same, with a proxy on this listener as the way out to these hosts; it serves in the
+    /// runtime of the caller.
+    ///
+    /// # Errors
+    /// The listener cannot be used.
+    pub fn serve(mut self, listener: TcpListener, allowed: Vec<Pattern>) -> io::Result<Self> {
+        let port = listener.local_addr()?.port();
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let proxy = Proxy::serve(listener, allowed, Upstream::of(&self.env));
         environment::use_proxy(&mut self.env, port);
         self.proxy = Some(Arc::new(proxy));
-        self
+        Ok(self)
+    }
+
+    /// Whether commands can still be run in it, and reach what they may.
+    ///
+    /// # Errors
+    /// They cannot: why, in a few words.
+    pub fn check(&self) -> Result<(), String> {
+        if self.proxy.as_ref().is_some_and(|proxy| !proxy.is_serving()) {
+            return Err("its proxy serves no more".to_owned());
+        }
+        self.wall.check().map_err(|error| error.to_string())
     }
 
     /// Listens on what the commands know as their own machine, where that is another than ours.
@@ -233,17 +284,15 @@ impl Sandbox {
 }
 
 /// What a session's commands see of the file system.
-fn view_of(
-    request: &Request,
-    env: &[(OsString, OsString)],
-    tmp: &Path,
-    kept: Option<&Kept>,
-) -> View {
+fn view_of(request: &Request, env: &[(OsString, OsString)], tmp: &Path, is_kept: bool) -> View {
     let home = env.iter().find(|(key, _)| key == "HOME").map(|(_, home)| Path::new(home));
     let mut view = View::of_system(home, tmp);
-    toolchain::add(&mut view, env, kept.map(Kept::folder));
+    toolchain::add(&mut view, env, &request.common_dir, is_kept);
     for path in &request.readable {
         view.read(path);
+        if path.starts_with(&request.common_dir) {
+            mask_settings(&mut view, path);
+        }
     }
     for objects in shadow::object_folders(&request.common_dir) {
         view.read(&objects);
@@ -259,40 +308,85 @@ fn view_of(
     view
 }
 
+/// Hides settings of git, in a folder of the repository, that have a password in them.
+fn mask_settings(view: &mut View, folder: &Path) {
+    for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && !path.ends_with("objects") => mask_settings(view, &path),
+            Ok(kind) if kind.is_file() && path.ends_with("config") => {
+                let text = fs_err::read_to_string(&path);
+                if text.map_or(true, |text| has_password(&text)) {
+                    view.mask(&path);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether settings of git have an address with a password, or a header that stands for one.
+fn has_password(text: &str) -> bool {
+    text.lines().any(|line| {
+        let line = line.to_lowercase();
+        let mut parts = line.split("://");
+        let mut scheme = parts.next().unwrap_or_default();
+        let found = parts.any(|rest| {
+            let host = rest.split(['/', '"', ' ', '\t']).next().unwrap_or_default();
+            // The user of ssh is no secret.
+            let is_secret = host.contains('@') && !scheme.ends_with("ssh");
+            scheme = rest;
+            is_secret
+        });
+        found || line.contains("authorization")
+    })
+}
+
 /// What a command may do, told without running it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Explained {
     /// The level that it was told for.
     pub level: Level,
-    /// Files and folders that it can change; none says nothing is held.
+    /// Files and folders of the machine that it can change.
     pub writes: Vec<PathBuf>,
+    /// Caches that it can add to; what it adds is kept apart, in the repository's git dir.
+    pub kept: Vec<PathBuf>,
+    /// Folders that it finds empty, and that go with its session.
+    pub own: Vec<PathBuf>,
     /// What it can read besides.
     pub reads: Vec<PathBuf>,
     /// The variables that it sees.
     pub variables: Vec<String>,
 }
 
-/// What the commands of a session could read and change.
+/// What the commands of a session could read and change. Its worktree need not be there.
 ///
 /// # Errors
 /// There is no shell, or no room for temporary files.
 pub fn explain(request: &Request) -> Result<Explained, SandboxError> {
     let sandbox = Sandbox::new(&request.root, &request.caller)?;
-    let view = view_of(request, &sandbox.env, Path::new(wall::TMP), None);
-    let (writes, reads) = match request.level {
-        Level::Full => (view.writable(), view.readable()),
+    let view = view_of(request, &sandbox.env, sandbox.tmp.path(), true);
+    let (mut writes, kept, own, reads) = match request.level {
+        Level::Full => (view.changed(), view.kept_apart(), view.own(), view.readable()),
         Level::Reduced => {
-            let writes = [vec![request.root.clone(), wall::TMP.into()], request.writable.clone()];
-            let reads = [view.readable(), vec![request.common_dir.clone()]];
-            (writes.concat(), reads.concat())
+            let reads = [view.readable(), vec![request.common_dir.clone()]].concat();
+            let own = vec![PathBuf::from("$TMPDIR")];
+            (request.writable.clone(), Vec::new(), own, reads)
         }
-        Level::None => (vec![PathBuf::from("/")], vec![PathBuf::from("/")]),
+        Level::None => {
+            let all = vec![PathBuf::from("/")];
+            (all.clone(), Vec::new(), Vec::new(), all)
+        }
     };
-    let reads = reads.into_iter().filter(|path| !writes.contains(path)).collect();
+    if request.level != Level::None {
+        writes.retain(|path| *path != request.root);
+        writes.insert(0, request.root.clone());
+    }
+    let reads = reads.into_iter().filter(|it| !writes.contains(it) && !kept.contains(it)).collect();
     let mut variables: Vec<_> =
         sandbox.env.iter().map(|(key, _)| key.to_string_lossy().into_owned()).collect();
     variables.sort();
-    Ok(Explained { level: request.level, writes, reads, variables })
+    Ok(Explained { level: request.level, writes, kept, own, reads, variables })
 }
 
 /// What this machine can do at most, and at least as much as `request` asks for if it can; tried

@@ -32,6 +32,14 @@ impl Holder {
     pub(super) fn of(pid: u32) -> io::Result<Self> {
         Ok(Self { pid, since: since(pid)? })
     }
+
+    /// Whether it still is that process.
+    pub(super) fn check(self) -> io::Result<()> {
+        match since(self.pid) {
+            Ok(since) if since == self.since => Ok(()),
+            _ => Err(io::Error::other("the holder of the namespaces has gone")),
+        }
+    }
 }
 
 /// Makes new namespaces, says so, and keeps them until its input ends.
@@ -85,9 +93,7 @@ pub(super) fn enter(holder: Holder) -> io::Result<bool> {
         .map(|(name, kind)| Ok((open(name)?, own(name)?, *kind)))
         .collect::<io::Result<_>>()?;
     // Looked at behind the opening: what was opened is that process's.
-    if since(holder.pid)? != holder.since {
-        return Err(io::Error::other("the holder of the namespaces has gone"));
-    }
+    holder.check()?;
     let owner = syscall::owner_of(opened[0].0.as_fd())?;
     let has_users = !is_same(&owner, &own("user")?)?;
     if has_users {
@@ -113,6 +119,8 @@ fn since(pid: u32) -> io::Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name of the program, in brackets, may hold anything.
     let fields = stat.rsplit_once(") ").map(|(_, fields)| fields);
+    // One that has ended and is not yet reaped is none.
+    let fields = fields.filter(|fields| !fields.starts_with(['Z', 'X']));
     let since = fields.and_then(|fields| fields.split(' ').nth(19)?.parse().ok());
     since.ok_or_else(|| io::Error::other("a process without a beginning"))
 }

@@ -14,7 +14,7 @@ use seccompiler::{
 use super::Level;
 
 /// Refused whatever the arguments: mounts, namespaces, the kernel's own interfaces.
-const REFUSED: [i64; 36] = [
+const REFUSED: [i64; 37] = [
     libc::SYS_acct,
     libc::SYS_add_key,
     libc::SYS_bpf,
@@ -48,6 +48,7 @@ const REFUSED: [i64; 36] = [
     libc::SYS_setns,
     libc::SYS_swapoff,
     libc::SYS_swapon,
+    libc::SYS_syslog,
     libc::SYS_umount2,
     libc::SYS_unshare,
     libc::SYS_userfaultfd,
@@ -103,12 +104,50 @@ fn programs(level: Level) -> Result<Vec<BpfProgram>, seccompiler::BackendError> 
     let allowed = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
     let others = allowed.map(|family| (0, SeccompCmpOp::Ne, number(family)));
     rules.insert(libc::SYS_socket, vec![rule(&others)?]);
+    rules.extend(no_set_id()?);
     if level == Level::Reduced {
         rules.extend(REFUSED_OUTSIDE.iter().map(|call| (*call, Vec::new())));
     }
     let refuse = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?;
     Ok(vec![filter.try_into()?, not_there()])
+}
+
+/// Refuses the modes by which a program runs as the owner or the group of its file, whoever starts
+/// it: in the worktree it would be there for every user of the machine.
+fn no_set_id() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+    const MODES: [u64; 2] = [0o4000, 0o2000];
+    // fchmodat2(2), which libc does not name for every architecture.
+    const FCHMODAT2: i64 = 452;
+    // __O_TMPFILE, without the bit of O_DIRECTORY that is always set with it.
+    let tmpfile = u64::from((libc::O_TMPFILE & !libc::O_DIRECTORY).cast_unsigned());
+    let create = u64::from(libc::O_CREAT.cast_unsigned());
+    let has = |index, bits: u64| (index, SeccompCmpOp::MaskedEq(bits), bits);
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    let mut refuse = |call, conditions: &[(u8, SeccompCmpOp, u64)]| {
+        rules.entry(call).or_default().push(rule(conditions)?);
+        Ok::<_, seccompiler::BackendError>(())
+    };
+    for mode in MODES {
+        for (call, index) in [(libc::SYS_fchmod, 1), (libc::SYS_fchmodat, 2), (FCHMODAT2, 2)] {
+            refuse(call, &[has(index, mode)])?;
+        }
+        refuse(libc::SYS_mknodat, &[has(2, mode)])?;
+        for making in [create, tmpfile] {
+            refuse(libc::SYS_openat, &[has(2, making), has(3, mode)])?;
+        }
+        // Calls of before there were folders in them; newer architectures have none.
+        #[cfg(target_arch = "x86_64")]
+        {
+            for call in [libc::SYS_chmod, libc::SYS_creat, libc::SYS_mknod] {
+                refuse(call, &[has(1, mode)])?;
+            }
+            for making in [create, tmpfile] {
+                refuse(libc::SYS_open, &[has(1, making), has(2, mode)])?;
+            }
+        }
+    }
+    Ok(rules)
 }
 
 fn rule(conditions: &[(u8, SeccompCmpOp, u64)]) -> Result<SeccompRule, seccompiler::BackendError> {
@@ -118,8 +157,8 @@ fn rule(conditions: &[(u8, SeccompCmpOp, u64)]) -> Result<SeccompRule, seccompil
     SeccompRule::new(conditions.collect::<Result<_, _>>()?)
 }
 
-/// Says of `clone3`, and of all calls of the x32 table, that there is no such call: the C library
-/// then does without them. Written by hand, since the answer differs from that of the other filter.
+/// Says of `clone3` and `openat2`, which hide what they ask for from a filter, and of all calls of
+/// the x32 table, that there is no such call: programs then do without them. Written by hand, since the answer differs from that of the other filter.
 fn not_there() -> BpfProgram {
     const LOAD: u16 = 0x20;
     const JUMP_EQUAL: u16 = 0x15;
@@ -127,11 +166,12 @@ fn not_there() -> BpfProgram {
     const RETURN: u16 = 0x06;
     const X32: u32 = 0x4000_0000;
     let step = |code, jt, jf, k| sock_filter { code, jt, jf, k };
-    let clone3 = u32::try_from(libc::SYS_clone3).unwrap_or(u32::MAX);
+    let number = |call: i64| u32::try_from(call).unwrap_or(u32::MAX);
     vec![
         // The number of the call is the first thing a filter is given.
         step(LOAD, 0, 0, 0),
-        step(JUMP_EQUAL, 2, 0, clone3),
+        step(JUMP_EQUAL, 3, 0, number(libc::SYS_clone3)),
+        step(JUMP_EQUAL, 2, 0, number(libc::SYS_openat2)),
         step(JUMP_GREATER_EQUAL, 1, 0, X32),
         step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
         step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned()),

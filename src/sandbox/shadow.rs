@@ -15,6 +15,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use fs_err as fs;
 
+use crate::file::{open_plain, remove_tree};
 use crate::git::{Identity, ObjectId, Repo};
 
 /// Settings of the repository that decide how its files are seen.
@@ -89,11 +90,21 @@ impl Shadow {
     /// # Errors
     /// A file cannot be read or written.
     pub fn make(repo: &Repo, folder: &Path, branch: &str) -> io::Result<Self> {
+        Self::fill(repo, folder, branch).or_else(|error| {
+            // Commands can have made anything of it: then it is begun again.
+            tracing::warn!(%error, "the git dir of the commands is made anew");
+            remove_tree(&git_dir(folder))?;
+            Self::fill(repo, folder, branch)
+        })
+    }
+
+    fn fill(repo: &Repo, folder: &Path, branch: &str) -> io::Result<Self> {
         let git_dir = git_dir(folder);
-        for name in ["objects/info", "refs/heads", "info"] {
-            fs::create_dir_all(git_dir.join(name))?;
-        }
+        fs::create_dir_all(&git_dir)?;
         let dir = Dir::open_ambient_dir(&git_dir, ambient_authority())?;
+        for name in ["objects/info", "refs/heads", "info"] {
+            dir.create_dir_all(name)?;
+        }
         let shadow = Self {
             folder: folder.to_owned(),
             dir,
@@ -187,9 +198,7 @@ impl Shadow {
     }
 
     fn bytes(&self, name: &str) -> Option<Vec<u8>> {
-        // Neither a pipe nor a device is waited for.
-        let is_file = self.dir.symlink_metadata(name).is_ok_and(|found| found.is_file());
-        let file = self.dir.open(name).ok().filter(|_| is_file)?;
+        let file = open_plain(&self.dir, Path::new(name)).ok()?;
         let mut bytes = Vec::new();
         file.take(LONGEST as u64).read_to_end(&mut bytes).ok()?;
         Some(bytes)
@@ -213,7 +222,11 @@ impl Shadow {
         self.dir.rename(&new, &self.dir, name)
     }
 
-    fn copy(&self, from: &Path, name: &str) -> io::Result<()> {
+    /// Takes over a file of the real git dir, if it is there.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub fn copy(&self, from: &Path, name: &str) -> io::Result<()> {
         match fs::read(from) {
             Ok(bytes) => self.put(name, &bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

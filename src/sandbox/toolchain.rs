@@ -29,7 +29,7 @@ const fn cache(variable: &'static str, home: &'static str) -> Known {
 }
 
 /// Not among them: whatever holds a token or a password beside the programs.
-const KNOWN: [Known; 67] = [
+const KNOWN: [Known; 68] = [
     read("ANDROID_HOME", "Android/Sdk"),
     read("ASDF_DATA_DIR", ".asdf"),
     read("ASDF_DIR", ""),
@@ -107,7 +107,8 @@ const KNOWN: [Known; 67] = [
     read("RUSTUP_HOME", ".rustup"),
     read("", ".rvm"),
     read("SDKMAN_DIR", ".sdkman"),
-    read("UV_PYTHON_INSTALL_DIR", ".local/share/uv"),
+    read("UV_PYTHON_INSTALL_DIR", ".local/share/uv/python"),
+    read("", ".local/share/uv/tools"),
     cache("UV_CACHE_DIR", ".cache/uv"),
     read("VIRTUAL_ENV", ""),
     read("VOLTA_HOME", ".volta"),
@@ -127,12 +128,16 @@ const SETTINGS: [&str; 9] = [
     ".yarnrc",
 ];
 
+/// What tools keep beside their programs for nobody else to see.
+const CREDENTIALS: [&str; 5] =
+    [".git", "auth.json", "credentials", "credentials.json", "credentials.toml"];
+
 /// Words and marks by which a secret is known in a file of settings.
 const SECRET: [&str; 6] = ["_auth", "password", "secret", "token", "apikey", "://"];
 
-/// Adds the toolchains that this environment knows to a view. `kept` is where what is added to
-/// caches goes.
-pub(super) fn add(view: &mut View, env: &[(OsString, OsString)], kept: Option<&Path>) {
+/// Adds the toolchains that this environment knows to a view of the repository at `common_dir`.
+/// `is_kept` says whether what is added to caches is.
+pub(super) fn add(view: &mut View, env: &[(OsString, OsString)], common_dir: &Path, is_kept: bool) {
     let value = |name: &str| {
         let found = env.iter().find(|(key, _)| key == name).map(|(_, value)| PathBuf::from(value));
         found.filter(|path| path.is_absolute())
@@ -142,29 +147,49 @@ pub(super) fn add(view: &mut View, env: &[(OsString, OsString)], kept: Option<&P
         let named = Some(known.variable).filter(|name| !name.is_empty()).and_then(value);
         let usual = home.as_ref().filter(|_| !known.home.is_empty());
         let Some(base) = named.or_else(|| Some(usual?.join(known.home))) else { continue };
-        if home.as_deref().is_some_and(|home| home.starts_with(&base)) {
+        if holds(&base, home.as_deref()) || holds(&base, Some(common_dir)) {
             continue;
         }
         for name in known.read {
-            view.read(&inside(&base, name));
+            show(view, &inside(&base, name));
         }
         for name in known.cache {
             let folder = inside(&base, name);
-            match kept {
-                Some(kept) if folder.is_dir() => view.overlay(&folder, &kept.join(flat(&folder))),
-                _ => view.read(&folder),
+            match is_kept && folder.is_dir() {
+                true => view.overlay(&folder, &flat(&folder)),
+                false => view.read(&folder),
             }
         }
     }
     let path = value_of_path(env);
     for folder in std::env::split_paths(&path).filter(|folder| folder.is_absolute()) {
-        view.read(&prefix(&folder, home.as_deref()));
+        // A home or a checkout whose programs can be called by name is shown no more than others.
+        let is_more =
+            |folder: &Path| holds(folder, home.as_deref()) || holds(folder, Some(common_dir));
+        let whole = Some(prefix(&folder, home.as_deref())).filter(|whole| !is_more(whole));
+        if let Some(shown) = whole.or(Some(folder)).filter(|folder| !is_more(folder)) {
+            show(view, &shown);
+        }
     }
     for path in home.iter().flat_map(|home| SETTINGS.map(|name| home.join(name))) {
         if fs_err::read_to_string(&path).is_ok_and(|text| !looks_secret(&text)) {
             view.read(&path);
         }
     }
+}
+
+/// Shows a folder, but for what in it is nobody else's to see.
+fn show(view: &mut View, folder: &Path) {
+    view.read(folder);
+    for name in CREDENTIALS {
+        view.mask(&folder.join(name));
+    }
+}
+
+/// Whether a folder is this one, or has it in it.
+fn holds(folder: &Path, inner: Option<&Path>) -> bool {
+    let whole = |path: &Path| fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    inner.is_some_and(|inner| whole(inner).starts_with(whole(folder)))
 }
 
 fn value_of_path(env: &[(OsString, OsString)]) -> OsString {
@@ -225,19 +250,24 @@ mod tests {
             "work/bin",
             "work/lib",
             "work/.git",
+            ".local/share/uv/python",
+            ".local/share/uv/credentials",
+            "gems/credentials",
+            "shop/.git",
         ] {
             fs_err::create_dir_all(home.join(name)).unwrap();
         }
         fs_err::write(home.join(".cargo/credentials.toml"), "token = 'x'").unwrap();
         fs_err::write(home.join(".npmrc"), "//host/:_authToken=x").unwrap();
         fs_err::write(home.join(".yarnrc"), "registry \"https://mirror/\"").unwrap();
-        let path = [home.join("tools/node/bin"), home.join("work/bin"), home.join("gone")];
+        let path = ["tools/node/bin", "work/bin", "gone", "", "shop", ".."].map(|it| home.join(it));
         let env = [
             ("HOME".into(), home.clone().into()),
+            ("GEM_HOME".into(), home.join("gems").into()),
             ("PATH".into(), std::env::join_paths(path).unwrap()),
         ];
         let mut view = View::default();
-        add(&mut view, &env, Some(Path::new("/kept")));
+        add(&mut view, &env, &home.join("shop/.git"), true);
         let shown: Vec<_> = view
             .readable()
             .iter()
@@ -247,12 +277,15 @@ mod tests {
             ".cargo/bin",
             ".cargo/registry",
             ".local/bin",
+            ".local/share/uv/python",
             ".rustup",
             ".yarnrc",
+            "gems",
             "tools/node",
             "work/bin",
         ];
         assert_eq!(shown, expected.map(PathBuf::from));
         assert_eq!(view.writable(), [home.join(".cargo/registry")]);
+        assert_eq!(view.masked(), [home.join("gems/credentials")]);
     }
 }

@@ -4,6 +4,7 @@
 //! machine, so nothing is left behind in a worktree or a home.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -81,9 +82,11 @@ impl View {
             view.read(Path::new(path));
         }
         for path in PRIVATE {
-            if Path::new(path).symlink_metadata().is_ok() {
-                view.mounts.insert(path.into(), Mount::Masked);
-            }
+            view.mask(Path::new(path));
+        }
+        // What the owner alone may read keeps nothing from the superuser's commands.
+        if rustix::process::geteuid().is_root() {
+            view.mask_private(Path::new("/etc"));
         }
         view.mounts.insert("/dev".into(), Mount::Devices);
         let from = tmp.to_owned();
@@ -106,16 +109,42 @@ impl View {
         self.bind(path, true);
     }
 
+    /// Hides what is at a path, if anything is.
+    pub(super) fn mask(&mut self, path: &Path) {
+        if path.symlink_metadata().is_ok_and(|found| !found.is_symlink()) {
+            self.mounts.insert(path.to_owned(), Mount::Masked);
+        }
+    }
+
     /// Shows one file or folder of the machine in another's place.
     pub(super) fn put(&mut self, from: &Path, to: &Path, writable: bool) {
         self.mounts.insert(to.to_owned(), Mount::Bind { from: from.to_owned(), writable });
     }
 
-    /// Shows a folder whose changes are kept in another, so that it stays as it is.
-    pub(super) fn overlay(&mut self, lower: &Path, kept: &Path) {
+    /// Shows a folder whose changes are kept in another, so that it stays as it is: by this name,
+    /// where [`View::keep_in`] says.
+    pub(super) fn overlay(&mut self, lower: &Path, name: &str) {
         let to = self.by_links(lower);
-        let (upper, work) = (kept.join("upper"), kept.join("work"));
+        let (upper, work) = (Path::new(name).join("upper"), Path::new(name).join("work"));
         self.mounts.insert(to.clone(), Mount::Overlay { lower: to, upper, work });
+    }
+
+    /// Keeps what is changed in such folders in this one; where it cannot be, or there is none,
+    /// they are only read.
+    pub(super) fn keep_in(&mut self, kept: Option<&Path>) {
+        for mount in self.mounts.values_mut() {
+            let Mount::Overlay { lower, upper, work } = mount else { continue };
+            let place = |folder: &Path| -> Option<PathBuf> {
+                let folder = kept?.join(folder);
+                fs_err::create_dir_all(&folder).ok()?;
+                Some(folder)
+            };
+            let lower = lower.clone();
+            *mount = match (place(upper), place(work)) {
+                (Some(upper), Some(work)) => Mount::Overlay { lower, upper, work },
+                _ => Mount::Bind { from: lower, writable: false },
+            };
+        }
     }
 
     /// Where something may be changed.
@@ -128,6 +157,39 @@ impl View {
         writable.map(|(to, _)| to.clone()).collect()
     }
 
+    /// What is hidden.
+    #[cfg(test)]
+    pub(super) fn masked(&self) -> Vec<PathBuf> {
+        let is_masked = |(_, mount): &(&PathBuf, &Mount)| **mount == Mount::Masked;
+        self.mounts.iter().filter(is_masked).map(|(to, _)| to.clone()).collect()
+    }
+
+    /// What of the machine can be changed.
+    pub(super) fn changed(&self) -> Vec<PathBuf> {
+        let binds = self.mounts.iter().filter_map(|(to, mount)| match mount {
+            Mount::Bind { from, writable: true } if from == to => Some(to),
+            _ => None,
+        });
+        binds.cloned().collect()
+    }
+
+    /// What can be added to, and stays as it is on the machine.
+    pub(super) fn kept_apart(&self) -> Vec<PathBuf> {
+        let is_one = |(_, mount): &(&PathBuf, &Mount)| matches!(mount, Mount::Overlay { .. });
+        self.mounts.iter().filter(is_one).map(|(to, _)| to.clone()).collect()
+    }
+
+    /// What is the sandbox's own, and goes with it.
+    pub(super) fn own(&self) -> Vec<PathBuf> {
+        let own = self.mounts.iter().filter_map(|(to, mount)| match mount {
+            Mount::Empty => Some(to.clone()),
+            Mount::Devices => Some(to.join("shm")),
+            Mount::Bind { from, writable: true } if from != to => Some(to.clone()),
+            _ => None,
+        });
+        own.collect()
+    }
+
     /// What of the machine can be read.
     pub(super) fn readable(&self) -> Vec<PathBuf> {
         let binds = self.mounts.iter().filter_map(|(to, mount)| match mount {
@@ -136,6 +198,23 @@ impl View {
             _ => None,
         });
         binds.cloned().collect()
+    }
+
+    /// Hides what is below a folder and not everybody may read.
+    fn mask_private(&mut self, folder: &Path) {
+        for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(found) = entry.metadata() else { continue };
+            let needed = if found.is_dir() { 0o005 } else { 0o004 };
+            let path = entry.path();
+            if found.is_symlink() || self.mounts.contains_key(&path) {
+                continue;
+            }
+            match found.permissions().mode() & needed == needed {
+                true if found.is_dir() => self.mask_private(&path),
+                true => {}
+                false => self.mask(&path),
+            }
+        }
     }
 
     fn bind(&mut self, path: &Path, writable: bool) {

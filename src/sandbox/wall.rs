@@ -4,17 +4,15 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-
-use fs_err as fs;
 
 #[cfg(target_os = "linux")]
 use super::cage::{Cage, inner};
 #[cfg(target_os = "linux")]
 use super::inner::{Task, Walls};
+use super::kept::Kept;
 #[cfg(target_os = "linux")]
 use super::layer::{Layer, Layers};
 use super::view::View;
@@ -23,9 +21,6 @@ use crate::process::Cmd;
 
 /// Where commands find the temporary folder of their session.
 pub(super) const TMP: &str = "/tmp";
-
-/// More sessions of a repository than this do not run at once with caches that last.
-const KEPT: u32 = 64;
 
 /// What makes the namespaces of a full sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +63,6 @@ pub(super) struct Wall {
     _kept: Option<Kept>,
 }
 
-/// A folder for what is added to caches, held by one session at a time.
-#[derive(Debug)]
-pub(super) struct Kept {
-    folder: PathBuf,
-    _lock: File,
-}
-
 impl Default for Wall {
     fn default() -> Self {
         Self {
@@ -107,6 +95,19 @@ impl Wall {
         }
     }
 
+    /// Whether it stands as it did.
+    #[cfg(target_os = "linux")]
+    pub(super) fn check(&self) -> io::Result<()> {
+        let holder = self.cage.as_ref().and_then(|cage| cage.walls.holder);
+        holder.map_or(Ok(()), super::namespace::Holder::check)
+    }
+
+    /// It does.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn check(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Listens on the loopback behind the wall, where the network there is another than ours.
     #[cfg(target_os = "linux")]
     pub(super) fn listen(&self, program: &Path) -> io::Result<Option<TcpListener>> {
@@ -127,28 +128,6 @@ impl Wall {
     pub(super) fn keeping(self, kept: Option<Kept>) -> Self {
         Self { _kept: kept, ..self }
     }
-}
-
-impl Kept {
-    /// The folder.
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
-    }
-}
-
-/// A folder of the repository for what commands add to caches, if one is free; none where there is
-/// no repository.
-pub(super) fn kept(common_dir: &Path) -> Option<Kept> {
-    if !common_dir.is_dir() {
-        return None;
-    }
-    let root = common_dir.join("agent/cache");
-    fs::create_dir_all(&root).ok()?;
-    (0..KEPT).find_map(|number| {
-        let lock = File::create(root.join(format!("{number}.lock"))).ok()?;
-        lock.try_lock().ok()?;
-        Some(Kept { folder: root.join(number.to_string()), _lock: lock })
-    })
 }
 
 #[cfg(target_os = "linux")]
@@ -241,20 +220,5 @@ impl Wall {
                 Ok(Self { level: Level::Reduced, way: Some(way), ..Self::default() })
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn where_there_is_no_repository_nothing_is_made() {
-        let folder = tempfile::tempdir().unwrap();
-        let missing = folder.path().join("no/repository");
-        assert!(kept(&missing).is_none());
-        assert!(!folder.path().join("no").exists());
-        let kept = kept(folder.path()).unwrap();
-        assert_eq!(kept.folder(), folder.path().join("agent/cache/0"));
     }
 }

@@ -4,6 +4,7 @@
 //! [`Shell`]; a call returns at its limit, with the command going on as a job.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -122,12 +123,17 @@ impl Shell {
         self.sandbox.proxy()
     }
 
+    /// Whether commands can still be run.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.sandbox.check()
+    }
+
     pub(super) fn new(
         sandbox: Sandbox,
         out_dir: PathBuf,
         mark: String,
         guard_program: Option<Cmd>,
-    ) -> std::io::Result<Self> {
+    ) -> io::Result<Self> {
         // A resumed session goes on counting where it was: no older output is overwritten.
         let mut last = 0;
         for entry in fs::read_dir(&out_dir)? {
@@ -218,10 +224,7 @@ impl Shell {
         cmd = if command.len() < ARGUMENT {
             cmd.arg("-c").arg(command)
         } else {
-            let script = format!("{number}.sh");
-            fs::write(self.sandbox.tmp().join(&script), command)
-                .map_err(|error| format!("{error}."))?;
-            cmd.arg(self.sandbox.inner_tmp().join(script))
+            cmd.arg(self.script(command).map_err(|error| format!("{error}."))?)
         };
         if let Some(cwd) = cwd {
             cmd = cmd.dir(cwd);
@@ -236,6 +239,15 @@ impl Shell {
             format!("the shell could not be started: {}.", why.unwrap_or_default())
         })?;
         Ok((number, running))
+    }
+
+    /// A command as a file; gives what commands call it.
+    fn script(&self, command: &str) -> io::Result<PathBuf> {
+        let name = format!("command-{:016x}.sh", super::random()?);
+        // Commands write there too: a link that one has put there is not written through.
+        let mut file = fs::File::create_new(self.sandbox.tmp().join(&name))?;
+        file.write_all(command.as_bytes())?;
+        Ok(self.sandbox.inner_tmp().join(name))
     }
 
     fn start_guard(&self) -> Option<Guard> {

@@ -4,6 +4,7 @@
 //! there, so that the next try can succeed.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::sync::{Mutex, PoisonError};
 
 use super::arguments::{Arguments, FILE_PATH, Key, Kind, Shape};
@@ -12,7 +13,7 @@ use super::output::{cut_line, grouped, line, size};
 use super::path::{Place, Reach, in_words};
 use super::write::{refuse_marks, replace};
 use super::{Done, Files};
-use crate::file::Changed;
+use crate::file::{Changed, open_plain};
 
 pub(super) static SHAPE: Shape = Shape {
     name: "edit",
@@ -106,7 +107,10 @@ fn read(place: &Place<'_>) -> Result<Vec<u8>, String> {
         let size = size(metadata.len());
         return Err(format!("{} is too large to edit here ({size}); use bash.", place.shown));
     }
-    place.dir.read(&place.path).map_err(words)
+    let mut bytes = Vec::new();
+    let file = open_plain(place.dir, &place.path).map_err(words)?;
+    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(words)?;
+    Ok(bytes)
 }
 
 /// The new bytes, and which of them are new.

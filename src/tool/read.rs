@@ -12,6 +12,7 @@ use super::arguments::{Arguments, FILE_PATH, Key, Kind, Shape};
 use super::output::{cut_line, grouped, neutral, size};
 use super::path::{Place, Reach, in_words};
 use super::{Done, Files};
+use crate::file::open_plain;
 
 pub(super) static SHAPE: Shape = Shape {
     name: "read",
@@ -59,8 +60,9 @@ pub(super) fn call(
     }
     let first = arguments.whole("offset")?.unwrap_or(1).max(1);
     let limit = arguments.whole("limit")?.unwrap_or(LINES).clamp(1, LINES);
-    let file = place.dir.open(&place.path).map_err(|error| in_words(&place.shown, &error))?;
-    let mut reader = BufReader::with_capacity(64 << 10, file.into_std());
+    let file =
+        open_plain(place.dir, &place.path).map_err(|error| in_words(&place.shown, &error))?;
+    let mut reader = BufReader::with_capacity(64 << 10, file);
     let part = match binary_kind(&mut reader) {
         Ok(None) => part(reader, first, limit),
         Ok(Some(kind)) => {

@@ -22,6 +22,7 @@ use super::Done;
 use super::arguments::{Arguments, Key, Kind, Shape};
 use super::output::{self, cut_line, grouped, neutral};
 use super::path::{Reach, in_words};
+use crate::file::open_plain;
 
 pub(super) static SHAPE: Shape = Shape {
     name: "search",
@@ -252,7 +253,7 @@ impl Query {
             let name = path.to_string_lossy();
             return Ok(u64::from(self.matcher.is_match(name.as_bytes()).unwrap_or(false)));
         }
-        let file = self.dir.open(path)?.into_std();
+        let file = open_plain(&self.dir, path)?;
         let mut sink = Counter { lines: 0, first_only: self.mode == Mode::Files };
         searcher.search_file(&self.matcher, &file, &mut sink)?;
         Ok(sink.lines)
@@ -263,10 +264,8 @@ impl Query {
         let mut searcher = self.searcher(self.context);
         for path in files.keys() {
             sink.name = self.shown(path);
-            let searched = self
-                .dir
-                .open(path)
-                .and_then(|file| searcher.search_file(&self.matcher, &file.into_std(), &mut sink));
+            let searched = open_plain(&self.dir, path)
+                .and_then(|file| searcher.search_file(&self.matcher, &file, &mut sink));
             if let Err(error) = searched {
                 _ = writeln!(sink.text, "{}: {error}", sink.name);
             }

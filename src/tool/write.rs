@@ -13,7 +13,7 @@ use super::arguments::{Arguments, FILE_PATH, Key, Kind, Shape};
 use super::output::{grouped, size};
 use super::path::{Reach, in_words};
 use super::{Done, Files};
-use crate::file::Changed;
+use crate::file::{Changed, open_plain};
 use crate::redact;
 
 pub(super) static SHAPE: Shape = Shape {
@@ -56,7 +56,8 @@ pub(super) fn call(
                 ));
             }
             drop(files);
-            let file = place.dir.open(&place.path).map_err(|error| in_words(name, &error))?;
+            let file =
+                open_plain(place.dir, &place.path).map_err(|error| in_words(name, &error))?;
             let mut old = Vec::new();
             file.take(LOOKED_AT).read_to_end(&mut old).map_err(|error| in_words(name, &error))?;
             Some(old)

@@ -3,7 +3,7 @@
 //! Invariant: each attempt is shown to work where nothing holds it, so that a test cannot pass
 //! because its attempt was a dud.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod hostile;
 #[cfg(target_os = "linux")]
 mod network;
@@ -15,3 +15,5 @@ mod probes;
 mod session;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod stage;
+#[cfg(target_os = "linux")]
+mod trap;

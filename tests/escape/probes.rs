@@ -176,46 +176,63 @@ const ATTEMPTS: &[Attempt] = &[
         &[],
         r#"(: >>/proc/sys/kernel/core_pattern) && echo WON"#,
     )),
+    held(
+        "a program that runs as its owner",
+        &[Seccomp],
+        r#"cp /bin/true own; chmod u+s own; [ -u own ] && echo WON; rm -f own"#,
+    ),
+    held(
+        "a program that runs as its group",
+        &[Seccomp],
+        r#"install -m 2755 /bin/true own; [ -g own ] && echo WON; rm -f own"#,
+    ),
+    held(
+        "a program that is made to run as its owner",
+        &[Seccomp],
+        r#"perl -e 'use Fcntl; sysopen(F, "own", O_CREAT | O_WRONLY, 04755)'; [ -u own ] && echo WON; rm -f own"#,
+    ),
     held("a file of ten gigabytes", &[Limits], r#"truncate -s 10G big && echo WON; rm -f big"#),
     held("a descriptor left open", &[], r#"[ "$(ls /proc/self/fd | wc -l)" -gt 4 ] && echo WON"#),
 ];
 
 #[test]
 fn the_superuser_by_bubblewrap() {
-    as_who(None, Some(Mechanism::Bubblewrap));
+    as_who(SCENE, None, Some(Mechanism::Bubblewrap));
 }
 
 #[test]
 fn the_superuser_by_own_namespaces() {
-    as_who(None, Some(Mechanism::Namespaces));
+    as_who(SCENE, None, Some(Mechanism::Namespaces));
 }
 
 #[test]
 fn the_superuser_without_namespaces() {
-    as_who(None, None);
+    as_who(SCENE, None, None);
 }
 
+const SCENE: &str = "escape::probes::scene";
+
 /// Nobody on most systems.
-const PLAIN: u32 = 65534;
+pub(super) const PLAIN: u32 = 65534;
 
 #[test]
 fn a_plain_user_by_bubblewrap() {
-    as_who(Some(PLAIN), Some(Mechanism::Bubblewrap));
+    as_who(SCENE, Some(PLAIN), Some(Mechanism::Bubblewrap));
 }
 
 #[test]
 fn a_plain_user_by_own_namespaces() {
-    as_who(Some(PLAIN), Some(Mechanism::Namespaces));
+    as_who(SCENE, Some(PLAIN), Some(Mechanism::Namespaces));
 }
 
 #[test]
 fn a_plain_user_without_namespaces() {
-    as_who(Some(PLAIN), None);
+    as_who(SCENE, Some(PLAIN), None);
 }
 
-/// Runs the scene as this user, or as ours.
+/// Runs a scene, an ignored test, as this user, or as ours.
 #[expect(clippy::disallowed_methods, reason = "another process of the test")]
-fn as_who(user: Option<u32>, mechanism: Option<Mechanism>) {
+pub(super) fn as_who(scene: &str, user: Option<u32>, mechanism: Option<Mechanism>) {
     let is_root = rustix::process::geteuid().is_root();
     if user.is_some() && !is_root {
         return skip("only the superuser can become somebody else");
@@ -226,7 +243,7 @@ fn as_who(user: Option<u32>, mechanism: Option<Mechanism>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = tools(folder.path(), mechanism);
     let program = env::current_exe().expect("this program");
-    let args = ["--exact", "escape::probes::scene", "--ignored", "--nocapture"];
+    let args = ["--exact", scene, "--ignored", "--nocapture"];
     let mut scene = match user {
         None => Command::new(&program),
         Some(user) => {
@@ -238,7 +255,7 @@ fn as_who(user: Option<u32>, mechanism: Option<Mechanism>) {
             scene
         }
     };
-    let scene = scene.args(args).env(FOLDER, folder.path()).env(TOOLS, path);
+    let scene = scene.args(args).env(FOLDER, folder.path()).env(TOOLS, &path).env("PATH", path);
     let level = if mechanism.is_some() { "full" } else { "reduced" };
     let said = scene.env(LEVEL, level).env_remove("TMPDIR").output();
     let said = match said {
@@ -254,7 +271,7 @@ fn as_who(user: Option<u32>, mechanism: Option<Mechanism>) {
     assert!(said.status.success(), "{text}");
 }
 
-fn skip(why: &str) {
+pub(super) fn skip(why: &str) {
     eprintln!("SKIPPED: {why}");
 }
 
@@ -274,6 +291,14 @@ fn tools(folder: &Path, mechanism: Option<Mechanism>) -> String {
             format!("{}:{path}", bin.display())
         }
         Some(Mechanism::Bubblewrap) => path.to_owned(),
+    }
+}
+
+/// What makes the namespaces for who has this `PATH`.
+pub(super) fn mechanism_on(path: &str) -> Mechanism {
+    match path.starts_with("/usr") {
+        true => Mechanism::Bubblewrap,
+        false => Mechanism::Namespaces,
     }
 }
 
@@ -301,10 +326,7 @@ fn scene() {
         Err(SandboxError::Unavailable { reasons, .. }) => return skip(&reasons.join("; ")),
         Err(error) => panic!("{error}"),
     };
-    let wanted = (level == Level::Full).then(|| match path.starts_with("/usr") {
-        true => Mechanism::Bubblewrap,
-        false => Mechanism::Namespaces,
-    });
+    let wanted = (level == Level::Full).then(|| mechanism_on(&path));
     if sandbox.mechanism() != wanted {
         return skip(&format!("{wanted:?} is not to be had here"));
     }

@@ -60,6 +60,70 @@ fn x06_git_works_inside_and_follows_the_session() {
 }
 
 #[test]
+fn what_a_command_could_do_is_told_of_the_worktree_it_would_have() {
+    let repo = repo(Shape::Plain);
+    let root = repo.home().root();
+    let extra = root.join("extra");
+    fs::create_dir_all(&extra).unwrap();
+    fs::create_dir_all(root.join("home/.cargo/registry")).unwrap();
+    repo.git(&["config", "--add", "agent.sandbox.writable", extra.to_str().unwrap()]);
+    repo.git(&["config", "agent.sandbox.allowHost", "crates.io"]);
+    let explain = |args: &[&str]| repo.agent(&[&["sandbox", "explain"], args].concat()).success();
+    let told: serde_json::Value =
+        serde_json::from_str(&explain(&["--json", "--level", "full", "make"])).unwrap();
+    let told = &told["sandbox"];
+    let at = |path: &str| json!(root.join(path));
+    assert_eq!(told["writes"], json!([at("shop.worktrees/NAME"), at("extra")]));
+    assert_eq!(told["kept"], json!([at("home/.cargo/registry")]));
+    let own = told["own"].as_array().unwrap();
+    let is_own = |path: serde_json::Value| own.contains(&path);
+    assert!(is_own(json!("/dev/shm")) && is_own(json!("/tmp")) && is_own(at("home")), "{told:#}");
+    assert_eq!(own.len(), 3);
+    let reads = told["reads"].as_array().unwrap();
+    let shown = |path: &str| reads.contains(&at(path));
+    assert!(reads.contains(&json!("/usr")) && shown("shop/.git/objects"), "{told:#}");
+    assert!(!shown("shop") && !shown("home") && !shown("home/.cargo/registry"), "{told:#}");
+    let said = explain(&["--level", "full", "make", "test"]);
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(
+        lines[..3],
+        [
+            "command  make test",
+            "sandbox  full",
+            "reach    a localhost of the session's own, and crates.io"
+        ]
+    );
+    assert!(said.contains("\n         (empty at first, and gone with the session)\n"), "{said}");
+    let said = explain(&["--level", "none", "make"]);
+    assert!(said.contains("\nchange   /\n"), "{said}");
+}
+
+#[test]
+fn what_is_added_to_a_cache_is_there_for_the_next_session_and_nowhere_else() {
+    let repo = repo(Shape::Plain);
+    let cache = repo.home().root().join("home/.cargo/registry");
+    fs::create_dir_all(&cache).unwrap();
+    fs::write(cache.join("old"), "old\n").unwrap();
+    let add = "echo new >~/.cargo/registry/new && echo changed >~/.cargo/registry/old";
+    let look = "cat ~/.cargo/registry/new ~/.cargo/registry/old";
+    let said = [("Add", add), ("Look", look)].map(|(task, command)| {
+        let call = json!(["bash", { "command": command }]);
+        let model = transcript(&repo, "one.jsonl", &[call, json!("Done.")]);
+        let start = ["start", task, "--model", &model, "--wait"];
+        repo.agent(&start).success();
+        let id = repo.session_ids().pop().unwrap();
+        repo.agent(&["log", &id, "--json"]).success()
+    });
+    let kept = repo.common_dir().join("agent/cache/0");
+    if !kept.exists() || said[0].contains("Read-only file system") {
+        return eprintln!("SKIPPED: no cache is kept on this machine: {}", said[0]);
+    }
+    assert!(said[1].contains("new\\nchanged"), "{}", said[1]);
+    assert_eq!(fs::read_to_string(cache.join("old")).unwrap(), "old\n");
+    assert!(!cache.join("new").exists());
+}
+
+#[test]
 fn x08_x09_temporary_files_are_private_and_nothing_else_is_left() {
     let script = Script::new([
         bash("echo kept > /tmp/kept; test \"$TMPDIR\" = /tmp && ls -A / ~ && cat <<< here"),
