@@ -31,8 +31,12 @@ pub struct Args {
 }
 
 /// `git diff` among files of the agent's: it enters no repository below, and runs no program that a
-/// relative path could make one of those files.
-const IN_WORKTREE: [&str; 9] = [
+/// relative path could make one of those files. What it learns of the files it does not write into
+/// the index: that runs a hook, and needs a lock that the supervisor may need.
+const IN_WORKTREE: [&str; 12] = [
+    "--no-optional-locks",
+    "-c",
+    "core.hooksPath=/dev/null",
     "-c",
     "core.fsmonitor=false",
     "-c",

@@ -366,7 +366,7 @@ fn tell(context: &Context<'_>, plan: &Plan, created: &Created, woken: &Woken) ->
     let base = card::short(&spec.base.commit);
     let (model, sandbox) = (plan.choice.label(), &spec.sandbox);
     context.ui.narrate(&format!(
-        "  base {} ({base}) · model {model} · sandbox {sandbox} · {}",
+        "  base {} ({base}) · model {model} · sandbox {sandbox}\n  {}",
         spec.base.name,
         limits::words(&spec.limits, spec.share_budget.as_deref())
     ));

@@ -392,7 +392,8 @@ fn a_dry_run_and_a_start_say_what_they_do() {
         &["start", "say", "hi", "--model", &model, "--wait"],
         0,
         started,
-        "  base main ([oid]) · model replay/one.jsonl · sandbox [level] · budget $5.00, 2 h, 200 steps\n\
+        "  base main ([oid]) · model replay/one.jsonl · sandbox [level]\n\
+         \x20 budget $5.00, 2 h, 200 steps\n\
          \x20 no price is known for replay/one.jsonl: tokens are counted, money is not\n\
          hint: git agent log -f say-hi-[id]    git agent status say-hi-[id]\n\
          say-hi-[id] is done\n",

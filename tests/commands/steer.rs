@@ -17,7 +17,8 @@ fn a_question_is_answered() {
     let out = repo.agent(&["start", "ask me", "--model", &curious(&repo), "--wait"]);
     assert_eq!(
         repo.normal(&out).stderr,
-        "  base main ([oid]) · model replay/curious.jsonl · sandbox [level] · budget $5.00, 2 h, 200 steps\n\
+        "  base main ([oid]) · model replay/curious.jsonl · sandbox [level]\n\
+         \x20 budget $5.00, 2 h, 200 steps\n\
          \x20 no price is known for replay/curious.jsonl: tokens are counted, money is not\n\
          hint: git agent log -f ask-me-[id]    git agent status ask-me-[id]\n\
          ask-me-[id] needs input: Which store?\n\

@@ -1,6 +1,8 @@
 //! `rewind`, `fork`, `remove`, `restore`, `gc`: what makes no sense is refused, and changes
 //! nothing.
 
+use std::fs;
+
 use serde_json::json;
 
 use super::{quick, ran, refused, said, transcript};
@@ -74,8 +76,10 @@ fn what_has_landed_is_not_rewound_but_can_be_forked() {
                 hint: git agent fork say-hi-[id] --at STEP begins another from there\n";
     refused(&repo, &["rewind", "say-hi", "1"], 1, over);
     repo.agent(&["worktree", "remove", "say-hi"]).success();
-    // Its files are deleted in the background.
-    until("the files are deleted", || repo.home().processes().is_empty());
+    // They are deleted in the background.
+    let trees = repo.home().root().join("shop.worktrees");
+    until("its files are gone", || fs::read_dir(&trees).map_or(0, Iterator::count) == 0);
+    until("nobody is at it", || repo.home().processes().is_empty());
     let gone = "error: the worktree of say-hi-[id] is gone: [ROOT]/shop.worktrees/say-hi\n\
                 hint: git agent worktree restore say-hi-[id]\n";
     refused(&repo, &["rewind", "say-hi", "1"], 1, gone);

@@ -304,8 +304,9 @@ fn x02_hooks_of_the_user_at_a_path_that_is_relative() {
     Trap {
         config: &[("core.hooksPath", ".githooks")],
         plant: "for hook in reference-transaction post-index-change post-checkout pre-auto-gc; do
-            program .githooks/$hook; done",
-        careless: &["git update-ref refs/naive HEAD", "git update-ref -d refs/naive"],
+            program .githooks/$hook; done
+            touch -d @$RANDOM README.md src/lib.txt",
+        careless: &["git diff", "git update-ref refs/naive HEAD", "git update-ref -d refs/naive"],
         ..PLAIN
     }
     .walk_through();

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use git_agent::git::Repo;
@@ -91,7 +92,13 @@ impl Stage {
     }
 
     /// Whether a script gets out. It finds the stage in its variables, and says `WON` if it has.
-    pub(super) fn lets_out(&self, sandbox: &Sandbox, script: &str) -> (bool, String) {
+    /// What it may have sent is waited for so long.
+    pub(super) fn lets_out(
+        &self,
+        sandbox: &Sandbox,
+        script: &str,
+        patience: Duration,
+    ) -> (bool, String) {
         let before = self.state();
         let text = format!(
             "OUT={root}/outside MAIN={root}/main SECRETS={root}/home ADMIN={root}/main/.git/worktrees/tree\n\
@@ -104,10 +111,14 @@ impl Stage {
         let done = sandbox.command("bash").args(["-c", &text]).run().expect("it can be started");
         let mut said = String::from_utf8_lossy(&done.stdout).into_owned();
         said.push_str(&String::from_utf8_lossy(&done.stderr));
-        // What was sent is on its way.
-        thread::sleep(std::time::Duration::from_millis(20));
-        let won = said.contains("WON") || self.state() != before;
-        (won, said)
+        let until = Instant::now() + patience;
+        loop {
+            let won = said.contains("WON") || self.state() != before;
+            if won || Instant::now() >= until {
+                return (won, said);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// All files but those that a tool may change, and how often a server was reached.

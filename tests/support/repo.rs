@@ -269,7 +269,7 @@ impl Repo {
             }
             // What a machine can do is not what most tests are about.
             for level in ["full", "reduced", "none"] {
-                for (before, after) in [("sandbox ", " ·"), ("sandbox  ", "\n")] {
+                for (before, after) in [("sandbox ", "\n"), ("sandbox  ", "\n")] {
                     let level = format!("{before}{level}{after}");
                     text = text.replace(&level, &format!("{before}[level]{after}"));
                 }
