@@ -194,7 +194,7 @@ fn x01_less_than_asked_for_is_refused_or_allowed_and_said() {
     assert_eq!(repo.session_ids(), Vec::<String>::new(), "nothing was begun");
     assert!(!repo.home().root().join("shop.worktrees").exists());
     let (code, said) = start("reduced", &[]);
-    assert!(code == 0 && said.contains("sandbox reduced ·"), "{code}: {said}");
+    assert!(code == 0 && said.contains("sandbox reduced\n"), "{code}: {said}");
 
     // Begun where there was one, and gone on where there is none.
     let out = repo.agent(&["start", "y", "--model", &model, "--wait"]);
