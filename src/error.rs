@@ -4,6 +4,7 @@
 
 mod check;
 mod domain;
+mod forge;
 mod land;
 mod mend;
 mod time;

@@ -40,6 +40,7 @@ pub mod remove;
 pub mod rewind;
 
 pub mod conflicts;
+pub mod pr;
 pub mod trust;
 pub mod worktree;
 

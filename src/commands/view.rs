@@ -13,7 +13,7 @@ use crate::session::size::Size;
 use crate::session::state::{Phase, State, VerifyStatus as Verified};
 use crate::session::store::{Session, Store};
 use crate::ui::view::{
-    CommitView, LimitView, LimitsView, Progress, QueueView, SessionCard, SessionView, SizeView,
+    CommitView, LimitView, LimitsView, Progress, PullView, QueueView, SessionCard, SessionView, SizeView,
     UsageView, VerifyStatus, VerifyView,
 };
 use crate::ui::{card, text};
@@ -61,6 +61,13 @@ pub fn session(session: &Session, state: &State) -> SessionView {
         },
         worked_s: state.worked / 1_000,
         conflicts_with: Vec::new(),
+        pull_request: state.pull_request.as_ref().map(|pull| PullView {
+            number: pull.number,
+            url: pull.url.clone(),
+            state: pull.state.clone(),
+            branch: pull.branch.clone(),
+            label: pull.label(),
+        }),
         note: note(state),
         model: spec.model_label(),
         size: None,

@@ -97,7 +97,8 @@ fn folder(session: &Session) -> std::path::PathBuf {
     beside.map_or_else(std::env::temp_dir, Path::to_owned)
 }
 
-fn words(session: &Session, state: &State) -> String {
+/// The message of one commit with all of a session's work.
+pub(super) fn words(session: &Session, state: &State) -> String {
     let spec = &session.spec;
     let trailers = trailers(spec, &state.models).into_iter();
     let trailers: Vec<_> = trailers.map(|(key, value)| (key.to_owned(), value)).collect();

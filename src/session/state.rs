@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::format::{self, FORMAT, FormatError};
 use super::spec::Limits;
 use super::ticket::Priority;
-use crate::event::{Checkpoint, Question, StateChange, VerifyRecord, Waiting};
+use crate::event::{Checkpoint, PullRequest, Question, StateChange, VerifyRecord, Waiting};
 use crate::file;
 use crate::message::{PlanItem, PlanStatus, Usage};
 
@@ -263,6 +263,9 @@ pub struct State {
     /// The last verify run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<VerifyRecord>,
+    /// Its pull request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<PullRequest>,
     /// The model's plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<PlanItem>,
@@ -333,6 +336,7 @@ impl State {
             question: None,
             waiting: None,
             verify: None,
+            pull_request: None,
             plan: Vec::new(),
             untold: Vec::new(),
             unknown: BTreeMap::new(),

@@ -65,6 +65,9 @@ pub struct SessionView {
     /// What it is known to collide with, sessions and branches; left out where that is nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts_with: Vec<String>,
+    /// Its pull request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<PullView>,
     /// What else a person should know in a line: why it stopped, what it waits for.
     #[serde(skip)]
     pub note: Option<String>,
@@ -74,6 +77,22 @@ pub struct SessionView {
     /// What it takes on the disk, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<SizeView>,
+}
+
+/// A session's pull request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PullView {
+    /// Its number; none while there is but a branch.
+    pub number: Option<u64>,
+    /// Its page.
+    pub url: String,
+    /// What became of it: `open`, `merged`, `closed`, `pushed`.
+    pub state: String,
+    /// Its branch, at the remote.
+    pub branch: String,
+    /// In few words: `#7 open`.
+    #[serde(skip)]
+    pub label: String,
 }
 
 /// What a session takes on the disk, in bytes.

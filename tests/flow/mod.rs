@@ -12,6 +12,7 @@ mod limits;
 mod person;
 mod places;
 pub(crate) mod play;
+mod pull;
 mod push;
 mod real_package;
 mod real_project;
