@@ -5,6 +5,7 @@
 //! of it.
 
 mod notices;
+mod pull;
 
 use std::convert::Infallible;
 use std::io;
@@ -82,6 +83,9 @@ async fn supervise(common_dir: &Path, id: &str, signals: &Signals) -> Result<(),
     // Telling people of the end may take a while: neither slot nor lock is held for it, and a
     // shutdown waits for nobody.
     give_way(common_dir, signals);
+    if !signals.shutdown.is_raised() {
+        pull::follow_up(common_dir, &session);
+    }
     if let Some(notices) = notices {
         tokio::select! {
             () = notices.close() => {}

@@ -4,7 +4,11 @@
 //! the branch is pushed, and the answer is what a person does next.
 
 mod answer;
+mod background;
+mod comments;
 mod open;
+mod outside;
+mod watch;
 
 use clap::builder::NonEmptyStringValueParser;
 
@@ -12,6 +16,8 @@ use super::context::{Context, SessionArg};
 use crate::error::Result;
 use crate::land::plan::Way;
 use crate::policy::{Capability, Policy};
+use crate::session::pull::PullWish;
+use crate::session::store::Session;
 use crate::ui::Ui;
 
 /// Open a pull request with the work of a session, or bring it up to date
@@ -22,24 +28,34 @@ use crate::ui::Ui;
 /// pushed to is left alone.
 ///
 /// GitHub, GitLab, Forgejo and Gitea are known by the remote's host, by agent.forge.<host>.type, or
-/// by asking. The token is GH_TOKEN, GITLAB_TOKEN or FORGEJO_TOKEN, else that of git credential,
-/// else that of gh or glab. Without one the branch is pushed, the answer is the page to open the
+/// by asking. The token is that of `GH_TOKEN`, `GITLAB_TOKEN` or `FORGEJO_TOKEN`, else of git credential,
+/// else of gh or glab. Without one the branch is pushed, the answer is the page to open the
 /// pull request by hand, and the exit code is 3.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   git agent pr add-rate
   git agent pr add-rate --draft --reviewer ada --reviewer acme/security
-  git agent pr add-rate --dry-run")]
+  git agent pr add-rate --dry-run
+  git agent pr add-rate --watch --tries 2
+  git agent pr add-rate --comments")]
 pub struct Args {
     #[command(flatten)]
     session: SessionArg,
     #[command(flatten)]
     how: HowArgs,
-    /// Say what would be pushed and opened, and do neither
-    #[arg(short = 'n', long)]
+    #[command(flatten)]
+    watch: watch::WatchArgs,
+    /// List what was said about it, and tell the session of what is new
+    #[arg(long, conflicts_with = "watch")]
+    comments: bool,
+    /// Say what would be pushed and opened, and do neither; with --comments, tell nobody
+    #[arg(short = 'n', long, conflicts_with = "watch")]
     dry_run: bool,
-    /// Print JSON: {"format":1,"pull_request":{…}}
+    /// Nobody looks: what goes wrong is noted in the session
+    #[arg(long, hide = true)]
+    in_background: bool,
+    /// Print JSON: {"format":1,"pull":{…}}, with --watch "watched", with --comments "comments"
     #[arg(long)]
     json: bool,
 }
@@ -82,6 +98,15 @@ impl HowArgs {
     }
 }
 
+/// Notes that a pull request is to be opened when a session is done.
+///
+/// # Errors
+/// The file system says no.
+pub(super) fn wish(session: &Session, is_watched: bool) -> Result {
+    let options = ["--in-background"].into_iter().chain(is_watched.then_some("--watch"));
+    Ok(PullWish::new(options.map(str::to_owned).collect()).write(session)?)
+}
+
 /// Opens or updates it, or says what would be done.
 ///
 /// # Errors
@@ -92,10 +117,24 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         policy.check_capability(Capability::Pr)?;
     }
     let session = context.session(&args.session.session)?;
-    if args.dry_run {
-        let would = open::rehearse(&context, &session, &args.how)?;
-        return answer::would(ui, &session, &would, args.json);
+    let done = run_for(&context, &session, args);
+    if let (true, Err(error)) = (args.in_background, &done) {
+        background::note(&context, &session, error)?;
     }
-    let done = open::open(&context, &session, &args.how)?;
-    answer::tell(ui, &session, &done, args.json)
+    done
+}
+
+fn run_for(context: &Context<'_>, session: &Session, args: &Args) -> Result {
+    if args.comments {
+        return comments::comments(context, session, args);
+    }
+    if args.watch.is_wished() {
+        return watch::watch(context, session, args);
+    }
+    if args.dry_run {
+        let would = open::rehearse(context, session, &args.how)?;
+        return answer::would(context.ui, session, &would, args.json);
+    }
+    let done = open::open(context, session, &args.how)?;
+    answer::tell(context.ui, session, &done, args.json)
 }

@@ -11,13 +11,13 @@ use super::context::Context;
 use super::control::{self, Woken};
 use super::follow::{self, Form};
 use super::limits::{self, LimitArgs};
-use super::{message, sandbox, view};
+use super::{message, pr, sandbox, view};
 use crate::agent::Rules;
 use crate::config::{CommitStrategy, Config};
 use crate::error::{CommandError, Result};
 use crate::git::{Head, ObjectId, Repo};
 use crate::model::{self, Choice, Endpoint, Looked, Surroundings};
-use crate::policy::{self, Policy};
+use crate::policy::{self, Capability, Policy};
 use crate::sandbox::Level;
 use crate::sandbox::proxy::Pattern;
 use crate::session::allowed;
@@ -93,6 +93,12 @@ pub struct Args {
     /// What goes first where as many sessions run as may
     #[arg(long, value_enum, value_name = "PRIORITY", default_value_t)]
     priority: Priority,
+    /// Open a pull request when it is done, as git agent pr does
+    #[arg(long)]
+    pr: bool,
+    /// And watch it: what its checks and reviewers find goes back to the session (implies --pr)
+    #[arg(long)]
+    babysit: bool,
     /// Wait for the end: exit 0 when done, 1 when failed, 3 when it needs a person
     #[arg(long, conflicts_with = "attach")]
     wait: bool,
@@ -139,6 +145,9 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     }
     control::block_on(model::knock(&plan.endpoint))??;
     let created = create(&context, args, &plan)?;
+    if args.pr || args.babysit {
+        pr::wish(&created.session, args.babysit)?;
+    }
     limits::make_shared(&context.store, args.share_budget.as_deref(), &plan.limits)?;
     let woken = control::queue_up(&context, &created.session, Some(args.priority))?;
     tell(&context, &plan, &created, &woken)?;
@@ -189,6 +198,9 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
     let given = if args.verify.is_empty() { &config.verify } else { &args.verify };
     let checks = allowed::checks(given, policy.as_ref());
     if let Some(policy) = policy {
+        if args.pr || args.babysit {
+            policy.check_capability(Capability::Pr)?;
+        }
         let models = fallback.iter().chain([&choice]).map(ToString::to_string).collect::<Vec<_>>();
         policy.check(&policy::Wish {
             folder: &allowed::folder(repo),

@@ -226,11 +226,12 @@ impl<'a> Client<'a> {
                 }
                 return Err(ForgeError::Moved { host: self.host(), to: to.into() });
             }
-            if status.is_server_error() && *method == Method::GET {
-                if let Some(pause) = pauses.next() {
-                    tokio::time::sleep(pause).await;
-                    continue;
-                }
+            if status.is_server_error()
+                && *method == Method::GET
+                && let Some(pause) = pauses.next()
+            {
+                tokio::time::sleep(pause).await;
+                continue;
             }
             return Err(self.refused(response, &url).await);
         }

@@ -55,7 +55,7 @@ pub(super) fn would(ui: &Ui, session: &Session, would: &Would, as_json: bool) ->
             into: &route.into,
             ..View::of(session, outcome, plan, &none)
         };
-        return Ok(ui.answer(&json::named("pull_request", &view)?)?);
+        return Ok(ui.answer(&json::named("pull", &view)?)?);
     }
     let verb = match known.as_ref().filter(|_| number.is_some()) {
         Some(known) => format!("update {}", known.url),
@@ -98,7 +98,7 @@ pub(super) fn tell(ui: &Ui, session: &Session, done: &Done, as_json: bool) -> Re
             Outcome::Opened | Outcome::Updated => None,
         };
         let view = View { by_hand, ..View::of(session, word, plan, pull) };
-        ui.answer(&json::named("pull_request", &view)?)?;
+        ui.answer(&json::named("pull", &view)?)?;
     } else {
         ui.answer(&line(done))?;
     }
@@ -119,7 +119,8 @@ pub(super) fn tell(ui: &Ui, session: &Session, done: &Done, as_json: bool) -> Re
     }
 }
 
-fn line(done: &Done) -> String {
+/// What was done, in a line.
+pub(super) fn line(done: &Done) -> String {
     let Done { plan, pull, outcome, .. } = done;
     let (branch, sum) = (&pull.branch, sum(plan));
     match outcome {

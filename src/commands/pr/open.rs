@@ -9,7 +9,7 @@ use super::HowArgs;
 use crate::commands::context::Context;
 use crate::commands::control;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{CommandError, Kind, Result};
 use crate::event::PullRequest;
 use crate::forge::place::{Address, Place};
 use crate::forge::token::{self, Found};
@@ -55,8 +55,8 @@ pub(super) enum Outcome {
 
 /// A forge that can be asked, or why none can.
 enum Way<'a> {
-    Forge(Forge<'a>),
-    ByHand { place: Option<Place>, why: String, hint: String },
+    Forge(Box<Forge<'a>>),
+    ByHand { place: Option<Box<Place>>, why: String, hint: String },
 }
 
 /// Says what would be done, from what is here of the remote.
@@ -125,6 +125,22 @@ pub(super) fn open(context: &Context<'_>, session: &Session, how: &HowArgs) -> R
         pull::push_record(repo, &route, &session.id)?;
     }
     Ok(Done { plan: ready.plan, pull: known, made, outcome })
+}
+
+/// The forge that a session's pull request is at.
+///
+/// # Errors
+/// None can be asked: a person has to.
+pub(super) fn forge<'a>(
+    context: &Context<'a>,
+    session: &Session,
+    how: &HowArgs,
+) -> Result<Forge<'a>> {
+    let config = context.config()?;
+    match way_to(context, &config, &route(context, &config, session, how)?)? {
+        Way::Forge(forge) => Ok(*forge),
+        Way::ByHand { why, hint, .. } => Err(CommandError::new(Kind::NeedsPerson, why).hint(hint)),
+    }
 }
 
 /// Makes the commits and pushes them; again, where the branch that it is for moves meanwhile.
@@ -197,14 +213,14 @@ fn body(
 
 /// The forge of the remote, with a token for it.
 fn way_to<'a>(context: &Context<'a>, config: &Config, route: &Route) -> Result<Way<'a>> {
-    let unknown = |place: Option<Place>, why: String| Way::ByHand {
-        place,
+    let unknown = |why: String| Way::ByHand {
+        place: None,
         why,
         hint: "git config agent.forge.<host>.type github|gitlab|forgejo names it".to_owned(),
     };
     let Some(address) = Address::parse(&route.url) else {
         let why = format!("the remote {} is at no forge: {}", route.remote, plain(&route.url));
-        return Ok(unknown(None, why));
+        return Ok(unknown(why));
     };
     let named = config.forges.get(&address.host).cloned().unwrap_or_default();
     let known = match Place::known(&address, &named)? {
@@ -213,7 +229,7 @@ fn way_to<'a>(context: &Context<'a>, config: &Config, route: &Route) -> Result<W
     };
     let Some(place) = known else {
         let why = format!("{} is no forge that is known here", address.host);
-        return Ok(unknown(None, why));
+        return Ok(unknown(why));
     };
     let repo = &context.repo;
     let around = token::Surroundings {
@@ -224,13 +240,14 @@ fn way_to<'a>(context: &Context<'a>, config: &Config, route: &Route) -> Result<W
         Found::Token(token) => {
             let ui = context.ui;
             let on_wait = Box::new(move |wait: &forge::Wait| tell_wait(ui, wait));
-            Ok(Way::Forge(Forge::open(place, &token, forge::PATIENCE, on_wait)?))
+            let forge = Forge::open(place, &token, forge::PATIENCE, on_wait)?;
+            Ok(Way::Forge(Box::new(forge)))
         }
         Found::Nothing(looked_for) => {
             let host = &place.address.host;
             let why = format!("no token for {host}; looked for {}", looked_for.join(", "));
             let hint = format!("git credential approve keeps one for {host}; then try again");
-            Ok(Way::ByHand { place: Some(place), why, hint })
+            Ok(Way::ByHand { place: Some(Box::new(place)), why, hint })
         }
     }
 }

@@ -8,9 +8,9 @@ use clap::builder::NonEmptyStringValueParser;
 use clap_complete::ArgValueCompleter;
 
 use super::landing::{self, Outcome};
-use super::resolve;
 use crate::commands::complete;
 use crate::commands::context::Context;
+use crate::commands::{control, give};
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::land::apply::{self, Landed, short_id};
 use crate::land::forecast;
@@ -20,8 +20,9 @@ use crate::land::remove::{self, Removal};
 use crate::land::resolve::Resolution;
 use crate::land::undo::undo;
 use crate::land::{LandError, hooks, target};
+use crate::session::state::Phase;
 use crate::session::store::Session;
-use crate::ui::Ui;
+use crate::ui::{Ui, units};
 
 /// How often a session is given its conflicts back.
 const RESOLVED_AT_MOST: usize = 2;
@@ -195,7 +196,13 @@ fn land(context: &Context<'_>, args: &Args, session: &Session) -> Result<Outcome
             }
         };
         let words = resolution.tell(&context.repo, session, args.into.as_deref(), &files)?;
-        resolve::give_back(context, session, &words, files.len())?;
+        let count = units::counted(files.len() as u64, "file");
+        let phase = give::back(context, session, &words, &format!("{count} that conflict"))?;
+        if phase != Phase::Done {
+            let (id, standing) = (&session.id, control::standing(phase));
+            return Err(CommandError::no(format!("{id} {standing}: nothing was landed"))
+                .hint(format!("git agent status {id}")));
+        }
         told += 1;
     }
 }

@@ -6,7 +6,6 @@ mod landing;
 pub mod list;
 pub mod merge;
 pub mod remove;
-mod resolve;
 pub mod restore;
 pub mod switch;
 

@@ -71,9 +71,11 @@ impl Route {
         let into = merge.as_deref().map_or(local.as_str(), target::short).to_owned();
         let default = repo.config_value("remote.pushDefault").filter(|name| is_there(name));
         let push_remote = default.unwrap_or_else(|| remote.clone());
-        let prefix = config.branch_prefix.trim_end_matches('/');
-        let branch =
-            if prefix.is_empty() { spec.id.clone() } else { format!("{prefix}/{}", spec.id) };
+        // Not below the prefix itself: the session's ref would answer to the same short name.
+        let branch = match config.branch_prefix.trim_end_matches('/') {
+            "" => format!("pr/{}", spec.id),
+            prefix => format!("{prefix}-pr/{}", spec.id),
+        };
         Ok(Self {
             url: address(repo, &remote, &[])?,
             push_url: address(repo, &push_remote, &["--push"])?,

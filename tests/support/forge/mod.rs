@@ -7,6 +7,7 @@
 mod forgejo;
 mod github;
 mod gitlab;
+pub mod prism;
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
