@@ -1,4 +1,4 @@
-//! All that is asked of GitHub, held against its own OpenAPI description.
+//! All that is asked of GitHub, held against its own `OpenAPI` description.
 //!
 //! Invariant: every path that the program asks for is among what is judged.
 

@@ -132,6 +132,9 @@ struct Answer {
     body: String,
 }
 
+/// From the parts of the path, the body and the query to status and answer.
+type Run = fn(&mut World, &[String], &Value, &[(String, String)]) -> (u16, Value);
+
 /// One thing that the interface can be asked for.
 struct Endpoint {
     method: &'static str,
@@ -140,7 +143,7 @@ struct Endpoint {
     query: &'static [&'static str],
     required: &'static [&'static str],
     optional: &'static [&'static str],
-    run: fn(&mut World, &[String], &Value, &[(String, String)]) -> (u16, Value),
+    run: Run,
 }
 
 impl Forge {

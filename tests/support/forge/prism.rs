@@ -1,4 +1,4 @@
-//! GitHub's own OpenAPI description, served by Prism, which judges requests by it.
+//! GitHub's own `OpenAPI` description, served by Prism, which judges requests by it.
 //!
 //! `github.json` is cut from `@octokit/openapi` 23.0.2 (`generated/api.github.com.json`): the paths
 //! that are used, and what they refer to, without descriptions; the media type of answers is the
