@@ -27,7 +27,7 @@ use crate::ui::Ui;
 /// session's id, so your credentials and your pre-push hook apply. A branch that somebody else has
 /// pushed to is left alone.
 ///
-/// GitHub, GitLab, Forgejo and Gitea are known by the remote's host, by agent.forge.<host>.type, or
+/// GitHub, GitLab, Forgejo and Gitea are known by the remote's host, by agent.forge.HOST.type, or
 /// by asking. The token is that of `GH_TOKEN`, `GITLAB_TOKEN` or `FORGEJO_TOKEN`, else of git credential,
 /// else of gh or glab. Without one the branch is pushed, the answer is the page to open the
 /// pull request by hand, and the exit code is 3.
