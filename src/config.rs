@@ -4,6 +4,7 @@
 //! replaced by a default.
 
 pub mod amount;
+mod forge;
 mod keys;
 mod notify;
 mod otel;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use amount::Bound;
+pub use forge::{ForgeHost, ForgeKind, Pr};
 pub use keys::{KEYS, Key};
 pub use notify::{Channel, Notify, Occasion};
 pub use otel::Otel;
@@ -120,6 +122,10 @@ pub struct Config {
     pub otel: Otel,
     /// `agent.push.*`: what is asked of agents' commits before they leave the machine.
     pub push: Push,
+    /// `agent.pr.*`: what pull requests tell.
+    pub pr: Pr,
+    /// `agent.forge.<host>.*`, by host.
+    pub forges: BTreeMap<String, ForgeHost>,
     /// `agent.<provider>.*`, by the provider's name.
     pub providers: BTreeMap<String, Provider>,
 }
@@ -217,6 +223,8 @@ impl Default for Config {
             notify: Notify::default(),
             otel: Otel::default(),
             push: Push::default(),
+            pr: Pr::default(),
+            forges: BTreeMap::new(),
             providers: BTreeMap::new(),
         }
     }
@@ -280,6 +288,7 @@ impl Config {
                 }
                 Some(("otel", name)) => config.otel.set(&entry, &name.to_ascii_lowercase()),
                 Some(("push", name)) => config.push.set(&entry, &name.to_ascii_lowercase()),
+                Some(("pr", name)) => config.pr.set(&entry, &name.to_ascii_lowercase()),
                 Some((provider, name)) => {
                     config.set_of_provider(&entry, provider, &name.to_ascii_lowercase())
                 }
@@ -347,6 +356,9 @@ impl Config {
     ) -> Result<bool, ConfigError> {
         if provider.eq_ignore_ascii_case("sandbox") {
             return self.sandbox.set(entry, name);
+        }
+        if let Some(host) = provider.strip_prefix("forge.") {
+            return self.forges.entry(host.to_ascii_lowercase()).or_default().set(entry, name);
         }
         let mut set = self.providers.get(provider).cloned().unwrap_or_default();
         match name {
@@ -422,6 +434,10 @@ mod tests {
             ("agent.push.requireSquash", "true"),
             ("agent.push.requireSignature", "true"),
             ("agent.push.maxSize", "3k"),
+            ("agent.pr.cost", "no"),
+            ("agent.pr.record", "yes"),
+            ("agent.forge.Git.Example.type", "gitea"),
+            ("agent.forge.git.example.api", "https://git.example/x/"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
             ("agent.openai.keyCommand", "pass show openai"),
             ("agent.openai.contextWindow", "2000"),
@@ -475,6 +491,14 @@ mod tests {
                 require_signature: true,
                 max_size: 3072,
             },
+            pr: Pr { cost: false, record: true },
+            forges: BTreeMap::from([(
+                "git.example".to_owned(),
+                ForgeHost {
+                    kind: Some(ForgeKind::Forgejo),
+                    api: Some("https://git.example/x/".to_owned()),
+                },
+            )]),
             providers: BTreeMap::from([
                 (
                     "My.Server".to_owned(),

@@ -5,6 +5,7 @@
 mod cage;
 mod check;
 mod domain;
+mod forge;
 mod land;
 mod mend;
 mod time;

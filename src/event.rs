@@ -7,6 +7,7 @@ mod gate;
 mod limit;
 pub mod line;
 mod network;
+mod pull;
 mod question;
 
 use std::borrow::Cow;
@@ -21,6 +22,7 @@ use crate::redact;
 pub use gate::{Gate, GateKind, Sample};
 pub use limit::{Limit, LimitChange, LimitMark, NOTICED};
 pub use network::{Access, Visit};
+pub use pull::PullRequest;
 pub use question::{Decision, Finding, Question, QuestionKind, SECRET, Verdict};
 
 /// The format number that each line begins with.
@@ -135,6 +137,8 @@ pub enum Update {
     PutBack(PutBack),
     /// A command asked for a host of the network.
     Network(Visit),
+    /// Its work is in a pull request, or what became of that.
+    PullRequest(PullRequest),
     /// Anything else a person should know.
     Notice(String),
     /// An update of a newer program: skipped, never an error.

@@ -12,7 +12,8 @@
 //! 6. [`session`] is what a session is on disk and in refs; [`git`] is git, one noun a file.
 //! 7. [`notify`] tells people of what happens meanwhile.
 //! 8. [`check`] judges what is about to be committed, or pushed.
-//! 9. [`land`] brings the work back to the branch it is for.
+//! 9. [`land`] brings the work back to the branch it is for, or, by way of a [`forge`], to a pull
+//!    request.
 //! 10. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
 //!
 //! # Layers
@@ -26,7 +27,7 @@
 //! 5 runner supervise queue
 //! 4 agent check land mend telemetry
 //! 3 session
-//! 2 model tool sandbox notify hook trust measure
+//! 2 model tool sandbox notify hook trust measure forge
 //! 1 git
 //! 0 message event config process cancel file http parallel failpoint pattern redact policy
 //! ```
@@ -46,6 +47,7 @@ pub mod error;
 pub mod event;
 pub mod failpoint;
 pub mod file;
+pub mod forge;
 pub mod git;
 pub mod hook;
 pub mod http;

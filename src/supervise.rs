@@ -5,6 +5,7 @@
 //! of it.
 
 mod notices;
+mod pull;
 #[cfg(feature = "otel")]
 mod traces;
 
@@ -85,6 +86,9 @@ async fn supervise(common_dir: &Path, id: &str, signals: &Signals) -> Result<(),
     // Telling people of the end may take a while: neither slot nor lock is held for it, and a
     // shutdown waits for nobody.
     give_way(common_dir, signals);
+    if !signals.shutdown.is_raised() {
+        pull::follow_up(common_dir, &session);
+    }
     let told = async {
         if let Some(notices) = notices {
             notices.close().await;

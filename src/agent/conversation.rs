@@ -198,6 +198,7 @@ impl Conversation {
             | Update::Worked(_)
             | Update::Rewind(_)
             | Update::Network(_)
+            | Update::PullRequest(_)
             | Update::Notice(_)
             | Update::Unknown => {}
         }

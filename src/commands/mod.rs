@@ -7,6 +7,7 @@ pub mod complete;
 pub mod context;
 pub mod control;
 pub mod follow;
+pub mod give;
 pub mod limits;
 pub mod message;
 pub mod question;
@@ -41,6 +42,7 @@ pub mod rewind;
 
 pub mod compare;
 pub mod conflicts;
+pub mod pr;
 pub mod trust;
 pub mod worktree;
 

@@ -14,13 +14,13 @@ use super::context::Context;
 use super::control::{self, Woken};
 use super::follow::{self, Form};
 use super::limits::{self, LimitArgs};
-use super::{message, sandbox, view};
+use super::{message, pr, sandbox, view};
 use crate::agent::Rules;
 use crate::config::{CommitStrategy, Config};
 use crate::error::{CommandError, Result};
 use crate::git::{Head, ObjectId, Repo};
 use crate::model::{self, Choice, Endpoint, Looked, Surroundings};
-use crate::policy::{self, Policy};
+use crate::policy::{self, Capability, Policy};
 use crate::redact;
 use crate::sandbox::Level;
 use crate::sandbox::proxy::{Pattern, Upstream};
@@ -105,6 +105,12 @@ pub struct Args {
     /// What goes first where as many sessions run as may
     #[arg(long, value_enum, value_name = "PRIORITY", default_value_t)]
     priority: Priority,
+    /// Open a pull request when it is done, as git agent pr does
+    #[arg(long)]
+    pr: bool,
+    /// And watch it: what its checks and reviewers find goes back to the session (implies --pr)
+    #[arg(long)]
+    babysit: bool,
     /// Wait for the end: exit 0 when done, 1 when failed, 3 when it needs a person
     #[arg(long, conflicts_with = "attach")]
     wait: bool,
@@ -164,6 +170,11 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         }
     }
     let created = create_all(&context, args, &plan)?;
+    if args.pr || args.babysit {
+        for made in &created {
+            pr::wish(&made.session, args.babysit)?;
+        }
+    }
     limits::make_shared(&context.store, args.share_budget.as_deref(), &plan.limits)?;
     let started = created.iter().zip(&plan.attempts).map(|(created, way)| {
         let woken = control::queue_up(&context, &created.session, Some(args.priority))?;
@@ -231,6 +242,9 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
     let checks = allowed::checks(given, policy.as_ref());
     let gates = args.gates.to_gates(&checks)?;
     if let Some(policy) = policy {
+        if args.pr || args.babysit {
+            policy.check_capability(Capability::Pr)?;
+        }
         let models = fallback.iter().chain(attempts.iter().map(|way| &way.choice));
         let models = models.map(ToString::to_string).collect::<Vec<_>>();
         policy.check(&policy::Wish {
@@ -299,6 +313,8 @@ impl Args {
             (self.branch.is_some(), "--branch"),
             (self.worktree.is_some(), "--worktree"),
             (self.attach, "--attach"),
+            (self.pr, "--pr"),
+            (self.babysit, "--babysit"),
         ];
         given.into_iter().find_map(|(is_given, flag)| is_given.then_some(flag))
     }

@@ -13,8 +13,8 @@ use crate::session::size::Size;
 use crate::session::state::{Phase, State, VerifyStatus as Verified};
 use crate::session::store::{Session, Store};
 use crate::ui::view::{
-    AttemptView, CommitView, LimitView, LimitsView, Progress, QueueView, SessionCard, SessionView,
-    SizeView, UsageView, VerifyStatus, VerifyView,
+    AttemptView, CommitView, LimitView, LimitsView, Progress, PullView, QueueView, SessionCard,
+    SessionView, SizeView, UsageView, VerifyStatus, VerifyView,
 };
 use crate::ui::{card, text};
 
@@ -72,6 +72,13 @@ pub fn session(session: &Session, state: &State) -> SessionView {
             .filter_map(|it| state.gate(it))
             .collect(),
         experiment: spec.experiment,
+        pull_request: state.pull_request.as_ref().map(|pull| PullView {
+            number: pull.number,
+            url: pull.url.clone(),
+            state: pull.state.clone(),
+            branch: pull.branch.clone(),
+            label: pull.label(),
+        }),
         note: note(state),
         model: spec.model_label(),
         size: None,

@@ -247,6 +247,26 @@ pub const KEYS: &[Key] = &[
         about: "What agents' commits may add to one ref in a push, together; a single new file may have agent.maxFileSize. Takes the suffixes k, m and g. Default: 50m.",
     },
     Key {
+        name: "agent.pr.cost",
+        value: "<bool>",
+        about: "Whether a pull request tells what the session has cost. Default: true.",
+    },
+    Key {
+        name: "agent.pr.record",
+        value: "<bool>",
+        about: "Whether git agent pr pushes the session's record, refs/agent/<id>, beside the branch: all that was said and done in the session, for whoever can read the remote. As --record. Default: false.",
+    },
+    Key {
+        name: "agent.forge.<host>.type",
+        value: "github|gitlab|forgejo",
+        about: "What runs at the host of a remote, where that is none of the well-known ones; gitea is the same as forgejo. The vendor's variable (GH_TOKEN, GITLAB_TOKEN, FORGEJO_TOKEN) is for this host too then. Without it the host is asked.",
+    },
+    Key {
+        name: "agent.forge.<host>.api",
+        value: "<url>",
+        about: "The address of its interface, where that is not the usual one; it must be on the same host.",
+    },
+    Key {
         name: "agent.<provider>.baseUrl",
         value: "<url>",
         about: "The address of a provider's interface. Plain http is for this machine only.",

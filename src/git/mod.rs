@@ -13,6 +13,7 @@ mod checkout;
 mod clash;
 mod command;
 mod config;
+pub mod credential;
 mod diff;
 mod discover;
 mod durable;

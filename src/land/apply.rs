@@ -246,6 +246,17 @@ pub(super) fn retell(
         let change = Event::now(state.step, Update::State(change)).by(Some(who.to_string()));
         journal.append(&[change])?;
     }
+    put_on_record(repo, session, state, work)
+}
+
+/// Puts a session as it is by now on record, and in its folder.
+pub(super) fn put_on_record(
+    repo: &Repo,
+    session: &Session,
+    state: &mut State,
+    work: ObjectId,
+) -> Result<(), LandError> {
+    let who = repo.identity()?;
     // A worktree that is away left a snapshot on top of the work: it stays the last word.
     let code = match repo.ref_id(&session.ref_name())? {
         Some(record) => {
@@ -263,7 +274,7 @@ pub(super) fn retell(
 }
 
 /// A note on each commit that was made: a copy keeps what was noted on the session's own.
-fn write_notes(
+pub(super) fn write_notes(
     repo: &Repo,
     session: &Session,
     state: &State,

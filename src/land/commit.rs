@@ -98,8 +98,8 @@ fn run_hooks(
     hooks::message(repo, scratch, plan.way, message)
 }
 
-/// Where a worktree for a moment is made: beside the session's own.
-fn words(session: &Session, state: &State) -> String {
+/// The message of one commit with all of a session's work.
+pub(super) fn words(session: &Session, state: &State) -> String {
     let spec = &session.spec;
     let trailers = trailers(spec, &state.models).into_iter();
     let trailers: Vec<_> = trailers.map(|(key, value)| (key.to_owned(), value)).collect();

@@ -44,7 +44,7 @@ impl Words<'_> {
 }
 
 /// What a commit can hold: line ends as git has them, no control characters but tabs.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let text: String =
         text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).collect();

@@ -6,7 +6,7 @@
 //! [`undo`] takes it back. [`gates`] measures what work must measure up to.
 //! [`remove`] and [`restore`] take a worktree away and bring it back with all it held; [`retire`]
 //! takes a whole session out of sight, and [`gc`] what nobody needs any more. [`forecast`] says
-//! beforehand what will collide.
+//! beforehand what will collide, and [`pull`] takes the work to a branch of a remote instead.
 //!
 //! Invariant: the target moves by compare-and-swap from the very commit that was merged, or not at
 //! all; a landing that was cut off is finished by the next one.
@@ -26,6 +26,7 @@ pub mod message;
 pub mod occupied;
 pub mod pick;
 pub mod plan;
+pub mod pull;
 pub mod remove;
 pub mod resolve;
 pub mod restore;

@@ -107,11 +107,31 @@ impl Plan {
         state: &State,
         wish: &Wish<'_>,
     ) -> Result<Self, LandError> {
-        let id = &session.id;
-        if state.phase != Phase::Landed && !state.phase.may_become(Phase::Landed) {
-            return Err(LandError::NotAtRest { id: id.clone(), phase: state.phase });
-        }
+        Self::check_rests(session, state)?;
         let target = Target::find(repo, &session.spec, wish.into)?;
+        Self::decide_for(repo, session, state, target, wish)
+    }
+
+    /// Refuses a session whose work nobody may take.
+    pub(super) fn check_rests(session: &Session, state: &State) -> Result<(), LandError> {
+        if state.phase == Phase::Landed || state.phase.may_become(Phase::Landed) {
+            return Ok(());
+        }
+        Err(LandError::NotAtRest { id: session.id.clone(), phase: state.phase })
+    }
+
+    /// As [`Plan::decide`], for this target.
+    ///
+    /// # Errors
+    /// Every reason not to land there.
+    pub(super) fn decide_for(
+        repo: &Repo,
+        session: &Session,
+        state: &State,
+        target: Target,
+        wish: &Wish<'_>,
+    ) -> Result<Self, LandError> {
+        let id = &session.id;
         let whole = Work::of(repo, session, state)?;
         let base = repo.merge_base(target.tip, whole.commit)?;
         let base = base.ok_or(git::RevisionError::Unrelated(target.tip, whole.commit))?;

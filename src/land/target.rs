@@ -66,9 +66,10 @@ pub fn meant(
     Ok((branch, tip))
 }
 
-/// A branch's full name as people say it.
+/// A branch's full name as people say it; one of a remote with the remote's name.
 pub fn short(branch: &str) -> &str {
-    branch.strip_prefix("refs/heads/").unwrap_or(branch)
+    let prefixes = ["refs/heads/", "refs/remotes/"];
+    prefixes.iter().find_map(|prefix| branch.strip_prefix(prefix)).unwrap_or(branch)
 }
 
 /// `main` is never looked for among tags and remotes.

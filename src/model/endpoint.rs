@@ -11,6 +11,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::choice::{Choice, PROVIDERS, Provider, Wire};
+use crate::git::credential;
 use crate::http::is_loopback;
 use crate::process::{Cmd, ProcessError};
 use crate::redact;
@@ -328,22 +329,7 @@ fn ask_git(base: &Url, around: &Surroundings<'_>) -> Result<Option<SecretString>
             git = git.env(name, value);
         }
     }
-    let done = git
-        .args(["-c", "credential.interactive=false", "-c", "core.askPass=", "credential", "fill"])
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env_remove("GIT_ASKPASS")
-        .env_remove("SSH_ASKPASS")
-        .env("GCM_INTERACTIVE", "never")
-        .dir("/")
-        .stdin(format!("url={origin}\n\n"))
-        .run()?;
-    if done.exit != 0 {
-        return Ok(None);
-    }
-    let answer = SecretString::from(String::from_utf8_lossy(&done.stdout).into_owned());
-    // An askpass that prints nothing yields an empty password: as good as none.
-    let password = answer.expose_secret().lines().find_map(|line| line.strip_prefix("password="));
-    Ok(password.filter(|password| !password.is_empty()).map(SecretString::from))
+    Ok(credential::fill(git.dir("/"), &origin)?)
 }
 
 #[cfg(test)]

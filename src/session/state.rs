@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::format::{self, FORMAT, FormatError};
 use super::spec::Limits;
 use super::ticket::Priority;
-use crate::event::{Checkpoint, Gate, GateKind, Question, StateChange, VerifyRecord, Waiting};
+use crate::event::{
+    Checkpoint, Gate, GateKind, PullRequest, Question, StateChange, VerifyRecord, Waiting,
+};
 use crate::file;
 use crate::message::{PlanItem, PlanStatus, Usage};
 
@@ -266,6 +268,9 @@ pub struct State {
     /// What the gates said last, one of each kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<VerifyRecord>,
+    /// Its pull request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<PullRequest>,
     /// The model's plan.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<PlanItem>,
@@ -340,6 +345,7 @@ impl State {
             waiting: None,
             verify: None,
             gates: Vec::new(),
+            pull_request: None,
             plan: Vec::new(),
             neighbours: Vec::new(),
             untold: Vec::new(),

@@ -23,6 +23,7 @@ pub const FILE: &str = ".gitagent.toml";
 
 /// Settings of a machine and of a person, by the ends of their names: no team sets them.
 const NOT_A_TEAMS: &[&str] = &[
+    "api",
     "basedir",
     "baseurl",
     "branchprefix",
@@ -45,7 +46,9 @@ const NOT_A_TEAMS: &[&str] = &[
     "notifysecretcommand",
     "notifywebhook",
     "patience",
+    "record",
     "stalltimeout",
+    "type",
     "worktreepath",
 ];
 

@@ -85,7 +85,7 @@ fn set_in(text: &str, indent: usize, look: &Look) -> Vec<String> {
     lines.flat_map(|line| wrap(&line, room)).map(|line| format!("{:indent$}{line}", "")).collect()
 }
 
-fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, String); 17] {
+fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, String); 18] {
     let session = &card.session;
     let standing = table::standing(&session.state);
     let room = look.width.saturating_sub(NAMES + 2);
@@ -125,6 +125,7 @@ fn facts(card: &SessionCard, now: Timestamp, look: &Look) -> [(&'static str, Str
         ("kind", if session.experiment { "experiment".to_owned() } else { String::new() }),
         ("branch", format!("{} from {}", fit(&session.branch), short(&session.base))),
         ("worktree", worktree(card, look)),
+        ("pull", pull(session)),
         ("started", times(session, now)),
     ]
 }
@@ -137,6 +138,12 @@ fn worktree(card: &SessionCard, look: &Look) -> String {
         Some(path) => path,
     };
     neutral(path).into_owned()
+}
+
+/// Never cut: it is there to be opened.
+fn pull(session: &SessionView) -> String {
+    let Some(pull) = &session.pull_request else { return String::new() };
+    neutral(format!("{}  {}", pull.label, pull.url).trim_end()).into_owned()
 }
 
 fn progress(session: &SessionView, look: &Look) -> String {

@@ -104,6 +104,10 @@ impl Narrator {
             }
             Update::PutBack(put_back) => vec![put_back_said(put_back)],
             Update::Network(visit) => vec![visited(visit)],
+            Update::PullRequest(pull) => {
+                let text = format!("{} {}", pull.label(), pull.url);
+                vec![Said::new("pull", Tone::Strong, text.trim_end().to_owned())]
+            }
             Update::Notice(text) => vec![Said::new("note", Tone::Ask, text.clone())],
             Update::Unknown => Vec::new(),
         }

@@ -289,7 +289,8 @@ fn note(session: &SessionView, now: Timestamp) -> String {
     let colliding = session.conflicts_with.as_slice();
     let colliding =
         (!colliding.is_empty()).then(|| format!("conflicts with {}", colliding.join(", ")));
-    said.into_iter().chain(colliding).collect::<Vec<_>>().join("; ")
+    let pull = session.pull_request.as_ref().map(|pull| pull.label.clone());
+    said.into_iter().chain(pull).chain(colliding).collect::<Vec<_>>().join("; ")
 }
 
 /// `tries again in 45s (try 2): 529 overloaded`.
@@ -370,6 +371,7 @@ pub(crate) mod tests {
             attempt: None,
             gates: Vec::new(),
             experiment: false,
+            pull_request: None,
             note: None,
             model: "anthropic/claude".to_owned(),
         }

@@ -76,6 +76,9 @@ pub struct SessionView {
     /// Whether its work is not for landing; left out where it is.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub experiment: bool,
+    /// Its pull request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<PullView>,
     /// What else a person should know in a line: why it stopped, what it waits for.
     #[serde(skip)]
     pub note: Option<String>,
@@ -98,6 +101,22 @@ pub struct AttemptView {
     pub of: u32,
     /// How it goes about the task; empty where that was left open.
     pub approach: String,
+}
+
+/// A session's pull request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PullView {
+    /// Its number; none while there is but a branch.
+    pub number: Option<u64>,
+    /// Its page.
+    pub url: String,
+    /// What became of it: `open`, `merged`, `closed`, `pushed`.
+    pub state: String,
+    /// Its branch, at the remote.
+    pub branch: String,
+    /// In few words: `#7 open`.
+    #[serde(skip)]
+    pub label: String,
 }
 
 /// What a session takes on the disk, in bytes.

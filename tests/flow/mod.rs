@@ -17,6 +17,8 @@ mod otel;
 mod person;
 mod places;
 pub(crate) mod play;
+mod pull;
+mod pull_description;
 mod push;
 mod real_package;
 mod real_project;

@@ -5,16 +5,18 @@
 use clap::builder::NonEmptyStringValueParser;
 
 use super::landing::{self, Outcome};
-use super::resolve;
 use crate::commands::context::Context;
-use crate::error::Result;
+use crate::commands::{control, give};
+use crate::error::{CommandError, Result};
 use crate::land::LandError;
 use crate::land::apply::{self, Landed};
 use crate::land::pick::Pick;
 use crate::land::plan::{Way, Wish};
 use crate::land::remove::{self, Removal};
 use crate::land::resolve::Resolution;
+use crate::session::state::Phase;
 use crate::session::store::Session;
+use crate::ui::units;
 
 /// How often a session is given its conflicts back.
 const RESOLVED_AT_MOST: usize = 2;
@@ -86,7 +88,13 @@ pub(super) fn land(context: &Context<'_>, how: &HowArgs, session: &Session) -> R
             }
         };
         let words = resolution.tell(&context.repo, session, how.into.as_deref(), &files)?;
-        resolve::give_back(context, session, &words, files.len())?;
+        let count = units::counted(files.len() as u64, "file");
+        let phase = give::back(context, session, &words, &format!("{count} that conflict"))?;
+        if phase != Phase::Done {
+            let (id, standing) = (&session.id, control::standing(phase));
+            return Err(CommandError::no(format!("{id} {standing}: nothing was landed"))
+                .hint(format!("git agent status {id}")));
+        }
         told += 1;
     }
 }

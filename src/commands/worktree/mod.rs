@@ -8,7 +8,6 @@ pub mod list;
 pub mod merge;
 pub mod pick;
 pub mod remove;
-mod resolve;
 pub mod restore;
 pub mod switch;
 

@@ -1,0 +1,31 @@
+//! What a person is told of a pull request that nobody has looked on at.
+//!
+//! Invariant: it stands in the session, where `status` and `log` show it.
+
+use jiff::Timestamp;
+
+use crate::commands::context::Context;
+use crate::error::{CommandError, Kind, Result};
+use crate::event::{Event, Update};
+use crate::land::work;
+use crate::session::journal::Journal;
+use crate::session::store::Session;
+
+/// Notes why it went no further.
+///
+/// # Errors
+/// The session's files cannot be written.
+pub(super) fn note(context: &Context<'_>, session: &Session, error: &CommandError) -> Result {
+    let id = &session.id;
+    let why = match error.kind {
+        Kind::Told(_) => format!("git agent pr {id} says how it stands"),
+        _ => error.line(),
+    };
+    let text = format!("the pull request needs you: {why}");
+    let (_lock, mut state) = work::hold(&context.repo, session)?;
+    let (mut journal, _torn) = Journal::open(&session.journal_path())?;
+    journal.append(&[Event::now(state.step, Update::Notice(text.clone()))])?;
+    state.notice(text);
+    state.updated = Timestamp::now();
+    Ok(state.write(&session.state_path())?)
+}

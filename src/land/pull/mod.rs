@@ -1,0 +1,20 @@
+//! The work of a session on a branch of a remote, for a pull request.
+//!
+//! | file | what |
+//! |---|---|
+//! | `route.rs` | which remote, which branches there, and where they are |
+//! | `push.rs` | the commits, made as those that land, and git's push of them |
+//! | `body.rs` | what a pull request says of the session |
+//!
+//! Invariant: nothing here moves a branch of the user's; the branch at the remote moves only from
+//! the very commit that was found there, and only if that is ours.
+
+mod body;
+mod error;
+mod push;
+mod route;
+
+pub use body::{Body, renewed};
+pub use error::PullError;
+pub use push::{Made, Ready, note, prepare, push, push_record, rehearse};
+pub use route::{Route, Tips};
