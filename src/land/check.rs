@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::plan::{Plan, Wish};
 use super::gates::{self, Baseline, Ground};
+use super::plan::{Plan, Wish};
 use super::stand::Stand;
 use super::{LandError, Unverified};
 use crate::event::{Update, VerifyRecord};
