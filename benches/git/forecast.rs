@@ -108,7 +108,8 @@ pub(crate) fn remember(root: &Path) {
         );
         sh(root, &script);
     };
-    (make(a, "a"), make(b, "b"));
+    make(a, "a");
+    make(b, "b");
     let pair: Vec<_> =
         sessions[..2].iter().map(|session| (session.clone(), session.state().unwrap())).collect();
     let found = forecast::look(&repo, &pair).unwrap();
