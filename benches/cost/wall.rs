@@ -21,7 +21,7 @@ pub(crate) fn measure(root: &Path) {
     let view = Repo::open(&root.join(".git/worktrees/wall")).unwrap();
     let folder = root.with_file_name("session");
     std::fs::create_dir(&folder).unwrap();
-    Shadow::make(&view, &folder, branch).unwrap();
+    Shadow::make(&view, &folder, branch).unwrap().follow(commit).unwrap();
     let request = Request {
         level: Level::Full,
         program: env!("CARGO_BIN_EXE_git-agent").into(),

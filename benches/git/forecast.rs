@@ -108,7 +108,14 @@ pub(crate) fn remember(root: &Path) {
         );
         sh(root, &script);
     };
-    (make(a, "a"), make(b, "b"));
+    make(a, "a");
+    make(b, "b");
+    let tips = [a, b].map(|id| ask(root, &["rev-parse", &format!("refs/heads/agent/{id}")]));
+    for (at, session) in sessions.iter().enumerate() {
+        let mut state = session.state().unwrap();
+        state.head = Some(tips[at % 2].clone());
+        state.write_unsynced(&session.state_path()).unwrap();
+    }
     let pair: Vec<_> =
         sessions[..2].iter().map(|session| (session.clone(), session.state().unwrap())).collect();
     let found = forecast::look(&repo, &pair).unwrap();

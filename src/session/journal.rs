@@ -145,7 +145,7 @@ pub fn events(path: &Path) -> io::Result<Vec<Event>> {
 #[derive(Clone, Debug)]
 pub enum Entry {
     /// An event.
-    Event(Event),
+    Event(Box<Event>),
     /// A line that is none: passed over, but not in silence.
     Damaged {
         /// Which line, counted from the one that reading began with, from 1.
@@ -184,7 +184,7 @@ impl Reader {
     /// The events alone; each damaged line is in the trace.
     pub fn events(self) -> impl Iterator<Item = io::Result<Event>> {
         self.filter_map(|entry| match entry {
-            Ok(Entry::Event(event)) => Some(Ok(event)),
+            Ok(Entry::Event(event)) => Some(Ok(*event)),
             Ok(Entry::Damaged { line, why }) => {
                 tracing::warn!(line, why, "damaged line in a journal passed over");
                 None
@@ -221,7 +221,7 @@ impl Reader {
         // One long line must not hold its memory for the rest of the journal.
         self.buffer.shrink_to(1 << 20);
         Ok(Some(match parsed {
-            Ok(event) => Entry::Event(event),
+            Ok(event) => Entry::Event(Box::new(event)),
             Err(why) => Entry::Damaged { line: self.line, why },
         }))
     }
@@ -282,8 +282,10 @@ mod tests {
 
     fn texts(reader: &mut Reader) -> Vec<String> {
         let text = |entry: io::Result<Entry>| match entry.unwrap() {
-            Entry::Event(Event { update: Update::Notice(text), .. }) => text,
-            Entry::Event(other) => panic!("{other:?}"),
+            Entry::Event(event) => match event.update {
+                Update::Notice(text) => text,
+                other => panic!("{other:?}"),
+            },
             Entry::Damaged { line, .. } => format!("damaged {line}"),
         };
         reader.map(text).collect()
