@@ -3,6 +3,7 @@
 //! Invariant: the only place that knows all error types; a command adds hints, never styles.
 
 mod check;
+mod credit;
 mod domain;
 mod land;
 mod mend;

@@ -13,7 +13,8 @@
 //! 7. [`notify`] tells people of what happens meanwhile.
 //! 8. [`check`] judges what is about to be committed, or pushed.
 //! 9. [`land`] brings the work back to the branch it is for.
-//! 10. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
+//! 10. [`credit`] says who wrote which line of what has landed.
+//! 11. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
 //!
 //! # Layers
 //!
@@ -24,7 +25,7 @@
 //! 7 cli commands error
 //! 6 ui
 //! 5 runner supervise queue
-//! 4 agent check land mend
+//! 4 agent check credit land mend
 //! 3 session
 //! 2 model tool sandbox notify hook trust
 //! 1 git
@@ -42,6 +43,7 @@ pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod credit;
 pub mod error;
 pub mod event;
 pub mod failpoint;

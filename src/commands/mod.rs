@@ -44,6 +44,7 @@ pub mod trust;
 pub mod worktree;
 
 pub mod audit;
+pub mod blame;
 pub mod check;
 pub mod hook;
 pub mod hooks;

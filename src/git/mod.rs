@@ -5,6 +5,7 @@
 
 mod add_worktree;
 mod attributes;
+mod blame;
 mod branch;
 mod cause;
 mod changed;
@@ -21,6 +22,7 @@ mod filter;
 mod index;
 mod index_file;
 mod keep;
+mod lines;
 mod loose;
 mod merge;
 mod notes;
@@ -48,6 +50,7 @@ pub use gix::bstr::BString;
 pub use keep::Collectors;
 
 pub use add_worktree::AddWorktree;
+pub use blame::{Blame, BlameAsk, BlameCommit, BlameLine};
 pub use cause::Cause;
 pub use changed::ChangedPaths;
 pub use clash::{Clash, ClashKind, Hunk};
@@ -56,6 +59,7 @@ pub use config::{ConfigEntry, Scope};
 pub use diff::{Counted, DiffError, DiffStat, FileChange, Status};
 pub use entries::Difference;
 pub use environment::{BadOverride, Environment};
+pub use lines::{LineChange, is_binary, line_changes, lines_of};
 pub use loose::loose_commit;
 pub use merge::{Merge, MergeError};
 pub use notes::NotesError;

@@ -24,6 +24,7 @@ pub mod journal;
 pub mod lock;
 mod moved;
 pub mod note;
+pub mod provenance;
 pub mod record;
 pub mod removed;
 pub mod reserve;

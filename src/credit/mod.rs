@@ -1,0 +1,499 @@
+//! Who wrote what: a line of a commit, traced to the person or the step of a session that made it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `story.rs` | what a session did, state by state, from its journal |
+//! | `trail.rs` | one file through these states, and who made each of its lines |
+//! | `likeness.rs` | commits that nothing says a word of, known again by what they change |
+//! | `whole.rs` | all that a commit added |
+//! | `gitai.rs` | git-ai's notes: read, and added to |
+//! | `trace.rs` | Agent Trace: a commit as a record for other tools |
+//!
+//! A commit that landed holds lines of many steps, and maybe of the person who worked between them,
+//! under one author. Its trailers and its note say from which sessions it comes; which line is
+//! whose, their own history says. So a squash, a rebase, an amend and a cherry-pick tell no less
+//! than the steps themselves.
+//!
+//! Invariant: it only reads. A line of a commit that is in no version of its sessions' files is its
+//! author's: what is human stays human.
+
+pub mod gitai;
+mod likeness;
+mod story;
+pub mod trace;
+mod trail;
+mod whole;
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+use jiff::Timestamp;
+
+pub use story::{Point, Story};
+pub use whole::Added;
+
+use crate::git::{
+    BString, CommitInfo, DiffError, GitError, Identity, NotesError, ObjectError, ObjectId, RefError, Repo,
+    RevisionError,
+};
+use crate::session::note::{BUILTIN, NOTES_REF};
+use crate::session::provenance::Provenance;
+use crate::session::record::RecordError;
+use crate::session::store::Store;
+use gitai::{Log, Named};
+use likeness::Likeness;
+use trail::{By, Versions};
+
+/// Why lines cannot be traced.
+#[derive(Debug, thiserror::Error)]
+pub enum CreditError {
+    /// An object cannot be read.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// Two trees cannot be compared.
+    #[error(transparent)]
+    Diff(#[from] DiffError),
+    /// The notes cannot be read.
+    #[error(transparent)]
+    Notes(#[from] NotesError),
+    /// A ref cannot be read.
+    #[error(transparent)]
+    Ref(#[from] RefError),
+    /// A session's record cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A history cannot be read.
+    #[error(transparent)]
+    Revision(#[from] RevisionError),
+    /// git cannot be asked, or says no.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A session's journal cannot be read.
+    #[error("cannot read a session's journal")]
+    Journal(#[from] std::io::Error),
+}
+
+/// Who made a line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// An agent.
+    Agent(Agent),
+    /// A person.
+    Person(Person),
+    /// No commit holds it yet, and no session knows it.
+    Uncommitted,
+}
+
+/// The agent that made a line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Agent {
+    /// The agent: `builtin`, or the name of another.
+    pub agent: String,
+    /// Its model, as people read it; none where nobody says.
+    pub model: Option<String>,
+    /// The session, or what another tool calls so.
+    pub session: String,
+    /// The step; none where the session's history is not here.
+    pub step: Option<u32>,
+    /// The commit of that step, where it is known.
+    pub commit: Option<ObjectId>,
+    /// When it was made.
+    pub time: Option<Timestamp>,
+    /// The words that asked for it.
+    pub asked: Option<Rc<str>>,
+}
+
+/// The person who made a line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Person {
+    /// The name.
+    pub name: String,
+    /// The address.
+    pub email: String,
+    /// The session in whose files they worked, where it was in one.
+    pub session: Option<String>,
+}
+
+/// Traces lines, and remembers what it has read.
+pub struct Credit<'r> {
+    repo: &'r Repo,
+    store: &'r Store,
+    notes: HashMap<ObjectId, ObjectId>,
+    /// What git-ai has noted.
+    logs: HashMap<ObjectId, ObjectId>,
+    commits: HashMap<ObjectId, Rc<Commit>>,
+    stories: HashMap<String, Option<Rc<Told>>>,
+    versions: HashMap<(String, usize, BString), Rc<Versions>>,
+    lines: HashMap<(String, usize, BString, usize), Rc<Vec<By>>>,
+    likeness: Likeness,
+    missing: BTreeSet<String>,
+}
+
+/// A commit, and whose it is said to be.
+struct Commit {
+    info: CommitInfo,
+    from: Provenance,
+}
+
+/// A story, with the words of it shared by all lines.
+struct Told {
+    story: Story,
+    asked: Vec<Rc<str>>,
+}
+
+/// What is to be traced: lines of a file in a commit.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines<'a> {
+    /// The commit that they came with.
+    pub commit: ObjectId,
+    /// The file, as the commit has it.
+    pub path: &'a BString,
+    /// Their numbers there, from 1.
+    pub numbers: &'a [usize],
+    /// Who is taken for the commit's author, where the mailmap has another name.
+    pub author: Option<&'a Identity>,
+}
+
+/// What a session knows of a line.
+type Known = Option<(usize, By)>;
+
+impl<'r> Credit<'r> {
+    /// Begins, knowing nothing but which commits have notes.
+    ///
+    /// # Errors
+    /// The notes cannot be read.
+    pub fn open(repo: &'r Repo, store: &'r Store) -> Result<Self, CreditError> {
+        Ok(Self {
+            repo,
+            store,
+            notes: repo.notes(NOTES_REF)?,
+            logs: repo.notes(gitai::NOTES_REF)?,
+            commits: HashMap::new(),
+            stories: HashMap::new(),
+            versions: HashMap::new(),
+            lines: HashMap::new(),
+            likeness: Likeness::default(),
+            missing: BTreeSet::new(),
+        })
+    }
+
+    /// The sessions that commits name and whose history is not here, so that no step is known.
+    pub fn missing(&self) -> &BTreeSet<String> {
+        &self.missing
+    }
+
+    /// The sessions that a commit comes from.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn sessions(&mut self, commit: ObjectId) -> Result<Vec<String>, CreditError> {
+        Ok(self.commit(commit)?.from.sessions.clone())
+    }
+
+    /// Who made each of these lines, in their order.
+    ///
+    /// # Errors
+    /// Something cannot be read.
+    pub fn trace(&mut self, lines: &Lines<'_>) -> Result<Vec<Origin>, CreditError> {
+        let commit = self.commit(lines.commit)?;
+        let author = lines.author.unwrap_or(&commit.info.author);
+        let person = |session: Option<&str>| {
+            let Identity { name, email } = author.clone();
+            Origin::Person(Person { name, email, session: session.map(str::to_owned) })
+        };
+        let from = &commit.from;
+        if from.sessions.is_empty() {
+            let log = self.log(lines.commit)?;
+            let path = lines.path.to_string();
+            let named = |number: &usize| match log.as_ref()?.named(&path, *number)? {
+                Named::Agent { tool, model, id, asked } => Some(Origin::Agent(Agent {
+                    agent: tool,
+                    model,
+                    session: id,
+                    step: None,
+                    commit: None,
+                    time: None,
+                    asked: asked.map(Rc::from),
+                })),
+                Named::Person(_) => None,
+            };
+            let origin = |number| named(number).unwrap_or_else(|| person(None));
+            return Ok(lines.numbers.iter().map(origin).collect());
+        }
+        let text = trail::file_at(self.repo, commit.info.tree, lines.path)?;
+        let text = trail::content(self.repo, text)?;
+        let at = Some((lines.commit, commit.info.tree));
+        let known = self.known(&from.sessions, at, lines.path, &text, lines.numbers)?;
+        let untold = from.sessions.iter().find(|session| self.missing.contains(*session));
+        let rest = match untold {
+            Some(session) if from.by_agent => Origin::Agent(Agent {
+                agent: from.agent.clone().unwrap_or_else(|| BUILTIN.to_owned()),
+                model: from.models.first().cloned(),
+                session: session.clone(),
+                step: None,
+                commit: None,
+                time: None,
+                asked: None,
+            }),
+            _ => person(None),
+        };
+        let mut origins = Vec::new();
+        for known in known {
+            origins.push(match known {
+                Some((session, By::Point(point))) => {
+                    self.origin(&from.sessions[session], point, author)?
+                }
+                Some((_, By::Before)) | None => rest.clone(),
+            });
+        }
+        Ok(origins)
+    }
+
+    /// Who made these lines of a text that no commit holds: lines that a session wrote and left in
+    /// its worktree are its own.
+    ///
+    /// # Errors
+    /// Something cannot be read.
+    pub fn trace_uncommitted(
+        &mut self,
+        session: &str,
+        path: &BString,
+        text: &[u8],
+        numbers: &[usize],
+    ) -> Result<Vec<Origin>, CreditError> {
+        let who = Identity { name: String::new(), email: String::new() };
+        let mut origins = Vec::new();
+        for known in self.known(&[session.to_owned()], None, path, text, numbers)? {
+            origins.push(match known {
+                Some((_, By::Point(point))) => match self.origin(session, point, &who)? {
+                    agent @ Origin::Agent(_) => agent,
+                    _ => Origin::Uncommitted,
+                },
+                Some((_, By::Before)) | None => Origin::Uncommitted,
+            });
+        }
+        Ok(origins)
+    }
+
+    /// What the sessions know of these lines of a text: the number of the session, and who made it.
+    fn known(
+        &mut self,
+        sessions: &[String],
+        at: Option<(ObjectId, ObjectId)>,
+        path: &BString,
+        text: &[u8],
+        numbers: &[usize],
+    ) -> Result<Vec<Known>, CreditError> {
+        let mut all: Vec<Known> = Vec::new();
+        for (number, session) in sessions.iter().enumerate() {
+            let Some(told) = self.told(session)? else {
+                self.missing.insert(session.clone());
+                continue;
+            };
+            let found = self.place(&told.story, at, path, text)?;
+            all.resize(found.len().max(all.len()), None);
+            for (line, by) in found.into_iter().enumerate() {
+                let is_better = match all[line] {
+                    None => true,
+                    Some((_, By::Before)) => matches!(by, Some(By::Point(_))),
+                    Some(_) => false,
+                };
+                if is_better {
+                    all[line] = by.map(|by| (number, by)).or(all[line]);
+                }
+            }
+        }
+        all.resize(git_lines(text).max(all.len()), None);
+        settle(&mut all, numbers);
+        let line = |number: &usize| all.get(number.wrapping_sub(1)).copied().flatten();
+        Ok(numbers.iter().map(line).collect())
+    }
+
+    /// Who made each line of a text, as far as a session knows it: by the version of its own that
+    /// is most like it.
+    fn place(
+        &mut self,
+        story: &Story,
+        at: Option<(ObjectId, ObjectId)>,
+        path: &BString,
+        text: &[u8],
+    ) -> Result<Vec<Option<By>>, CreditError> {
+        let none = vec![None; git_lines(text)];
+        let Some((end, path)) = self.end(story, at, path)? else { return Ok(none) };
+        let key = (story.session.clone(), end, path.clone());
+        let versions = match self.versions.get(&key) {
+            Some(versions) => Rc::clone(versions),
+            None => {
+                let versions = Rc::new(trail::versions(self.repo, story, &path, end)?);
+                self.versions.insert(key.clone(), Rc::clone(&versions));
+                versions
+            }
+        };
+        let Some((version, old)) = trail::likest(self.repo, &versions, text)? else {
+            return Ok(none);
+        };
+        let key = (key.0, end, path, version);
+        let by = match self.lines.get(&key) {
+            Some(by) => Rc::clone(by),
+            None => {
+                let by = Rc::new(trail::lines(self.repo, &versions[..=version])?);
+                self.lines.insert(key, Rc::clone(&by));
+                by
+            }
+        };
+        let found = trail::lines_in(&old, text).into_iter();
+        Ok(found.map(|line| line.and_then(|line| by.get(line).copied())).collect())
+    }
+
+    /// The point up to which a file is followed, and what it is called there: the very one that made
+    /// the commit, else the last that has such a file.
+    fn end(
+        &self,
+        story: &Story,
+        at: Option<(ObjectId, ObjectId)>,
+        path: &BString,
+    ) -> Result<Option<(usize, BString)>, CreditError> {
+        let points = &story.points;
+        if let Some((commit, _)) = at
+            && let Some(point) = points.iter().rposition(|point| point.commit == Some(commit))
+        {
+            return Ok(Some((point, path.clone())));
+        }
+        for (number, point) in points.iter().enumerate().rev() {
+            if trail::file_at(self.repo, point.tree, path)?.is_some() {
+                return Ok(Some((number, path.clone())));
+            }
+        }
+        let (Some(last), Some((_, tree))) = (points.last(), at) else { return Ok(None) };
+        let source = trail::source(self.repo, last.tree, tree, path)?;
+        Ok(source.map(|source| (points.len() - 1, source)))
+    }
+
+    fn origin(
+        &mut self,
+        session: &str,
+        point: usize,
+        author: &Identity,
+    ) -> Result<Origin, CreditError> {
+        let Some(told) = self.told(session)? else { return Ok(Origin::Uncommitted) };
+        let point = &told.story.points[point];
+        let session = point.session.as_deref().unwrap_or(session).to_owned();
+        if point.by_person {
+            let who = match point.commit {
+                Some(commit) if self.repo.has_object(commit) => {
+                    self.repo.read_commit(commit)?.author
+                }
+                _ => author.clone(),
+            };
+            let Identity { name, email } = who;
+            return Ok(Origin::Person(Person { name, email, session: Some(session) }));
+        }
+        Ok(Origin::Agent(Agent {
+            agent: BUILTIN.to_owned(),
+            model: Some(point.model.clone()),
+            session,
+            step: Some(point.step),
+            commit: point.commit,
+            time: Some(point.time),
+            asked: told.asked.get(point.asked).map(Rc::clone),
+        }))
+    }
+
+    fn commit(&mut self, id: ObjectId) -> Result<Rc<Commit>, CreditError> {
+        if let Some(commit) = self.commits.get(&id) {
+            return Ok(Rc::clone(commit));
+        }
+        let info = self.repo.read_commit(id)?;
+        let mut from = Provenance::of(&info.message, self.note(id)?.as_deref());
+        if from.sessions.is_empty()
+            && let Some(like) = self.likeness.of(self.repo, self.store, &self.notes, id, &info)?
+        {
+            from = like;
+        }
+        let commit = Rc::new(Commit { info, from });
+        self.commits.insert(id, Rc::clone(&commit));
+        Ok(commit)
+    }
+
+    /// What git-ai has noted of a commit.
+    ///
+    /// # Errors
+    /// The note cannot be read.
+    pub fn log(&self, commit: ObjectId) -> Result<Option<Log>, CreditError> {
+        let note = self.logs.get(&commit).map(|blob| self.repo.read_blob(*blob)).transpose()?;
+        Ok(note.and_then(|note| Log::parse(&String::from_utf8_lossy(&note))))
+    }
+
+    fn note(&self, commit: ObjectId) -> Result<Option<String>, ObjectError> {
+        let note = self.notes.get(&commit).map(|blob| self.repo.read_blob(*blob)).transpose()?;
+        Ok(note.map(|note| String::from_utf8_lossy(&note).into_owned()))
+    }
+
+    fn told(&mut self, session: &str) -> Result<Option<Rc<Told>>, CreditError> {
+        if let Some(told) = self.stories.get(session) {
+            return Ok(told.clone());
+        }
+        let story = Story::of(self.repo, self.store, session)?;
+        // In a shallow clone it may begin where nothing is.
+        let story = story.filter(|story| self.repo.has_object(story.base));
+        let told = story.map(|story| {
+            let asked = story.asked.iter().map(|words| Rc::from(words.as_str())).collect();
+            Rc::new(Told { story, asked })
+        });
+        self.stories.insert(session.to_owned(), told.clone());
+        Ok(told)
+    }
+}
+
+fn git_lines(text: &[u8]) -> usize {
+    crate::git::lines_of(text).count()
+}
+
+/// Numbers that only grow, as ranges from the first to the last.
+fn ranges(numbers: impl Iterator<Item = usize>) -> Vec<(usize, usize)> {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    ranges
+}
+
+/// git says of these lines that they are new, so none was there before: where a change could stand
+/// in several places, git and the session may have it in two. Such a line is of who made what is
+/// next to it.
+fn settle(known: &mut [Known], numbers: &[usize]) {
+    let is_new: std::collections::HashSet<_> = numbers.iter().copied().collect();
+    let made = |known: &[Known], number: usize| {
+        let known = known.get(number.wrapping_sub(1)).copied().flatten();
+        known.filter(|(_, by)| *by != By::Before)
+    };
+    let before = known.to_vec();
+    for number in numbers {
+        let Some(Some((_, By::Before))) = before.get(number.wrapping_sub(1)) else { continue };
+        let up = (1..*number).rev().take_while(|line| is_new.contains(line));
+        let down = (number + 1..=before.len()).take_while(|line| is_new.contains(line));
+        let near = up.chain(down).find_map(|line| made(&before, line));
+        if near.is_some() {
+            known[number - 1] = near;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_git_has_for_new_is_of_its_neighbour() {
+        let (old, a, b) = (Some((0, By::Before)), Some((0, By::Point(1))), Some((1, By::Point(2))));
+        let mut known = vec![old, a, old, None, old, b, old];
+        settle(&mut known, &[2, 3, 5, 6]);
+        assert_eq!(known, [old, a, a, None, b, b, old]);
+        let mut known = vec![old, old];
+        settle(&mut known, &[1, 2, 9]);
+        assert_eq!(known, [old, old]);
+    }
+}

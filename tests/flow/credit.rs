@@ -1,0 +1,172 @@
+//! Who wrote each line, after all that git does with commits.
+//!
+//! Invariant: what `blame` says is compared, line by line, with what the script and the person
+//! wrote; git alone moves the commits.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::play::{Play, until};
+use super::time::bash;
+use crate::support::repo::Repo;
+use crate::support::server::{Dialect, Script, Turn};
+
+/// The file once all is done, and who made each line: a step of the session, the person who edited
+/// in the session (`Ada*`), or whoever was there before (`Ada`).
+const DONE: [(&str, &str); 15] = [
+    ("// begin", "1"),
+    ("fn first() {", "Ada"),
+    ("    one();", "Ada"),
+    ("}", "Ada"),
+    ("", "1"),
+    ("fn added() {", "1"),
+    ("    let mine = 1;", "Ada*"),
+    ("    two();", "3"),
+    ("}", "1"),
+    ("", "Ada"),
+    ("fn last() {}", "Ada"),
+    ("// a", "Ada"),
+    ("// b", "Ada"),
+    ("// c", "Ada"),
+    ("// end", "3"),
+];
+
+const BASE: &str = "fn first() {\n    one();\n}\n\nfn last() {}\n// a\n// b\n// c\n";
+const ONE: &str = "// begin\nfn first() {\n    one();\n}\n\nfn added() {\n    1();\n}\n\n\
+                   fn last() {}\n// a\n// b\n// c\n";
+
+fn done() -> String {
+    DONE.iter().map(|(line, _)| format!("{line}\n")).collect()
+}
+
+fn makers() -> Vec<String> {
+    DONE.iter().map(|(line, who)| format!("{who}: {line}")).collect()
+}
+
+/// A session of three steps: the first one changes a file, then a person does, and the third one
+/// moves it and changes it again, on other words.
+fn played(repo: Repo, args: &[&str]) -> Play {
+    repo.write("src/list.rs", BASE);
+    repo.commit("Add a list");
+    let edited = ONE.replace("    1();\n", "    let mine = 1;\n    1();\n");
+    let put = |text: &str| format!("cat >src/list.rs <<'END'\n{text}END\n");
+    let wait = "cd ..; touch begun; while [ ! -e go ]; do sleep 0.02; done";
+    let script = Script::new([
+        bash(&put(ONE)),
+        bash(wait),
+        bash(&format!("{}mv src/list.rs src/store.rs", put(&done()))),
+        Turn::text("Done."),
+    ]);
+    let play = Play::start_in(repo, Dialect::Anthropic, script, args);
+    until("it runs", || play.worktree().with_file_name("begun").exists());
+    play.run("pause", &[]).success();
+    fs::write(play.worktree().with_file_name("go"), "").unwrap();
+    play.rests("paused");
+    fs::write(play.worktree().join("src/list.rs"), edited).unwrap();
+    play.run("say", &["Sort the list"]).success();
+    play.run("resume", &[]).success();
+    play.rests("done");
+    play
+}
+
+fn blame(repo: &Repo, dir: &Path, args: &[&str]) -> Value {
+    let said = repo.cmd(&[&["blame", "--json"], args].concat()).dir(dir).run();
+    let said: Value = serde_json::from_str(&said.success()).expect("it is JSON");
+    said["blame"].clone()
+}
+
+/// Who made each line, as [`DONE`] has it.
+fn whose(blame: &Value) -> Vec<String> {
+    let lines = blame["lines"].as_array().expect("a list").iter();
+    lines
+        .map(|line| {
+            let number = line["origin"].as_u64().expect("a number");
+            let origin = &blame["origins"][usize::try_from(number).expect("a small one")];
+            let who = match origin["by"].as_str() {
+                Some("agent") => origin["step"].to_string(),
+                Some("person") if origin["session"].is_null() => origin["name"].to_string(),
+                Some("person") => format!("{}*", origin["name"]),
+                _ => "nobody".to_owned(),
+            };
+            format!("{}: {}", who.replace('"', ""), line["text"].as_str().expect("text"))
+        })
+        .collect()
+}
+
+/// git by the clock of now: what comes after a session is later than it.
+fn git(repo: &Repo, args: &[&str]) {
+    repo.home().cmd("git").dir(repo.main()).args(args).run().success();
+}
+
+#[test]
+fn n01_lines_keep_their_makers_through_squash_amend_rebase_and_cherry_pick() {
+    let play = played(Repo::new(), &[]);
+    let repo = &play.repo;
+    let at = |revision: &str| whose(&blame(repo, repo.main(), &["src/store.rs", revision]));
+    repo.git(&["branch", "base", "main"]);
+    play.run("merge", &[]).success();
+    assert_eq!(at("main"), makers(), "squash");
+    // From a subfolder, of the file as it lies there; and the words, whole.
+    let here = blame(repo, &repo.main().join("src"), &["store.rs"]);
+    assert_eq!(whose(&here), makers());
+    let origins = here["origins"].as_array().unwrap();
+    let words = |step: u64| origins.iter().find(|it| it["step"] == step).unwrap()["words"].clone();
+    assert_eq!((words(1), words(3)), (json!("Mend the shop"), json!("Sort the list")));
+    let agent = origins.iter().find(|it| it["step"] == 3).unwrap();
+    let told = json!([agent["agent"], agent["model"], agent["session"]]);
+    assert_eq!(told, json!(["builtin", Dialect::Anthropic.model(), play.id]));
+    assert_eq!(agent["commit"].as_str(), Some(&*repo.git(&["rev-parse", "agent/mend-the-shop"])));
+
+    // What others do meanwhile moves the lines, and is not the agent's.
+    git(repo, &["checkout", "-qb", "side", "base"]);
+    repo.write("src/list.rs", &BASE.replace("// b", "// theirs\n// b"));
+    repo.commit("Meanwhile");
+    let mut moved = makers();
+    moved.insert(12, "Ada: // theirs".to_owned());
+    git(repo, &["checkout", "-qb", "picked", "side"]);
+    git(repo, &["cherry-pick", "main"]);
+    assert_eq!(at("picked"), moved, "cherry-pick");
+    // Nothing is left that says where it comes from, but what it changes.
+    git(repo, &["checkout", "-qb", "plain"]);
+    git(repo, &["commit", "-q", "--amend", "-m", "Plain words"]);
+    assert_eq!(at("plain"), moved, "cherry-pick without trailers");
+    git(repo, &["checkout", "-qb", "forge", "side"]);
+    git(repo, &["merge", "-q", "--squash", "agent/mend-the-shop"]);
+    git(repo, &["commit", "-qm", "Forge (#1)"]);
+    assert_eq!(at("forge"), moved, "squash on a forge");
+    // The steps themselves, and made again.
+    assert_eq!(at("agent/mend-the-shop"), makers(), "the session's own branch");
+    git(repo, &["checkout", "-qb", "rebased", "agent/mend-the-shop"]);
+    git(repo, &["rebase", "-q", "--onto", "side", "base", "rebased"]);
+    assert_eq!(at("rebased"), moved, "rebase");
+    git(repo, &["checkout", "-qb", "merged", "side"]);
+    git(repo, &["merge", "-q", "--no-edit", "agent/mend-the-shop"]);
+    assert_eq!(at("merged"), moved, "merge");
+
+    // What a person adds to the agent's commit is theirs, with the hook and without.
+    let amended = |name: &str| {
+        git(repo, &["checkout", "-qb", name, "main"]);
+        repo.write("src/store.rs", &format!("{}// amended\n", done().replace("two();", "2();")));
+        git(repo, &["commit", "-qam", "Amend", "--amend"]);
+        let mut wanted = makers();
+        wanted[7] = "Ada:     2();".to_owned();
+        wanted.push("Ada: // amended".to_owned());
+        assert_eq!(at(name), wanted, "{name}");
+    };
+    // No trailer is left, no note came along, and the change is another: nobody can know.
+    git(repo, &["checkout", "-qb", "unhooked", "main"]);
+    git(repo, &["commit", "-q", "--amend", "--no-edit"]);
+    assert_eq!(at("unhooked"), makers(), "amend without hook");
+    repo.agent(&["hooks", "install"]).success();
+    amended("hooked");
+    let squash = "sed -i.bak -e '2,9s/^pick/fixup/'";
+    git(repo, &["checkout", "-q", "rebased"]);
+    let fixup = repo.home().cmd("git").dir(repo.main()).env("GIT_SEQUENCE_EDITOR", squash);
+    fixup.args(&["rebase", "-q", "-i", "side"]).run().success();
+    assert_eq!(repo.git(&["rev-list", "--count", "side..rebased"]), "1");
+    git(repo, &["commit", "-q", "--amend", "-m", "Plain words"]);
+    assert_eq!(at("rebased"), moved, "steps made one");
+    play.close();
+}
