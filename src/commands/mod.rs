@@ -48,6 +48,7 @@ pub mod blame;
 pub mod check;
 pub mod hook;
 pub mod hooks;
+pub mod stats;
 
 pub mod demo;
 pub mod diagnose;

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `story.rs` | what a session did, state by state, from its journal |
 //! | `trail.rs` | one file through these states, and who made each of its lines |
+//! | `known.rs` | what sessions know of the lines of a text |
 //! | `likeness.rs` | commits that nothing says a word of, known again by what they change |
 //! | `whole.rs` | all that a commit added |
+//! | `origin.rs` | who a line can be of |
 //! | `gitai.rs` | git-ai's notes: read, and added to |
 //! | `trace.rs` | Agent Trace: a commit as a record for other tools |
 //!
@@ -18,7 +20,9 @@
 //! author's: what is human stays human.
 
 pub mod gitai;
+mod known;
 mod likeness;
+mod origin;
 mod story;
 pub mod trace;
 mod trail;
@@ -27,14 +31,12 @@ mod whole;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use jiff::Timestamp;
-
+pub use origin::{Agent, Origin, Person};
 pub use story::{Point, Story};
 pub use whole::Added;
 
 use crate::git::{
-    BString, CommitInfo, DiffError, GitError, Identity, NotesError, ObjectError, ObjectId, RefError, Repo,
-    RevisionError,
+    BString, CommitInfo, DiffError, Identity, NotesError, ObjectError, ObjectId, Repo,
 };
 use crate::session::note::{BUILTIN, NOTES_REF};
 use crate::session::provenance::Provenance;
@@ -56,62 +58,12 @@ pub enum CreditError {
     /// The notes cannot be read.
     #[error(transparent)]
     Notes(#[from] NotesError),
-    /// A ref cannot be read.
-    #[error(transparent)]
-    Ref(#[from] RefError),
     /// A session's record cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// A history cannot be read.
-    #[error(transparent)]
-    Revision(#[from] RevisionError),
-    /// git cannot be asked, or says no.
-    #[error(transparent)]
-    Git(#[from] GitError),
     /// A session's journal cannot be read.
     #[error("cannot read a session's journal")]
     Journal(#[from] std::io::Error),
-}
-
-/// Who made a line.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Origin {
-    /// An agent.
-    Agent(Agent),
-    /// A person.
-    Person(Person),
-    /// No commit holds it yet, and no session knows it.
-    Uncommitted,
-}
-
-/// The agent that made a line.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Agent {
-    /// The agent: `builtin`, or the name of another.
-    pub agent: String,
-    /// Its model, as people read it; none where nobody says.
-    pub model: Option<String>,
-    /// The session, or what another tool calls so.
-    pub session: String,
-    /// The step; none where the session's history is not here.
-    pub step: Option<u32>,
-    /// The commit of that step, where it is known.
-    pub commit: Option<ObjectId>,
-    /// When it was made.
-    pub time: Option<Timestamp>,
-    /// The words that asked for it.
-    pub asked: Option<Rc<str>>,
-}
-
-/// The person who made a line.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Person {
-    /// The name.
-    pub name: String,
-    /// The address.
-    pub email: String,
-    /// The session in whose files they worked, where it was in one.
-    pub session: Option<String>,
 }
 
 /// Traces lines, and remembers what it has read.
@@ -153,9 +105,6 @@ pub struct Lines<'a> {
     /// Who is taken for the commit's author, where the mailmap has another name.
     pub author: Option<&'a Identity>,
 }
-
-/// What a session knows of a line.
-type Known = Option<(usize, By)>;
 
 impl<'r> Credit<'r> {
     /// Begins, knowing nothing but which commits have notes.
@@ -275,100 +224,6 @@ impl<'r> Credit<'r> {
         Ok(origins)
     }
 
-    /// What the sessions know of these lines of a text: the number of the session, and who made it.
-    fn known(
-        &mut self,
-        sessions: &[String],
-        at: Option<(ObjectId, ObjectId)>,
-        path: &BString,
-        text: &[u8],
-        numbers: &[usize],
-    ) -> Result<Vec<Known>, CreditError> {
-        let mut all: Vec<Known> = Vec::new();
-        for (number, session) in sessions.iter().enumerate() {
-            let Some(told) = self.told(session)? else {
-                self.missing.insert(session.clone());
-                continue;
-            };
-            let found = self.place(&told.story, at, path, text)?;
-            all.resize(found.len().max(all.len()), None);
-            for (line, by) in found.into_iter().enumerate() {
-                let is_better = match all[line] {
-                    None => true,
-                    Some((_, By::Before)) => matches!(by, Some(By::Point(_))),
-                    Some(_) => false,
-                };
-                if is_better {
-                    all[line] = by.map(|by| (number, by)).or(all[line]);
-                }
-            }
-        }
-        all.resize(git_lines(text).max(all.len()), None);
-        settle(&mut all, numbers);
-        let line = |number: &usize| all.get(number.wrapping_sub(1)).copied().flatten();
-        Ok(numbers.iter().map(line).collect())
-    }
-
-    /// Who made each line of a text, as far as a session knows it: by the version of its own that
-    /// is most like it.
-    fn place(
-        &mut self,
-        story: &Story,
-        at: Option<(ObjectId, ObjectId)>,
-        path: &BString,
-        text: &[u8],
-    ) -> Result<Vec<Option<By>>, CreditError> {
-        let none = vec![None; git_lines(text)];
-        let Some((end, path)) = self.end(story, at, path)? else { return Ok(none) };
-        let key = (story.session.clone(), end, path.clone());
-        let versions = match self.versions.get(&key) {
-            Some(versions) => Rc::clone(versions),
-            None => {
-                let versions = Rc::new(trail::versions(self.repo, story, &path, end)?);
-                self.versions.insert(key.clone(), Rc::clone(&versions));
-                versions
-            }
-        };
-        let Some((version, old)) = trail::likest(self.repo, &versions, text)? else {
-            return Ok(none);
-        };
-        let key = (key.0, end, path, version);
-        let by = match self.lines.get(&key) {
-            Some(by) => Rc::clone(by),
-            None => {
-                let by = Rc::new(trail::lines(self.repo, &versions[..=version])?);
-                self.lines.insert(key, Rc::clone(&by));
-                by
-            }
-        };
-        let found = trail::lines_in(&old, text).into_iter();
-        Ok(found.map(|line| line.and_then(|line| by.get(line).copied())).collect())
-    }
-
-    /// The point up to which a file is followed, and what it is called there: the very one that made
-    /// the commit, else the last that has such a file.
-    fn end(
-        &self,
-        story: &Story,
-        at: Option<(ObjectId, ObjectId)>,
-        path: &BString,
-    ) -> Result<Option<(usize, BString)>, CreditError> {
-        let points = &story.points;
-        if let Some((commit, _)) = at
-            && let Some(point) = points.iter().rposition(|point| point.commit == Some(commit))
-        {
-            return Ok(Some((point, path.clone())));
-        }
-        for (number, point) in points.iter().enumerate().rev() {
-            if trail::file_at(self.repo, point.tree, path)?.is_some() {
-                return Ok(Some((number, path.clone())));
-            }
-        }
-        let (Some(last), Some((_, tree))) = (points.last(), at) else { return Ok(None) };
-        let source = trail::source(self.repo, last.tree, tree, path)?;
-        Ok(source.map(|source| (points.len() - 1, source)))
-    }
-
     fn origin(
         &mut self,
         session: &str,
@@ -445,10 +300,6 @@ impl<'r> Credit<'r> {
     }
 }
 
-fn git_lines(text: &[u8]) -> usize {
-    crate::git::lines_of(text).count()
-}
-
 /// Numbers that only grow, as ranges from the first to the last.
 fn ranges(numbers: impl Iterator<Item = usize>) -> Vec<(usize, usize)> {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
@@ -459,41 +310,4 @@ fn ranges(numbers: impl Iterator<Item = usize>) -> Vec<(usize, usize)> {
         }
     }
     ranges
-}
-
-/// git says of these lines that they are new, so none was there before: where a change could stand
-/// in several places, git and the session may have it in two. Such a line is of who made what is
-/// next to it.
-fn settle(known: &mut [Known], numbers: &[usize]) {
-    let is_new: std::collections::HashSet<_> = numbers.iter().copied().collect();
-    let made = |known: &[Known], number: usize| {
-        let known = known.get(number.wrapping_sub(1)).copied().flatten();
-        known.filter(|(_, by)| *by != By::Before)
-    };
-    let before = known.to_vec();
-    for number in numbers {
-        let Some(Some((_, By::Before))) = before.get(number.wrapping_sub(1)) else { continue };
-        let up = (1..*number).rev().take_while(|line| is_new.contains(line));
-        let down = (number + 1..=before.len()).take_while(|line| is_new.contains(line));
-        let near = up.chain(down).find_map(|line| made(&before, line));
-        if near.is_some() {
-            known[number - 1] = near;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_that_git_has_for_new_is_of_its_neighbour() {
-        let (old, a, b) = (Some((0, By::Before)), Some((0, By::Point(1))), Some((1, By::Point(2))));
-        let mut known = vec![old, a, old, None, old, b, old];
-        settle(&mut known, &[2, 3, 5, 6]);
-        assert_eq!(known, [old, a, a, None, b, b, old]);
-        let mut known = vec![old, old];
-        settle(&mut known, &[1, 2, 9]);
-        assert_eq!(known, [old, old]);
-    }
 }

@@ -3,7 +3,6 @@
 //! Invariant: a pure fold over the journal's line, so that steps which a rewind has left aside made
 //! nothing; the same journal gives the same story, from the session's folder or from its ref alone.
 
-
 use jiff::Timestamp;
 
 use super::CreditError;
@@ -128,4 +127,96 @@ fn archived(repo: &Repo, id: &str) -> Result<Option<Record>, RecordError> {
 
 fn label(model: &str) -> String {
     model.parse::<Choice>().map_or_else(|_| model.to_owned(), |choice| choice.label())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{ByPerson, Checkpoint, Fork, ModelChange, Place, Rewind, UserMessage, Way};
+    use crate::message::{Answer, StopReason, Usage};
+
+    fn id(digit: char) -> String {
+        digit.to_string().repeat(40)
+    }
+
+    fn made(step: u32, tree: char, by_person: Option<ByPerson>) -> Event {
+        let made = Checkpoint {
+            commit: Some(id(tree)),
+            tree: id(tree),
+            subject: String::new(),
+            paths: Vec::new(),
+            insertions: 0,
+            deletions: 0,
+            left_out: Vec::new(),
+            by_person,
+        };
+        Event::now(step, Update::Checkpoint(made))
+    }
+
+    fn said(step: u32, from: Origin, text: &str) -> Event {
+        let message = UserMessage { from, text: text.to_owned(), inbox_id: None };
+        Event::now(step, Update::UserMessage(message))
+    }
+
+    fn answer(step: u32) -> Event {
+        let answer = Answer {
+            text: String::new(),
+            thought: String::new(),
+            calls: Vec::new(),
+            stop: StopReason::EndTurn,
+            usage: Usage::default(),
+            raw: None,
+        };
+        Event::now(step, Update::AgentMessage(answer))
+    }
+
+    #[test]
+    fn a_story_has_each_state_that_counts_its_maker_and_the_words_by_then() {
+        let spec = format!(
+            "format = 1\nid = \"add-1\"\nname = \"add\"\ntask = \"Add it\"\n\
+             created = \"2026-01-02T03:04:05Z\"\nbranch = \"refs/heads/agent/add\"\n\
+             worktree = \"/x\"\nmodel = \"anthropic/a\"\nsandbox = \"none\"\n\
+             [base]\ncommit = \"{}\"\nname = \"main\"\n",
+            id('0')
+        );
+        let spec = Spec::parse(&spec, std::path::Path::new("spec.toml")).unwrap();
+        let place = || Place { head: id('9'), tree: id('9') };
+        let change = ModelChange {
+            from: "anthropic/a".to_owned(),
+            to: "openai/b".to_owned(),
+            reason: String::new(),
+        };
+        let back = Rewind { way: Way::Back, step: 1, from: place(), to: place() };
+        let events = [
+            said(0, Origin::Task, "Add it, and the facts"),
+            answer(1),
+            made(1, '1', None),
+            answer(2),
+            made(2, '2', None),
+            Event::now(1, Update::Rewind(back)),
+            made(1, '3', Some(ByPerson::Edit)),
+            Event::now(1, Update::Fork(Fork { session: "old-9".to_owned(), step: 1 })),
+            said(1, Origin::Person, "Sort it"),
+            said(1, Origin::Loop, "Go on"),
+            Event::now(1, Update::Model(change)),
+            answer(2),
+            made(2, '4', None),
+        ];
+        let story = Story::told(&spec, &events).unwrap().unwrap();
+        assert_eq!(story.asked, ["Add it", "Sort it"]);
+        let told: Vec<_> = story
+            .points
+            .iter()
+            .map(|it| {
+                let tree = it.tree.to_string()[..1].to_owned();
+                (tree, it.step, it.by_person, it.session.as_deref(), &*it.model, it.asked)
+            })
+            .collect();
+        let wanted = [
+            ("1".to_owned(), 1, false, Some("old-9"), "anthropic/a", 0),
+            ("3".to_owned(), 1, true, Some("old-9"), "anthropic/a", 0),
+            ("4".to_owned(), 2, false, None, "openai/b", 1),
+        ];
+        assert_eq!(told, wanted);
+    }
 }

@@ -56,7 +56,10 @@ pub(super) fn versions(
 ///
 /// # Errors
 /// One cannot be read.
-pub(super) fn lines(repo: &Repo, versions: &[(By, Option<ObjectId>)]) -> Result<Vec<By>, ObjectError> {
+pub(super) fn lines(
+    repo: &Repo,
+    versions: &[(By, Option<ObjectId>)],
+) -> Result<Vec<By>, ObjectError> {
     let (mut text, mut lines) = (Vec::new(), Vec::new());
     for (by, blob) in versions {
         let new = content(repo, *blob)?;
@@ -207,5 +210,30 @@ mod tests {
         assert_eq!(lines_in(b"", b"x\n"), [None]);
         assert_eq!(lines_in(b"x\n", b""), []);
         assert_eq!(lines_in(b"x", b"x\n"), [Some(0)]);
+    }
+
+    proptest::proptest! {
+        /// Few words make many lines that are alike, and so many ways to compare.
+        #[test]
+        fn each_line_has_one_maker_and_is_found_at_most_once(
+            old in proptest::collection::vec("(a|b| a|\\}|)\r?", 0..12),
+            new in proptest::collection::vec("(a|b| a|\\}|)", 0..12),
+        ) {
+            let [old, new] = [old, new].map(|lines| lines.join("\n").into_bytes());
+            let before = vec![OLD; git::lines_of(&old).count()];
+            let made = follow(&old, &before, &new, A);
+            proptest::prop_assert_eq!(made.len(), git::lines_of(&new).count());
+            proptest::prop_assert_eq!(follow(&new, &made, &new, B), made);
+            let found = lines_in(&old, &new);
+            proptest::prop_assert_eq!(found.len(), git::lines_of(&new).count());
+            let [old, new] = [&old, &new].map(|text| git::lines_of(text).collect::<Vec<_>>());
+            let mut sources = std::collections::HashSet::new();
+            for (line, source) in found.into_iter().enumerate() {
+                let Some(source) = source else { continue };
+                let bare = |line: &[u8]| without_blanks(line);
+                proptest::prop_assert_eq!(bare(old[source]), bare(new[line]));
+                proptest::prop_assert!(sources.insert(source));
+            }
+        }
     }
 }

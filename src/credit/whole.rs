@@ -43,7 +43,8 @@ impl Credit<'_> {
             let [before, after] =
                 [before, after].map(|blob| super::trail::content(self.repo, blob));
             let changes = git::line_changes(&before?, &after?);
-            let numbers: Vec<_> = changes.into_iter().flat_map(|it| it.new).map(|it| it + 1).collect();
+            let numbers: Vec<_> =
+                changes.into_iter().flat_map(|it| it.new).map(|it| it + 1).collect();
             let path = &change.path;
             let lines = Lines { commit, path, numbers: &numbers, author: None };
             let origins = self.trace(&lines)?;

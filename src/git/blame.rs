@@ -8,10 +8,10 @@ use std::path::Path;
 
 use gix::bstr::{BStr, BString, ByteSlice};
 
+use crate::git::ObjectId;
 use crate::git::command::{self, GitError};
 use crate::git::object::{Identity, Time};
 use crate::git::repo::Repo;
-use crate::git::ObjectId;
 
 /// What is to be blamed.
 #[derive(Clone, Copy, Debug)]

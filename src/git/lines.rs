@@ -23,7 +23,9 @@ pub fn line_changes(old: &[u8], new: &[u8]) -> Vec<LineChange> {
     let mut diff = Diff::compute(Algorithm::Myers, &input);
     diff.postprocess_lines(&input);
     let range = |range: Range<u32>| range.start as usize..range.end as usize;
-    diff.hunks().map(|hunk| LineChange { old: range(hunk.before), new: range(hunk.after) }).collect()
+    diff.hunks()
+        .map(|hunk| LineChange { old: range(hunk.before), new: range(hunk.after) })
+        .collect()
 }
 
 /// The lines of a text, each with its end.

@@ -118,8 +118,13 @@ mod tests {
         };
         assert_eq!(Provenance::of(message, Some(note)), whole);
         assert_eq!(Provenance::of("x\n", Some(note)), whole);
-        let bare =
-            Provenance { agent: None, step: false, noted: false, verify: Noted::Nothing, ..whole.clone() };
+        let bare = Provenance {
+            agent: None,
+            step: false,
+            noted: false,
+            verify: Noted::Nothing,
+            ..whole.clone()
+        };
         assert_eq!(Provenance::of(message, None), bare);
     }
 
@@ -128,10 +133,13 @@ mod tests {
         let note = |id: &str| format!("Step 1 of {id}\n\nAgent-Session: {id}\nModel: m/{id}\n");
         let joined = format!("{}\n{}", note("a-1"), note("b-2"));
         let found = Provenance::of("x\n", Some(&joined));
-        assert_eq!((found.sessions, found.models), (
-            vec!["a-1".to_owned(), "b-2".to_owned()],
-            vec!["m/a-1".to_owned(), "m/b-2".to_owned()],
-        ));
+        assert_eq!(
+            (found.sessions, found.models),
+            (
+                vec!["a-1".to_owned(), "b-2".to_owned()],
+                vec!["m/a-1".to_owned(), "m/b-2".to_owned()],
+            )
+        );
     }
 
     #[test]

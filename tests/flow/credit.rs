@@ -20,12 +20,12 @@ const DONE: [(&str, &str); 15] = [
     ("fn first() {", "Ada"),
     ("    one();", "Ada"),
     ("}", "Ada"),
-    ("", "1"),
+    ("", "Ada"),
     ("fn added() {", "1"),
     ("    let mine = 1;", "Ada*"),
     ("    two();", "3"),
     ("}", "1"),
-    ("", "Ada"),
+    ("", "1"),
     ("fn last() {}", "Ada"),
     ("// a", "Ada"),
     ("// b", "Ada"),
@@ -136,31 +136,30 @@ fn n01_lines_keep_their_makers_through_squash_amend_rebase_and_cherry_pick() {
     git(repo, &["merge", "-q", "--squash", "agent/mend-the-shop"]);
     git(repo, &["commit", "-qm", "Forge (#1)"]);
     assert_eq!(at("forge"), moved, "squash on a forge");
-    // The steps themselves, and made again.
-    assert_eq!(at("agent/mend-the-shop"), makers(), "the session's own branch");
+    // The steps themselves, and made again; what the person edited is a commit of their own there.
+    let own = |lines: &[String]| -> Vec<_> { lines.iter().map(|it| it.replace('*', "")).collect() };
+    assert_eq!(at("agent/mend-the-shop"), own(&makers()), "the session's own branch");
     git(repo, &["checkout", "-qb", "rebased", "agent/mend-the-shop"]);
     git(repo, &["rebase", "-q", "--onto", "side", "base", "rebased"]);
-    assert_eq!(at("rebased"), moved, "rebase");
+    assert_eq!(at("rebased"), own(&moved), "rebase");
     git(repo, &["checkout", "-qb", "merged", "side"]);
     git(repo, &["merge", "-q", "--no-edit", "agent/mend-the-shop"]);
-    assert_eq!(at("merged"), moved, "merge");
+    assert_eq!(at("merged"), own(&moved), "merge");
 
-    // What a person adds to the agent's commit is theirs, with the hook and without.
-    let amended = |name: &str| {
+    // What a person adds to the agent's commit is theirs: without the hook the trailers tell, with
+    // it the note, which came along.
+    let amended = |name: &str, message: &[&str]| {
         git(repo, &["checkout", "-qb", name, "main"]);
         repo.write("src/store.rs", &format!("{}// amended\n", done().replace("two();", "2();")));
-        git(repo, &["commit", "-qam", "Amend", "--amend"]);
+        git(repo, &[&["commit", "-qa", "--amend"], message].concat());
         let mut wanted = makers();
         wanted[7] = "Ada:     2();".to_owned();
         wanted.push("Ada: // amended".to_owned());
         assert_eq!(at(name), wanted, "{name}");
     };
-    // No trailer is left, no note came along, and the change is another: nobody can know.
-    git(repo, &["checkout", "-qb", "unhooked", "main"]);
-    git(repo, &["commit", "-q", "--amend", "--no-edit"]);
-    assert_eq!(at("unhooked"), makers(), "amend without hook");
+    amended("unhooked", &["--no-edit"]);
     repo.agent(&["hooks", "install"]).success();
-    amended("hooked");
+    amended("hooked", &["-m", "Plain words"]);
     let squash = "sed -i.bak -e '2,9s/^pick/fixup/'";
     git(repo, &["checkout", "-q", "rebased"]);
     let fixup = repo.home().cmd("git").dir(repo.main()).env("GIT_SEQUENCE_EDITOR", squash);
@@ -168,5 +167,68 @@ fn n01_lines_keep_their_makers_through_squash_amend_rebase_and_cherry_pick() {
     assert_eq!(repo.git(&["rev-list", "--count", "side..rebased"]), "1");
     git(repo, &["commit", "-q", "--amend", "-m", "Plain words"]);
     assert_eq!(at("rebased"), moved, "steps made one");
+    play.close();
+}
+
+#[test]
+fn other_tools_are_told_and_read_and_lines_are_counted() {
+    // No commit of its own for each step: whose each line is, is known all the same.
+    let play = played(Repo::new(), &["--commit-strategy", "single"]);
+    let repo = &play.repo;
+    play.run("merge", &[]).success();
+    let blamed = |revision: &str| whose(&blame(repo, repo.main(), &["src/store.rs", revision]));
+    assert_eq!(blamed("main"), makers());
+    let range = "main~1..main";
+    let out = repo.agent(&["blame", "--export", "agent-trace", range]).success();
+    let record: Value = serde_json::from_str(&out).expect("one line of JSON");
+    assert_eq!(record["vcs"]["revision"].as_str(), Some(&*repo.git(&["rev-parse", "main"])));
+    let file = &record["files"][0];
+    assert_eq!(file["path"], "src/store.rs");
+    let conversations = file["conversations"].as_array().expect("a list").iter();
+    let ranges = |conversation: &Value| {
+        let ranges = conversation["ranges"].as_array().expect("a list").iter();
+        let ranges = ranges.map(|it| json!([it["start_line"], it["end_line"]]));
+        json!([conversation["contributor"]["type"], ranges.collect::<Vec<_>>()])
+    };
+    let told: Vec<_> = conversations.map(ranges).collect();
+    let ai = json!(["ai", [[1, 1], [6, 6], [8, 10], [15, 15]]]);
+    assert_eq!(told, [ai, json!(["human", [[7, 7]]])]);
+
+    let out = repo.agent(&["blame", "--export", "git-ai", range]).success();
+    assert_eq!(out, "Noted 1 commit in refs/notes/ai\n");
+    let again = repo.agent(&["blame", "--export", "git-ai", range]).success();
+    assert_eq!(again, "Noted 0 commits in refs/notes/ai\n");
+    let note = repo.git(&["notes", "--ref=ai", "show", "main"]);
+    assert!(note.starts_with("src/store.rs\n  "), "{note}");
+    assert!(note.contains(" 1,6,8-10,15\n---\n") && note.contains("Sort the list"), "{note}");
+    // What git-ai has noted of a commit of its own.
+    repo.write("other.txt", "theirs\nmine\n");
+    repo.commit("Add another");
+    let note = r#"other.txt
+  abcd1234abcd1234 1
+---
+{"schema_version":"authorship/3.0.0","base_commit_sha":"x","prompts":{"abcd1234abcd1234":
+{"agent_id":{"tool":"cursor","id":"c-1","model":"gpt"},"messages":[]}}}"#;
+    repo.git(&["notes", "--ref=ai", "add", "-m", note, "main"]);
+    let other = blame(repo, repo.main(), &["other.txt"]);
+    let who = |at: usize| json!([other["origins"][at]["by"], other["origins"][at]["agent"]]);
+    assert_eq!([who(0), who(1)], [json!(["agent", "cursor"]), json!(["person", null])]);
+
+    repo.write("src/store.rs", &done().replace("    two();\n", ""));
+    repo.commit("Take a line away");
+    let out = repo.agent(&["stats", "--json", "--by", "agent"]).success();
+    let stats: Value = serde_json::from_str(&out).expect("it is JSON");
+    let row = |row: &Value| {
+        let keys = ["name", "sessions", "landed", "lines", "there"];
+        Value::from_iter(keys.map(|key| row[key].clone()))
+    };
+    let rows = stats["stats"]["rows"].as_array().expect("a list").iter().map(row);
+    let wanted = [json!(["builtin", 1, 1, 6, 5]), json!(["cursor", 1, 1, 1, 1])];
+    assert_eq!(rows.collect::<Vec<_>>(), wanted);
+    let plot = repo.agent(&["stats", "--plot", "--by", "agent"]).success();
+    assert!(plot.is_ascii() && plot.contains("6 (83 %)"), "{plot}");
+    let none = repo.agent(&["stats", "--json", "--since", "2099-01-01"]).success();
+    let none: Value = serde_json::from_str(&none).expect("it is JSON");
+    assert_eq!(none["stats"]["rows"], json!([]));
     play.close();
 }

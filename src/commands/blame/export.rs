@@ -127,7 +127,8 @@ fn log(commit: ObjectId, info: &CommitInfo, added: &Added, before: Option<Log>) 
     }
     for (path, lines) in &added.files {
         for (session, prompt) in &prompts {
-            let is_its = |origin: &Origin| matches!(origin, Origin::Agent(it) if it.session == **session);
+            let is_its =
+                |origin: &Origin| matches!(origin, Origin::Agent(it) if it.session == **session);
             let its: Vec<_> =
                 lines.iter().filter(|(_, origin)| is_its(origin)).map(|(line, _)| *line).collect();
             log.add(prompt, &path.to_string(), &its);

@@ -3,6 +3,10 @@
 //! git says which commit was made from which. What verify passed on stays as it was noted, so a
 //! commit whose tree has changed does not count as verified.
 //!
+//! git can copy notes itself (`notes.rewriteRef`), but puts those of a squash one below the other, and
+//! asks each user to set it; where one has, nothing is noted twice. A cherry-pick runs no hook and
+//! copies no note: its trailers stay, and `credit` knows it by what it changes.
+//!
 //! Invariant: a commit made from several has the notes of all; no note is lost or written twice.
 
 use std::collections::BTreeMap;
