@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -13,8 +15,7 @@ use jiff::tz::TimeZone;
 use crate::commands::context::Context;
 use crate::credit::{Agent, Credit, CreditError, Lines, Origin};
 use crate::error::{CommandError, Result};
-use crate::git::{BString, Blame, BlameAsk, ObjectId};
-use crate::parallel;
+use crate::git::{BString, Blame, BlameAsk, GitError, ObjectId, Repo};
 use crate::session::note::BUILTIN;
 use crate::session::record::Record;
 use crate::session::removed;
@@ -201,17 +202,7 @@ fn still_there(
         }
     }
     let names: Vec<_> = names.into_iter().collect();
-    let blames = parallel::map(&names, |path| {
-        let ask = BlameAsk {
-            path: Path::new(OsStr::from_bytes(path)),
-            at: Some(head),
-            since,
-            ranges: &[],
-            ignore_blanks: false,
-            moves: false,
-        };
-        context.repo.blame(&ask)
-    });
+    let blames = blames(&context.repo, head, since, &names);
     let mut lines: BTreeMap<(ObjectId, BString), Vec<usize>> = BTreeMap::new();
     for blame in blames {
         let Blame { lines: found, .. } = blame?;
@@ -220,4 +211,40 @@ fn still_there(
         }
     }
     Ok(lines.into_iter().map(|((commit, path), numbers)| (commit, path, numbers)).collect())
+}
+
+/// Blames each of these files, several at a time: git does the work, in processes of its own.
+fn blames(
+    repo: &Repo,
+    head: ObjectId,
+    since: Option<ObjectId>,
+    names: &[BString],
+) -> Vec<std::result::Result<Blame, GitError>> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let share = names.len().div_ceil(threads).max(1);
+    thread::scope(|scope| {
+        let work = |(repo, names): (Repo, &[BString])| {
+            let blame = |path: &BString| {
+                repo.blame(&BlameAsk {
+                    path: Path::new(OsStr::from_bytes(path)),
+                    at: Some(head),
+                    since,
+                    ranges: &[],
+                    ignore_blanks: false,
+                    moves: false,
+                })
+            };
+            names.iter().map(blame).collect::<Vec<_>>()
+        };
+        let shares = names.chunks(share).map(|names| (repo.clone(), names));
+        let running: Vec<_> = shares.map(|share| scope.spawn(move || work(share))).collect();
+        let mut blames = Vec::new();
+        for share in running {
+            match share.join() {
+                Ok(more) => blames.extend(more),
+                Err(panic) => resume_unwind(panic),
+            }
+        }
+        blames
+    })
 }
