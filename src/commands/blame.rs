@@ -6,7 +6,6 @@
 mod export;
 mod show;
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -15,7 +14,7 @@ use clap::builder::NonEmptyStringValueParser;
 use fs_err as fs;
 
 use super::context::Context;
-use crate::credit::{Credit, Lines, Origin};
+use crate::credit::{Credit, Origin};
 use crate::error::{CommandError, Result};
 use crate::git::{BString, Blame, BlameAsk, BlameLine, GitError, ObjectId};
 use crate::ui::Ui;
@@ -158,19 +157,12 @@ fn trace(
     path: &Path,
     blame: &Blame,
 ) -> Result<Vec<Origin>> {
-    let mut groups: BTreeMap<(ObjectId, &BString), Vec<usize>> = BTreeMap::new();
-    for (index, BlameLine { commit, path, .. }) in blame.lines.iter().enumerate() {
-        groups.entry((*commit, path)).or_default().push(index);
-    }
-    let mut origins = vec![Origin::Uncommitted; blame.lines.len()];
-    for ((commit, name), members) in groups {
-        let numbers: Vec<_> = members.iter().map(|index| blame.lines[*index].from).collect();
-        let found = if commit.is_null() {
-            uncommitted(context, credit, path, &numbers)?
-        } else {
-            let author = blame.commits.get(&commit).map(|commit| &commit.author);
-            credit.trace(&Lines { commit, path: name, numbers: &numbers, author })?
-        };
+    let mut origins = credit.trace_all(blame)?;
+    let loose = |(_, line): &(usize, &BlameLine)| line.commit.is_null();
+    let loose = blame.lines.iter().enumerate().filter(loose);
+    let (members, numbers): (Vec<_>, Vec<_>) = loose.map(|(at, line)| (at, line.from)).unzip();
+    if !members.is_empty() {
+        let found = uncommitted(context, credit, path, &numbers)?;
         for (index, origin) in members.into_iter().zip(found) {
             origins[index] = origin;
         }

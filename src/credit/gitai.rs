@@ -19,11 +19,14 @@ const SCHEMA: &str = "authorship/3.0.0";
 /// Who we are, in `agent_id`.
 const TOOL: &str = "git-agent";
 
+/// The lines of a file, by the key of who made them.
+type Entries = Vec<(String, BTreeSet<usize>)>;
+
 /// One commit's log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Log {
     /// Each file with the lines of each key.
-    files: Vec<(String, Vec<(String, BTreeSet<usize>)>)>,
+    files: Vec<(String, Entries)>,
     about: Map<String, Value>,
 }
 

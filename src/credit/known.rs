@@ -15,7 +15,8 @@ use crate::git::{BString, ObjectId, lines_of};
 pub(super) type Known = Option<(usize, By)>;
 
 impl Credit<'_> {
-    /// What the sessions know of these lines of a text: the number of the session, and who made it.
+    /// What the sessions know of these lines of a text, and what each called its file before it
+    /// began. Where `is_new`, git has nothing that the file comes from, so lines may be older.
     pub(super) fn known(
         &mut self,
         sessions: &[String],
@@ -23,19 +24,22 @@ impl Credit<'_> {
         path: &BString,
         text: &[u8],
         numbers: &[usize],
-    ) -> Result<Vec<Known>, CreditError> {
-        let mut all: Vec<Known> = Vec::new();
+        is_new: bool,
+    ) -> Result<(Vec<Known>, Vec<Option<BString>>), CreditError> {
+        let mut all: Vec<Known> = vec![None; line_count(text)];
+        let mut bases = Vec::new();
         for (number, session) in sessions.iter().enumerate() {
             let Some(told) = self.told(session)? else {
                 self.missing.insert(session.clone());
+                bases.push(None);
                 continue;
             };
-            let found = self.place(&told.story, at, path, text)?;
-            all.resize(found.len().max(all.len()), None);
+            let (found, base) = self.place(&told.story, at, path, text)?;
+            bases.push(base);
             for (line, by) in found.into_iter().enumerate() {
                 let is_better = match all[line] {
                     None => true,
-                    Some((_, By::Before)) => matches!(by, Some(By::Point(_))),
+                    Some((_, By::Before(_))) => matches!(by, Some(By::Point(_))),
                     Some(_) => false,
                 };
                 if is_better {
@@ -43,46 +47,48 @@ impl Credit<'_> {
                 }
             }
         }
-        all.resize(line_count(text).max(all.len()), None);
-        settle(&mut all, numbers);
+        if !is_new {
+            settle(&mut all, numbers);
+        }
         let line = |number: &usize| all.get(number.wrapping_sub(1)).copied().flatten();
-        Ok(numbers.iter().map(line).collect())
+        Ok((numbers.iter().map(line).collect(), bases))
     }
 
-    /// Who made each line of a text, as far as a session knows it: by the version of its own that
-    /// is most like it.
+    /// Who made each line of a text, as far as a session knows it, by the version of its own that is
+    /// most like it; and what it called the file before it began.
     fn place(
         &mut self,
         story: &Story,
         at: Option<(ObjectId, ObjectId)>,
         path: &BString,
         text: &[u8],
-    ) -> Result<Vec<Option<By>>, CreditError> {
+    ) -> Result<(Vec<Option<By>>, Option<BString>), CreditError> {
         let none = vec![None; line_count(text)];
-        let Some((end, path)) = self.end(story, at, path)? else { return Ok(none) };
+        let Some((end, path)) = self.end(story, at, path)? else { return Ok((none, None)) };
         let key = (story.session.clone(), end, path.clone());
-        let versions = match self.versions.get(&key) {
-            Some(versions) => Rc::clone(versions),
+        let trail = match self.trails.get(&key) {
+            Some(trail) => Rc::clone(trail),
             None => {
-                let versions = Rc::new(trail::versions(self.repo, story, &path, end)?);
-                self.versions.insert(key.clone(), Rc::clone(&versions));
-                versions
+                let trail = Rc::new(trail::trail(self.repo, story, &path, end)?);
+                self.trails.insert(key.clone(), Rc::clone(&trail));
+                trail
             }
         };
-        let Some((version, old)) = trail::likest(self.repo, &versions, text)? else {
-            return Ok(none);
+        let Some((version, old)) = trail::likest(self.repo, &trail.versions, text)? else {
+            return Ok((none, None));
         };
         let key = (key.0, end, path, version);
         let by = match self.lines.get(&key) {
             Some(by) => Rc::clone(by),
             None => {
-                let by = Rc::new(trail::lines(self.repo, &versions[..=version])?);
+                let by = Rc::new(trail::lines(self.repo, &trail.versions[..=version])?);
                 self.lines.insert(key, Rc::clone(&by));
                 by
             }
         };
         let found = trail::lines_in(&old, text).into_iter();
-        Ok(found.map(|line| line.and_then(|line| by.get(line).copied())).collect())
+        let found = found.map(|line| line.and_then(|line| by.get(line).copied())).collect();
+        Ok((found, trail.base.clone()))
     }
 
     /// The point up to which a file is followed, and what it is called there: the very one that made
@@ -121,11 +127,11 @@ fn settle(known: &mut [Known], numbers: &[usize]) {
     let is_new: HashSet<_> = numbers.iter().copied().collect();
     let made = |known: &[Known], number: usize| {
         let known = known.get(number.wrapping_sub(1)).copied().flatten();
-        known.filter(|(_, by)| *by != By::Before)
+        known.filter(|(_, by)| matches!(by, By::Point(_)))
     };
     let before = known.to_vec();
     for number in numbers {
-        let Some(Some((_, By::Before))) = before.get(number.wrapping_sub(1)) else { continue };
+        let Some(Some((_, By::Before(_)))) = before.get(number.wrapping_sub(1)) else { continue };
         let up = (1..*number).rev().take_while(|line| is_new.contains(line));
         let down = (number + 1..=before.len()).take_while(|line| is_new.contains(line));
         let near = up.chain(down).find_map(|line| made(&before, line));
@@ -141,7 +147,8 @@ mod tests {
 
     #[test]
     fn a_line_that_git_has_for_new_is_of_its_neighbour() {
-        let (old, a, b) = (Some((0, By::Before)), Some((0, By::Point(1))), Some((1, By::Point(2))));
+        let (old, a, b) =
+            (Some((0, By::Before(3))), Some((0, By::Point(1))), Some((1, By::Point(2))));
         let mut known = vec![old, a, old, None, old, b, old];
         settle(&mut known, &[2, 3, 5, 6]);
         assert_eq!(known, [old, a, a, None, b, b, old]);

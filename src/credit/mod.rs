@@ -28,7 +28,11 @@ pub mod trace;
 mod trail;
 mod whole;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::rc::Rc;
 
 pub use origin::{Agent, Origin, Person};
@@ -36,7 +40,8 @@ pub use story::{Point, Story};
 pub use whole::Added;
 
 use crate::git::{
-    BString, CommitInfo, DiffError, Identity, NotesError, ObjectError, ObjectId, Repo,
+    BString, Blame, BlameAsk, CommitInfo, DiffError, GitError, Identity, NotesError, ObjectError,
+    ObjectId, Repo,
 };
 use crate::session::note::{BUILTIN, NOTES_REF};
 use crate::session::provenance::Provenance;
@@ -44,7 +49,7 @@ use crate::session::record::RecordError;
 use crate::session::store::Store;
 use gitai::{Log, Named};
 use likeness::Likeness;
-use trail::{By, Versions};
+use trail::{By, Trail};
 
 /// Why lines cannot be traced.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +66,9 @@ pub enum CreditError {
     /// A session's record cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// git cannot be asked.
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// A session's journal cannot be read.
     #[error("cannot read a session's journal")]
     Journal(#[from] std::io::Error),
@@ -75,7 +83,7 @@ pub struct Credit<'r> {
     logs: HashMap<ObjectId, ObjectId>,
     commits: HashMap<ObjectId, Rc<Commit>>,
     stories: HashMap<String, Option<Rc<Told>>>,
-    versions: HashMap<(String, usize, BString), Rc<Versions>>,
+    trails: HashMap<(String, usize, BString), Rc<Trail>>,
     lines: HashMap<(String, usize, BString, usize), Rc<Vec<By>>>,
     likeness: Likeness,
     missing: BTreeSet<String>,
@@ -119,7 +127,7 @@ impl<'r> Credit<'r> {
             logs: repo.notes(gitai::NOTES_REF)?,
             commits: HashMap::new(),
             stories: HashMap::new(),
-            versions: HashMap::new(),
+            trails: HashMap::new(),
             lines: HashMap::new(),
             likeness: Likeness::default(),
             missing: BTreeSet::new(),
@@ -172,7 +180,9 @@ impl<'r> Credit<'r> {
         let text = trail::file_at(self.repo, commit.info.tree, lines.path)?;
         let text = trail::content(self.repo, text)?;
         let at = Some((lines.commit, commit.info.tree));
-        let known = self.known(&from.sessions, at, lines.path, &text, lines.numbers)?;
+        let is_new = self.is_new(&commit.info, lines.path)?;
+        let (known, bases) =
+            self.known(&from.sessions, at, lines.path, &text, lines.numbers, is_new)?;
         let untold = from.sessions.iter().find(|session| self.missing.contains(*session));
         let rest = match untold {
             Some(session) if from.by_agent => Origin::Agent(Agent {
@@ -186,16 +196,72 @@ impl<'r> Credit<'r> {
             }),
             _ => person(None),
         };
+        let mut older: HashMap<usize, Vec<Origin>> = HashMap::new();
         let mut origins = Vec::new();
         for known in known {
             origins.push(match known {
                 Some((session, By::Point(point))) => {
                     self.origin(&from.sessions[session], point, author)?
                 }
-                Some((_, By::Before)) | None => rest.clone(),
+                Some((session, By::Before(line))) if is_new => {
+                    if let Entry::Vacant(place) = older.entry(session) {
+                        place.insert(self.older(&from.sessions[session], bases[session].as_ref())?);
+                    }
+                    older[&session].get(line).unwrap_or(&rest).clone()
+                }
+                Some((_, By::Before(_))) | None => rest.clone(),
             });
         }
         Ok(origins)
+    }
+
+    /// Who made each line that was blamed on a commit; none is known of a line without one.
+    ///
+    /// # Errors
+    /// Something cannot be read.
+    pub fn trace_all(&mut self, blame: &Blame) -> Result<Vec<Origin>, CreditError> {
+        let mut groups: BTreeMap<(ObjectId, &BString), Vec<usize>> = BTreeMap::new();
+        for (index, line) in blame.lines.iter().enumerate() {
+            if !line.commit.is_null() {
+                groups.entry((line.commit, &line.path)).or_default().push(index);
+            }
+        }
+        let mut origins = vec![Origin::Uncommitted; blame.lines.len()];
+        for ((commit, path), members) in groups {
+            let numbers: Vec<_> = members.iter().map(|index| blame.lines[*index].from).collect();
+            let author = blame.commits.get(&commit).map(|commit| &commit.author);
+            let found = self.trace(&Lines { commit, path, numbers: &numbers, author })?;
+            for (index, origin) in members.into_iter().zip(found) {
+                origins[index] = origin;
+            }
+        }
+        Ok(origins)
+    }
+
+    /// Who made each line of a file as it was before a session, which moved it and changed so much of
+    /// it that git takes it for new.
+    fn older(&mut self, session: &str, path: Option<&BString>) -> Result<Vec<Origin>, CreditError> {
+        let (Some(told), Some(path)) = (self.told(session)?, path) else { return Ok(Vec::new()) };
+        let blame = self.repo.blame(&BlameAsk {
+            path: Path::new(OsStr::from_bytes(path)),
+            at: Some(told.story.base),
+            since: None,
+            ranges: &[],
+            ignore_blanks: false,
+            moves: false,
+        })?;
+        self.trace_all(&blame)
+    }
+
+    /// Whether git has nothing that a commit made a file of.
+    fn is_new(&self, commit: &CommitInfo, path: &BString) -> Result<bool, CreditError> {
+        let [parent] = commit.parents[..] else { return Ok(false) };
+        if !self.repo.has_object(parent) {
+            return Ok(false);
+        }
+        let before = self.repo.tree_of(parent)?;
+        Ok(trail::file_at(self.repo, before, path)?.is_none()
+            && trail::source(self.repo, before, commit.tree, path)?.is_none())
     }
 
     /// Who made these lines of a text that no commit holds: lines that a session wrote and left in
@@ -212,13 +278,14 @@ impl<'r> Credit<'r> {
     ) -> Result<Vec<Origin>, CreditError> {
         let who = Identity { name: String::new(), email: String::new() };
         let mut origins = Vec::new();
-        for known in self.known(&[session.to_owned()], None, path, text, numbers)? {
+        let (known, _) = self.known(&[session.to_owned()], None, path, text, numbers, false)?;
+        for known in known {
             origins.push(match known {
                 Some((_, By::Point(point))) => match self.origin(session, point, &who)? {
                     agent @ Origin::Agent(_) => agent,
                     _ => Origin::Uncommitted,
                 },
-                Some((_, By::Before)) | None => Origin::Uncommitted,
+                Some((_, By::Before(_))) | None => Origin::Uncommitted,
             });
         }
         Ok(origins)

@@ -10,33 +10,41 @@ use crate::git::{self, BString, Mode, ObjectError, ObjectId, Repo, Status};
 /// Who made a line of a session's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
-    /// It was there before the session.
-    Before,
+    /// It was there before the session, as this line of the file, from 0.
+    Before(usize),
     /// The point with this number in [`Story::points`].
     Point(usize),
 }
 
-/// The versions of a file, oldest first, and after which point each came; the first one is from
-/// before the session. None where the file was not there.
-pub(super) type Versions = Vec<(By, Option<ObjectId>)>;
+/// A version of a file: the point after which it came, none for the one from before the session; and
+/// its content, none where the file was not there.
+pub(super) type Version = (Option<usize>, Option<ObjectId>);
 
-/// The versions of the file that is at `path` after the point `end`, by the names that it had.
+/// A file through a session.
+pub(super) struct Trail {
+    /// What it was called before the session, if it was there.
+    pub(super) base: Option<BString>,
+    /// Its versions, oldest first; the first one is from before the session.
+    pub(super) versions: Vec<Version>,
+}
+
+/// Follows the file that is at `path` after the point `end`, by the names that it had.
 ///
 /// # Errors
 /// A tree cannot be read.
-pub(super) fn versions(
+pub(super) fn trail(
     repo: &Repo,
     story: &Story,
     path: &BString,
     end: usize,
-) -> Result<Versions, CreditError> {
+) -> Result<Trail, CreditError> {
     let base = repo.tree_of(story.base)?;
     let mut path = Some(path.clone());
-    let mut found = Vec::new();
+    let mut versions = Vec::new();
     for (number, point) in story.points.iter().enumerate().take(end + 1).rev() {
         let Some(name) = &path else { break };
         let blob = file_at(repo, point.tree, name)?;
-        found.push((By::Point(number), blob));
+        versions.push((Some(number), blob));
         let before = if number == 0 { base } else { story.points[number - 1].tree };
         if blob.is_some() && before != point.tree && file_at(repo, before, name)?.is_none() {
             path = source(repo, before, point.tree, name)?;
@@ -46,24 +54,21 @@ pub(super) fn versions(
         Some(name) => file_at(repo, base, name)?,
         None => None,
     };
-    found.push((By::Before, blob));
-    found.reverse();
-    found.dedup_by(|next, before| next.1 == before.1);
-    Ok(found)
+    versions.push((None, blob));
+    versions.reverse();
+    versions.dedup_by(|next, before| next.1 == before.1);
+    Ok(Trail { base: path.filter(|_| blob.is_some()), versions })
 }
 
 /// Who made each line of the last of these versions.
 ///
 /// # Errors
 /// One cannot be read.
-pub(super) fn lines(
-    repo: &Repo,
-    versions: &[(By, Option<ObjectId>)],
-) -> Result<Vec<By>, ObjectError> {
+pub(super) fn lines(repo: &Repo, versions: &[Version]) -> Result<Vec<By>, ObjectError> {
     let (mut text, mut lines) = (Vec::new(), Vec::new());
-    for (by, blob) in versions {
+    for (point, blob) in versions {
         let new = content(repo, *blob)?;
-        lines = follow(&text, &lines, &new, *by);
+        lines = follow(&text, &lines, &new, |line| point.map_or(By::Before(line), By::Point));
         text = new;
     }
     Ok(lines)
@@ -76,7 +81,7 @@ pub(super) fn lines(
 /// One cannot be read.
 pub(super) fn likest(
     repo: &Repo,
-    versions: &[(By, Option<ObjectId>)],
+    versions: &[Version],
     text: &[u8],
 ) -> Result<Option<(usize, Vec<u8>)>, ObjectError> {
     // A session that wrote a file anew more often than this is judged by how it left it.
@@ -98,13 +103,13 @@ pub(super) fn likest(
     Ok(best.map(|(_, number, old)| (number, old)))
 }
 
-/// Who made each line of `new`, where `by` made it of `old`.
-pub(super) fn follow(old: &[u8], old_by: &[By], new: &[u8], by: By) -> Vec<By> {
+/// Who made each line of `new`, which was made of `old`; `by` says who made a new one.
+fn follow(old: &[u8], old_by: &[By], new: &[u8], by: impl Fn(usize) -> By) -> Vec<By> {
     let mut lines = Vec::new();
     let mut at = 0;
     for change in git::line_changes(old, new) {
         lines.extend_from_slice(&old_by[at..change.old.start]);
-        lines.extend(change.new.map(|_| by));
+        lines.extend(change.new.map(&by));
         at = change.old.end;
     }
     lines.extend_from_slice(&old_by[at..]);
@@ -186,18 +191,22 @@ mod tests {
 
     const A: By = By::Point(0);
     const B: By = By::Point(1);
-    const OLD: By = By::Before;
+
+    fn old(line: usize) -> By {
+        By::Before(line)
+    }
 
     #[test]
     fn a_line_is_of_who_wrote_it_first_and_kept_it() {
-        let by = follow(b"1\n2\n3\n", &[OLD, OLD, OLD], b"1\na\n3\nb\n", A);
-        assert_eq!(by, [OLD, A, OLD, A]);
-        let by = follow(b"1\na\n3\nb\n", &by, b"0\n1\na\nb\n", B);
-        assert_eq!(by, [B, OLD, A, A]);
-        assert_eq!(follow(b"", &[], b"x", A), [A]);
-        assert_eq!(follow(b"x", &[A], b"", B), []);
+        let by = follow(b"", &[], b"1\n2\n3\n", old);
+        let by = follow(b"1\n2\n3\n", &by, b"1\na\n3\nb\n", |_| A);
+        assert_eq!(by, [old(0), A, old(2), A]);
+        let by = follow(b"1\na\n3\nb\n", &by, b"0\n1\na\nb\n", |_| B);
+        assert_eq!(by, [B, old(0), A, A]);
+        assert_eq!(follow(b"", &[], b"x", |_| A), [A]);
+        assert_eq!(follow(b"x", &[A], b"", |_| B), []);
         // A line that gets an end is another line, as it is to git.
-        assert_eq!(follow(b"x", &[A], b"x\n", B), [B]);
+        assert_eq!(follow(b"x", &[A], b"x\n", |_| B), [B]);
     }
 
     #[test]
@@ -220,10 +229,10 @@ mod tests {
             new in proptest::collection::vec("(a|b| a|\\}|)", 0..12),
         ) {
             let [old, new] = [old, new].map(|lines| lines.join("\n").into_bytes());
-            let before = vec![OLD; git::lines_of(&old).count()];
-            let made = follow(&old, &before, &new, A);
+            let before = follow(b"", &[], &old, By::Before);
+            let made = follow(&old, &before, &new, |_| A);
             proptest::prop_assert_eq!(made.len(), git::lines_of(&new).count());
-            proptest::prop_assert_eq!(follow(&new, &made, &new, B), made);
+            proptest::prop_assert_eq!(follow(&new, &made, &new, |_| B), made);
             let found = lines_in(&old, &new);
             proptest::prop_assert_eq!(found.len(), git::lines_of(&new).count());
             let [old, new] = [&old, &new].map(|text| git::lines_of(text).collect::<Vec<_>>());

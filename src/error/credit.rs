@@ -10,6 +10,7 @@ impl From<CreditError> for CommandError {
         match error {
             CreditError::Object(error) => error.into(),
             CreditError::Record(error) => error.into(),
+            CreditError::Git(error) => error.into(),
             CreditError::Diff(_) | CreditError::Notes(_) => Self::from_error(Kind::No, &error),
             CreditError::Journal(_) => {
                 Self::from_error(Kind::No, &error).hint("git agent doctor --fix")

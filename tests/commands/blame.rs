@@ -30,7 +30,7 @@ fn what_cannot_be_blamed_is_refused_in_gits_words() {
                 hint: Name a file of this repository\n";
     refused(&repo, &["blame", "../x"], 2, told);
     let elsewhere = repo.cmd(&["blame", "x"]).dir(repo.home().root());
-    let told = "error: [ROOT] is in no git repository\n\
+    let told = "error: not a git repository: [ROOT]\n\
                 hint: cd to a repository, or name it with -C DIR; git init makes one\n";
     refused_cmd(&repo, elsewhere, 2, told);
     said(&repo, &["blame", "empty"], 0, "", "");

@@ -37,26 +37,34 @@ const BASE: &str = "fn first() {\n    one();\n}\n\nfn last() {}\n// a\n// b\n// 
 const ONE: &str = "// begin\nfn first() {\n    one();\n}\n\nfn added() {\n    1();\n}\n\n\
                    fn last() {}\n// a\n// b\n// c\n";
 
-fn done() -> String {
-    DONE.iter().map(|(line, _)| format!("{line}\n")).collect()
+/// Enough for git to know a file again that was moved and changed.
+const FILLER: &str = "// filler, filler, filler, filler\n// filler, filler, filler, filler, and more\n\
+                      // and still more filler, filler, filler\n";
+
+fn done(filler: &str) -> String {
+    let done: String = DONE.iter().map(|(line, _)| format!("{line}\n")).collect();
+    done.replace("// end", &format!("{filler}// end"))
 }
 
-fn makers() -> Vec<String> {
-    DONE.iter().map(|(line, who)| format!("{who}: {line}")).collect()
+fn makers(filler: &str) -> Vec<String> {
+    let mut makers: Vec<_> = DONE.iter().map(|(line, who)| format!("{who}: {line}")).collect();
+    makers.splice(14..14, filler.lines().map(|line| format!("Ada: {line}")));
+    makers
 }
 
 /// A session of three steps: the first one changes a file, then a person does, and the third one
 /// moves it and changes it again, on other words.
-fn played(repo: Repo, args: &[&str]) -> Play {
-    repo.write("src/list.rs", BASE);
+fn played(repo: Repo, args: &[&str], filler: &str) -> Play {
+    let [base, one] = [BASE, ONE].map(|text| text.to_owned() + filler);
+    repo.write("src/list.rs", &base);
     repo.commit("Add a list");
-    let edited = ONE.replace("    1();\n", "    let mine = 1;\n    1();\n");
+    let edited = one.replace("    1();\n", "    let mine = 1;\n    1();\n");
     let put = |text: &str| format!("cat >src/list.rs <<'END'\n{text}END\n");
     let wait = "cd ..; touch begun; while [ ! -e go ]; do sleep 0.02; done";
     let script = Script::new([
-        bash(&put(ONE)),
+        bash(&put(&one)),
         bash(wait),
-        bash(&format!("{}mv src/list.rs src/store.rs", put(&done()))),
+        bash(&format!("{}mv src/list.rs src/store.rs", put(&done(filler)))),
         Turn::text("Done."),
     ]);
     let play = Play::start_in(repo, Dialect::Anthropic, script, args);
@@ -102,15 +110,15 @@ fn git(repo: &Repo, args: &[&str]) {
 
 #[test]
 fn n01_lines_keep_their_makers_through_squash_amend_rebase_and_cherry_pick() {
-    let play = played(Repo::new(), &[]);
+    let play = played(Repo::new(), &[], FILLER);
     let repo = &play.repo;
     let at = |revision: &str| whose(&blame(repo, repo.main(), &["src/store.rs", revision]));
     repo.git(&["branch", "base", "main"]);
     play.run("merge", &[]).success();
-    assert_eq!(at("main"), makers(), "squash");
+    assert_eq!(at("main"), makers(FILLER), "squash");
     // From a subfolder, of the file as it lies there; and the words, whole.
     let here = blame(repo, &repo.main().join("src"), &["store.rs"]);
-    assert_eq!(whose(&here), makers());
+    assert_eq!(whose(&here), makers(FILLER));
     let origins = here["origins"].as_array().unwrap();
     let words = |step: u64| origins.iter().find(|it| it["step"] == step).unwrap()["words"].clone();
     assert_eq!((words(1), words(3)), (json!("Mend the shop"), json!("Sort the list")));
@@ -121,9 +129,9 @@ fn n01_lines_keep_their_makers_through_squash_amend_rebase_and_cherry_pick() {
 
     // What others do meanwhile moves the lines, and is not the agent's.
     git(repo, &["checkout", "-qb", "side", "base"]);
-    repo.write("src/list.rs", &BASE.replace("// b", "// theirs\n// b"));
+    repo.write("src/list.rs", &(BASE.to_owned() + FILLER).replace("// b", "// theirs\n// b"));
     repo.commit("Meanwhile");
-    let mut moved = makers();
+    let mut moved = makers(FILLER);
     moved.insert(12, "Ada: // theirs".to_owned());
     git(repo, &["checkout", "-qb", "picked", "side"]);
     git(repo, &["cherry-pick", "main"]);
@@ -138,7 +146,7 @@ fn n01_lines_keep_their_makers_through_squash_amend_rebase_and_cherry_pick() {
     assert_eq!(at("forge"), moved, "squash on a forge");
     // The steps themselves, and made again; what the person edited is a commit of their own there.
     let own = |lines: &[String]| -> Vec<_> { lines.iter().map(|it| it.replace('*', "")).collect() };
-    assert_eq!(at("agent/mend-the-shop"), own(&makers()), "the session's own branch");
+    assert_eq!(at("agent/mend-the-shop"), own(&makers(FILLER)), "the session's own branch");
     git(repo, &["checkout", "-qb", "rebased", "agent/mend-the-shop"]);
     git(repo, &["rebase", "-q", "--onto", "side", "base", "rebased"]);
     assert_eq!(at("rebased"), own(&moved), "rebase");
@@ -150,9 +158,12 @@ fn n01_lines_keep_their_makers_through_squash_amend_rebase_and_cherry_pick() {
     // it the note, which came along.
     let amended = |name: &str, message: &[&str]| {
         git(repo, &["checkout", "-qb", name, "main"]);
-        repo.write("src/store.rs", &format!("{}// amended\n", done().replace("two();", "2();")));
+        repo.write(
+            "src/store.rs",
+            &format!("{}// amended\n", done(FILLER).replace("two();", "2();")),
+        );
         git(repo, &[&["commit", "-qa", "--amend"], message].concat());
-        let mut wanted = makers();
+        let mut wanted = makers(FILLER);
         wanted[7] = "Ada:     2();".to_owned();
         wanted.push("Ada: // amended".to_owned());
         assert_eq!(at(name), wanted, "{name}");
@@ -172,12 +183,13 @@ fn n01_lines_keep_their_makers_through_squash_amend_rebase_and_cherry_pick() {
 
 #[test]
 fn other_tools_are_told_and_read_and_lines_are_counted() {
-    // No commit of its own for each step: whose each line is, is known all the same.
-    let play = played(Repo::new(), &["--commit-strategy", "single"]);
+    // No step has a commit of its own, and so much was changed that to git the moved file is new:
+    // whose each line is, is known all the same.
+    let play = played(Repo::new(), &["--commit-strategy", "single"], "");
     let repo = &play.repo;
     play.run("merge", &[]).success();
     let blamed = |revision: &str| whose(&blame(repo, repo.main(), &["src/store.rs", revision]));
-    assert_eq!(blamed("main"), makers());
+    assert_eq!(blamed("main"), makers(""));
     let range = "main~1..main";
     let out = repo.agent(&["blame", "--export", "agent-trace", range]).success();
     let record: Value = serde_json::from_str(&out).expect("one line of JSON");
@@ -192,7 +204,7 @@ fn other_tools_are_told_and_read_and_lines_are_counted() {
     };
     let told: Vec<_> = conversations.map(ranges).collect();
     let ai = json!(["ai", [[1, 1], [6, 6], [8, 10], [15, 15]]]);
-    assert_eq!(told, [ai, json!(["human", [[7, 7]]])]);
+    assert_eq!(told, [ai, json!(["human", [[2, 5], [7, 7], [11, 14]]])]);
 
     let out = repo.agent(&["blame", "--export", "git-ai", range]).success();
     assert_eq!(out, "Noted 1 commit in refs/notes/ai\n");
@@ -214,7 +226,7 @@ fn other_tools_are_told_and_read_and_lines_are_counted() {
     let who = |at: usize| json!([other["origins"][at]["by"], other["origins"][at]["agent"]]);
     assert_eq!([who(0), who(1)], [json!(["agent", "cursor"]), json!(["person", null])]);
 
-    repo.write("src/store.rs", &done().replace("    two();\n", ""));
+    repo.write("src/store.rs", &done("").replace("    two();\n", ""));
     repo.commit("Take a line away");
     let out = repo.agent(&["stats", "--json", "--by", "agent"]).success();
     let stats: Value = serde_json::from_str(&out).expect("it is JSON");
