@@ -178,6 +178,7 @@ fn n01_lines_keep_their_makers_through_squash_amend_rebase_and_cherry_pick() {
     assert_eq!(repo.git(&["rev-list", "--count", "side..rebased"]), "1");
     git(repo, &["commit", "-q", "--amend", "-m", "Plain words"]);
     assert_eq!(at("rebased"), moved, "steps made one");
+    git(repo, &["checkout", "-q", "main"]);
     play.close();
 }
 

@@ -47,7 +47,12 @@ pub(super) fn moment(context: &Context<'_>, since: &str) -> Result<i64> {
     let done = context.repo.git().args(["rev-parse", &format!("--since={since}")]).run()?;
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     let seconds = said.trim().strip_prefix("--max-age=").and_then(|age| age.parse().ok());
-    seconds.ok_or_else(|| {
+    // What git does not understand is now to it.
+    let is_date = |seconds: &i64| {
+        let is_meant = ["now", "today"].contains(&since.trim());
+        is_meant || (context.now.as_second() - seconds).abs() > 5
+    };
+    seconds.filter(is_date).ok_or_else(|| {
         CommandError::usage(format!("'{since}' is no date")).hint("--since '2 weeks ago'")
     })
 }
