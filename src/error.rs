@@ -4,6 +4,7 @@
 
 mod cage;
 mod check;
+mod credit;
 mod domain;
 mod forge;
 mod land;

@@ -14,7 +14,8 @@
 //! 8. [`check`] judges what is about to be committed, or pushed.
 //! 9. [`land`] brings the work back to the branch it is for, or, by way of a [`forge`], to a pull
 //!    request.
-//! 10. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
+//! 10. [`credit`] says who wrote which line of what has landed.
+//! 11. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
 //!
 //! # Layers
 //!
@@ -25,7 +26,7 @@
 //! 7 cli commands error
 //! 6 ui
 //! 5 runner supervise queue
-//! 4 agent check land mend telemetry
+//! 4 agent check credit land mend telemetry
 //! 3 session
 //! 2 model tool sandbox notify hook trust measure forge
 //! 1 git
@@ -43,6 +44,7 @@ pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod credit;
 pub mod error;
 pub mod event;
 pub mod failpoint;

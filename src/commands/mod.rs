@@ -47,9 +47,11 @@ pub mod trust;
 pub mod worktree;
 
 pub mod audit;
+pub mod blame;
 pub mod check;
 pub mod hook;
 pub mod hooks;
+pub mod stats;
 
 pub mod demo;
 pub mod diagnose;

@@ -7,6 +7,7 @@ use std::ops::Range;
 use gix::diff::blob::{Algorithm, Diff, InternedInput};
 
 use crate::git::ObjectId;
+use crate::git::lines::is_binary;
 use crate::git::object::{Mode, ObjectError};
 use crate::git::repo::Repo;
 
@@ -86,11 +87,6 @@ impl Clash {
         let kind = if base.is_some() { ClashKind::Lines } else { ClashKind::BothAdded };
         Ok((kind, meeting(&before, &ours, &theirs)))
     }
-}
-
-/// As git tells a binary file where no attribute does: a NUL among the first 8,000 bytes.
-fn is_binary(text: &[u8]) -> bool {
-    text.iter().take(8_000).any(|byte| *byte == 0)
 }
 
 /// The changes of both sides that touch each other, and are not the same.

@@ -3,10 +3,12 @@
 //! Invariant: many notes are one commit on their ref, and a note that another wrote meanwhile is
 //! kept: the ref moves only from what was read.
 
+use std::collections::HashMap;
+
 use gix::bstr::ByteSlice;
 use gix::note::plumbing::State;
 
-use crate::git::object::{Draft, ObjectError};
+use crate::git::object::{Draft, Mode, ObjectError};
 use crate::git::refs::{Expected, RefError, RefUpdate};
 use crate::git::repo::Repo;
 use crate::git::{Identity, ObjectId};
@@ -88,6 +90,31 @@ impl Repo {
             return Ok(None);
         };
         Ok(Some(self.read_blob(blob)?.to_str_lossy().into_owned()))
+    }
+
+    /// The notes under `notes_ref` (full name), each as the commit it is of and the blob that holds
+    /// it, however deep its folders are.
+    ///
+    /// # Errors
+    /// The ref or its trees cannot be read.
+    pub fn notes(&self, notes_ref: &str) -> Result<HashMap<ObjectId, ObjectId>, NotesError> {
+        let mut notes = HashMap::new();
+        let tip = self.ref_id(notes_ref)?;
+        let mut folders: Vec<_> = match tip {
+            Some(tip) => vec![(String::new(), self.tree_of(tip)?)],
+            None => Vec::new(),
+        };
+        while let Some((beginning, tree)) = folders.pop() {
+            for entry in self.list_tree(tree)? {
+                let name = format!("{beginning}{}", entry.path);
+                match entry.mode {
+                    Mode::Tree => folders.push((name, entry.id)),
+                    // What is no id is no note.
+                    _ => notes.extend(ObjectId::from_hex(name.as_bytes()).map(|id| (id, entry.id))),
+                }
+            }
+        }
+        Ok(notes)
     }
 
     fn tree_with_notes(

@@ -61,6 +61,8 @@ pub struct CommitInfo {
     pub author: Identity,
     /// Who committed it.
     pub committer: Identity,
+    /// When the work was made, which a copy of the commit keeps.
+    pub authored: Time,
     /// When it was committed.
     pub time: Time,
     /// Its message, lossy where it is not UTF-8.
@@ -296,13 +298,17 @@ impl Repo {
         let decoded = commit.decode().map_err(failed())?;
         let author = decoded.author().map_err(failed())?;
         let committer = decoded.committer().map_err(failed())?;
-        let time = committer.time().map_err(failed())?;
+        let [authored, time] = [&author, &committer].map(|who| {
+            let time = who.time().map_err(failed())?;
+            Ok(Time { seconds: time.seconds, offset: time.offset })
+        });
         Ok(CommitInfo {
             tree: decoded.tree(),
             parents: decoded.parents().collect(),
             author: Identity::of(&author),
             committer: Identity::of(&committer),
-            time: Time { seconds: time.seconds, offset: time.offset },
+            authored: authored?,
+            time: time?,
             message: decoded.message.to_str_lossy().into_owned(),
         })
     }

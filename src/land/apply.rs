@@ -23,7 +23,7 @@ use super::{LandError, undo, work};
 use crate::event::{Event, Update};
 use crate::git::{Expected, ObjectId, RefError, RefUpdate, Repo};
 use crate::session::journal::Journal;
-use crate::session::note::{NOTES_REF, Note};
+use crate::session::note::{BUILTIN, NOTES_REF, Note};
 use crate::session::record::{Record, Recorder};
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
@@ -291,7 +291,7 @@ pub(super) fn write_notes(
     if !has_note && repo.read_note(NOTES_REF, made.commit)?.is_none() {
         let note = Note {
             session: &session.id,
-            agent: "builtin",
+            agent: BUILTIN,
             model: &session.spec.model,
             step: None,
             usage: state.usage,

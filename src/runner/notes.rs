@@ -8,7 +8,7 @@ use crate::git::{NotesError, ObjectId};
 use crate::message::Usage;
 use crate::session::bill::Bill;
 use crate::session::checkpoint::Checkpoints;
-use crate::session::note::{NOTES_REF, Note};
+use crate::session::note::{BUILTIN, NOTES_REF, Note};
 use crate::session::spec::Spec;
 use crate::session::state::State;
 
@@ -89,7 +89,7 @@ impl Notes {
         let texts = self.pending.iter().map(|pending| {
             let note = Note {
                 session: &spec.id,
-                agent: "builtin",
+                agent: BUILTIN,
                 model: &pending.model,
                 step: Some(pending.step),
                 usage: pending.usage,

@@ -26,6 +26,7 @@ pub mod journal;
 pub mod lock;
 mod moved;
 pub mod note;
+pub mod provenance;
 pub mod pull;
 pub mod record;
 pub mod removed;

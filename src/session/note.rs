@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use crate::event::VerifyRecord;
+use crate::git;
 use crate::message::Usage;
 
 /// The ref that holds the notes.
@@ -13,6 +14,17 @@ pub const NOTES_REF: &str = "refs/notes/agent";
 
 /// What stands for the command of a session that has none; no exit code follows it.
 pub const NO_VERIFY: &str = "none";
+
+/// The agent that is this program's own.
+pub const BUILTIN: &str = "builtin";
+
+/// What a note says, key by key, in order: of each of its blocks, since git joins the notes of
+/// commits that were made one (`notes.rewriteMode`) with an empty line between.
+pub fn keys(note: &str) -> Vec<(String, String)> {
+    let paragraphs = note.split("\n\n").map(|paragraph| paragraph.trim_matches('\n'));
+    // A block of trailers is not the first paragraph of a message.
+    paragraphs.flat_map(|paragraph| git::parse(&format!("note\n\n{paragraph}\n"))).collect()
+}
 
 /// What is noted on one commit.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +118,7 @@ mod tests {
         };
         let note = Note {
             session: "add-7f3k",
-            agent: "builtin",
+            agent: BUILTIN,
             model: "anthropic/claude",
             step: Some(3),
             usage: Usage { input: 1200, cached: 900, cache_write: 10, output: 34 },

@@ -9,6 +9,7 @@
 //! | `rules.rs` | rules and patterns that make no sense |
 //! | `server.rs` | model servers that are not there, or refuse |
 //! | `disk.rs` | a disk that is full, for real |
+//! | `blame.rs` | `blame`, `stats` |
 //! | `look.rs` | `list`, `status`, `log`, `diff` |
 //! | `terminal.rs` | the same on a terminal, and Ctrl-C in a view |
 //! | `steer.rs` | `say`, `pause`, `resume`, `stop` |
@@ -21,6 +22,7 @@
 //! Invariant: outputs are compared whole, standard error included.
 
 mod bad_session;
+mod blame;
 mod decide;
 mod diagnose;
 pub(crate) mod disk;

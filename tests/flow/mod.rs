@@ -4,6 +4,7 @@
 
 mod attempts;
 mod audit;
+mod credit;
 mod forecast;
 mod gate;
 mod gc;

@@ -9,7 +9,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::paths::{self, Allowed, Files, Sizes};
-use super::provenance::{Noted, Provenance, Run};
 use super::range::Range;
 use super::verified::{self, Asked};
 use super::{Fault, Finding, PushError};
@@ -20,6 +19,7 @@ use crate::config::{CommitStrategy, Config};
 use crate::git::{CommitInfo, ObjectId, RefError, Repo};
 use crate::session::journal;
 use crate::session::note::NOTES_REF;
+use crate::session::provenance::{Noted, Provenance, Run};
 use crate::session::record::{Record, RecordError};
 use crate::session::spec::Spec;
 use crate::session::state::State;

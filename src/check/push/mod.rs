@@ -3,7 +3,6 @@
 //! | file | what |
 //! |---|---|
 //! | `range.rs` | which commits: those that the other side does not have yet |
-//! | `provenance.rs` | whose they are: trailers and notes |
 //! | `verified.rs` | whether verify has passed on the very tree |
 //! | `paths.rs` | what they change: sizes, scope, secrets |
 //! | `judge.rs` | all judges over a range, and what they found |
@@ -13,7 +12,6 @@
 mod error;
 mod judge;
 mod paths;
-pub mod provenance;
 pub mod range;
 pub mod verified;
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: pure; a pass counts for the tree it ran on and for no other.
 
-use super::provenance::Run;
+use crate::session::provenance::Run;
 
 /// What is known of a session's verify commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

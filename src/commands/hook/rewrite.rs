@@ -3,13 +3,17 @@
 //! git says which commit was made from which. What verify passed on stays as it was noted, so a
 //! commit whose tree has changed does not count as verified.
 //!
+//! git can copy notes itself (`notes.rewriteRef`), but puts those of a squash one below the other, and
+//! asks each user to set it; where one has, nothing is noted twice. A cherry-pick runs no hook and
+//! copies no note: its trailers stay, and `credit` knows it by what it changes.
+//!
 //! Invariant: a commit made from several has the notes of all; no note is lost or written twice.
 
 use std::collections::BTreeMap;
 
 use crate::error::{CommandError, Kind, Result};
-use crate::git::{self, ObjectId, Repo};
-use crate::session::note::NOTES_REF;
+use crate::git::{ObjectId, Repo};
+use crate::session::note::{NOTES_REF, keys};
 use crate::ui::{Ui, units};
 
 /// Copies notes; `input` has a line `old new` for each commit.
@@ -58,15 +62,15 @@ fn note(repo: &Repo, commit: ObjectId) -> Result<Option<String>> {
 }
 
 /// One note that says what both say: the titles, then one block of trailers. The same note twice is
-/// once.
+/// once, also where git itself has joined them (`notes.rewriteRef`).
 fn both(one: &str, other: &str) -> String {
-    let (one_title, other_title) = (title(one), title(other));
-    let has_it = one_title.lines().any(|line| line == other_title);
+    let has_it = other.lines().all(|line| one.lines().any(|known| known == line));
     if has_it {
         return one.to_owned();
     }
+    let (one_title, other_title) = (title(one), title(other));
     let line = |(key, value): (String, String)| format!("{key}: {value}\n");
-    let trailers = git::parse(one).into_iter().chain(git::parse(other)).map(line);
+    let trailers = keys(one).into_iter().chain(keys(other)).map(line);
     format!("{one_title}\n{other_title}\n\n{}", trailers.collect::<String>())
 }
 
@@ -91,5 +95,13 @@ mod tests {
         assert_eq!(both(&merged, one), merged);
         assert_eq!(both(&merged, two), merged);
         assert_eq!(both(one, one), one);
+        let joined = format!("{one}\n{two}");
+        assert_eq!(both(&joined, one), joined);
+        assert_eq!(both(&joined, two), joined);
+        let three = "Step 3 of c-3\n\nAgent-Session: c-3\n";
+        let sessions = ["a-1", "b-2", "c-3"].map(|id| ("Agent-Session".to_owned(), id.to_owned()));
+        let mut all = keys(&both(&joined, three));
+        all.retain(|(key, _)| key == "Agent-Session");
+        assert_eq!(all, sessions);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Invariant: pure; a commit of which neither says a word is nobody's but its author's.
 
+use super::note::{self, NO_VERIFY};
 use crate::git;
-use crate::session::note::NO_VERIFY;
 
 /// What a commit says of the sessions it comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +12,10 @@ pub struct Provenance {
     pub sessions: Vec<String>,
     /// Whether an agent made it: a person's commit in a session's worktree names the session too.
     pub by_agent: bool,
+    /// The agent, where a note names it.
+    pub agent: Option<String>,
+    /// The models, each once, as people read them.
+    pub models: Vec<String>,
     /// Whether it is known to be one step of a session.
     pub step: bool,
     /// Whether there is a note that says which agent made it.
@@ -49,17 +53,24 @@ impl Provenance {
         let mut found = Self::default();
         for (key, value) in git::parse(message) {
             match key.to_ascii_lowercase().as_str() {
-                "agent-session" => found.add(value),
-                "assisted-by" if value.starts_with("git-agent:") => found.by_agent = true,
+                "agent-session" => add(&mut found.sessions, &value),
+                "assisted-by" => {
+                    let Some(model) = value.strip_prefix("git-agent:") else { continue };
+                    found.by_agent = true;
+                    add(&mut found.models, model);
+                }
                 _ => {}
             }
         }
         let mut command = None;
         let (mut exit, mut tree) = (None, None);
-        for (key, value) in note.map(git::parse).unwrap_or_default() {
+        for (key, value) in note.map(note::keys).unwrap_or_default() {
             match key.as_str() {
-                "Agent-Session" => found.add(value),
-                "Agent" => (found.by_agent, found.noted) = (true, true),
+                "Agent-Session" => add(&mut found.sessions, &value),
+                "Agent" => {
+                    (found.by_agent, found.noted, found.agent) = (true, true, Some(value));
+                }
+                "Model" => add(&mut found.models, &value),
                 "Step" => found.step = true,
                 // The last one is of the last commit, where several were made one.
                 "Verify" => command = Some(value),
@@ -80,11 +91,11 @@ impl Provenance {
     pub fn is_ours(&self) -> bool {
         !self.sessions.is_empty()
     }
+}
 
-    fn add(&mut self, session: String) {
-        if !session.is_empty() && !self.sessions.contains(&session) {
-            self.sessions.push(session);
-        }
+fn add(all: &mut Vec<String>, one: &str) {
+    if !one.is_empty() && !all.iter().any(|known| known == one) {
+        all.push(one.to_owned());
     }
 }
 
@@ -95,20 +106,27 @@ mod tests {
     #[test]
     fn trailers_and_notes_are_read_together() {
         let message = "x\n\nAgent-Session: add-7f3k\nAssisted-by: git-agent:replay/x\n";
-        let note = "Step 3 of add-7f3k\n\nAgent-Session: add-7f3k\nAgent: builtin\nStep: 3\n\
-                    Verify: cargo test\nVerify-Exit: 1\nVerify-Tree: aa\n";
+        let note = "Step 3 of add-7f3k\n\nAgent-Session: add-7f3k\nAgent: builtin\n\
+                    Model: replay/x\nStep: 3\nVerify: cargo test\nVerify-Exit: 1\nVerify-Tree: aa\n";
         let run = Run { command: "cargo test".into(), exit: 1, tree: "aa".into() };
         let whole = Provenance {
             sessions: vec!["add-7f3k".into()],
             by_agent: true,
+            agent: Some("builtin".into()),
+            models: vec!["replay/x".into()],
             step: true,
             noted: true,
             verify: Noted::Ran(run),
         };
         assert_eq!(Provenance::of(message, Some(note)), whole);
         assert_eq!(Provenance::of("x\n", Some(note)), whole);
-        let bare =
-            Provenance { step: false, noted: false, verify: Noted::Nothing, ..whole.clone() };
+        let bare = Provenance {
+            agent: None,
+            step: false,
+            noted: false,
+            verify: Noted::Nothing,
+            ..whole.clone()
+        };
         assert_eq!(Provenance::of(message, None), bare);
     }
 
@@ -118,6 +136,20 @@ mod tests {
         let note = "Verified again for a-7f3k\n\nVerify: make\nVerify-Exit: 0\nVerify-Tree: aa\n";
         let found = Provenance::of("x\n", Some(note));
         assert_eq!(found, Provenance { verify: Noted::Ran(run), ..Provenance::default() });
+    }
+
+    #[test]
+    fn n01_git_joins_the_notes_of_what_was_squashed_and_all_of_them_are_read() {
+        let note = |id: &str| format!("Step 1 of {id}\n\nAgent-Session: {id}\nModel: m/{id}\n");
+        let joined = format!("{}\n{}", note("a-1"), note("b-2"));
+        let found = Provenance::of("x\n", Some(&joined));
+        assert_eq!(
+            (found.sessions, found.models),
+            (
+                vec!["a-1".to_owned(), "b-2".to_owned()],
+                vec!["m/a-1".to_owned(), "m/b-2".to_owned()],
+            )
+        );
     }
 
     #[test]
