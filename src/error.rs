@@ -2,6 +2,7 @@
 //!
 //! Invariant: the only place that knows all error types; a command adds hints, never styles.
 
+mod adopt;
 mod check;
 mod domain;
 mod land;

@@ -28,7 +28,7 @@
 //! 3 session
 //! 2 model tool sandbox notify hook trust
 //! 1 git
-//! 0 message event config process cancel file http parallel failpoint pattern redact policy
+//! 0 message event config process cancel file http parallel failpoint pattern redact policy transcript
 //! ```
 //!
 //! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
@@ -65,6 +65,7 @@ pub mod sandbox;
 pub mod session;
 pub mod supervise;
 pub mod tool;
+pub mod transcript;
 pub mod trust;
 pub mod ui;
 

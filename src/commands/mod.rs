@@ -39,6 +39,10 @@ pub mod fork;
 pub mod remove;
 pub mod rewind;
 
+pub mod export;
+pub mod handoff;
+pub mod import;
+
 pub mod conflicts;
 pub mod trust;
 pub mod worktree;

@@ -6,6 +6,7 @@
 mod add_worktree;
 mod attributes;
 mod branch;
+mod bundle;
 mod cause;
 mod changed;
 mod checkout;
@@ -48,6 +49,7 @@ pub use gix::bstr::BString;
 pub use keep::Collectors;
 
 pub use add_worktree::AddWorktree;
+pub use bundle::{Bundle, BundleError, Quarantine, TakenIn};
 pub use cause::Cause;
 pub use changed::ChangedPaths;
 pub use clash::{Clash, ClashKind, Hunk};

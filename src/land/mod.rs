@@ -29,6 +29,7 @@ pub mod remove;
 pub mod resolve;
 pub mod restore;
 pub mod retire;
+mod same;
 pub mod target;
 #[cfg(test)]
 mod testing;

@@ -67,7 +67,12 @@ impl Bench {
             sandbox: "none".to_owned(),
             allow_net: Vec::new(),
             share_budget: None,
-            base: Base { commit: self.git.id("HEAD").to_string(), name: "main".to_owned() },
+            base: Base {
+                commit: self.git.id("HEAD").to_string(),
+                name: "main".to_owned(),
+                carried_on: None,
+            },
+            context: Vec::new(),
             limits: Limits::default(),
             bounds: Bounds::default(),
             forked_from: None,

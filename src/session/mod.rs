@@ -5,6 +5,7 @@
 //!
 //! Invariant: one writer, the holder of the lock; everybody else reads, and writes to the inbox.
 
+pub mod adopt;
 pub mod allowed;
 pub mod archive;
 pub mod asked;
@@ -17,6 +18,7 @@ mod death;
 pub mod disk;
 pub mod fork;
 pub mod format;
+pub mod handoff;
 pub mod id;
 pub mod inbox;
 pub mod include;

@@ -309,9 +309,18 @@ impl Store {
     /// # Errors
     /// Whatever the file system says.
     pub fn remove(&self, session: &Session) -> io::Result<()> {
-        let aside = tempfile::Builder::new().prefix(REMOVED).tempdir_in(self.sessions())?;
+        let aside = self.folder_for_now()?;
         fs::rename(&session.dir, aside.path().join("session"))?;
         aside.close()
+    }
+
+    /// A folder for a moment; what a process leaves of it that is killed goes with the next sweep.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn folder_for_now(&self) -> io::Result<tempfile::TempDir> {
+        fs::create_dir_all(self.sessions())?;
+        tempfile::Builder::new().prefix(REMOVED).tempdir_in(self.sessions())
     }
 
     /// Takes a session out of sight: its folder is set aside whole, for [`Store::take_back`].

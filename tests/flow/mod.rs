@@ -6,6 +6,7 @@ mod audit;
 mod forecast;
 mod gate;
 mod gc;
+mod handover;
 mod journey;
 mod landing;
 mod limits;
