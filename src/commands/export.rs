@@ -86,7 +86,10 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let (steps, bytes) = (units::counted(record.state.step.into(), "step"), units::bytes(bytes));
     ui.answer(&format!("Exported {id} to {shown}  ({steps}, {bytes})"))?;
     if state.phase.needs_supervisor() {
-        ui.warning(&format!("{id} is {}: what it does from now on is not in the file", state.phase));
+        ui.warning(&format!(
+            "{id} is {}: what it does from now on is not in the file",
+            state.phase
+        ));
     }
     match needs.as_slice() {
         [] => ui.narrate("  builds on nothing: it holds all history"),

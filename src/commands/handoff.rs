@@ -170,7 +170,8 @@ fn questions(state: &State) -> Vec<Asked> {
     });
     let is_open = |item: &&PlanItem| matches!(item.status, PlanStatus::Pending | PlanStatus::Doing);
     let plan = state.plan.iter().filter(is_open);
-    let plan = plan.map(|item| ask(format!("Not done yet: {}. Is it still wanted?", sentence(item))));
+    let plan =
+        plan.map(|item| ask(format!("Not done yet: {}. Is it still wanted?", sentence(item))));
     own.into_iter().chain(red).chain(plan).collect()
 }
 

@@ -117,7 +117,8 @@ fn tell(ui: &Ui, adopted: &Adopted, as_json: bool) -> Result {
         return Ok(ui.answer(&json::named("import", &view)?)?);
     }
     let steps = units::counted(state.step.into(), "step");
-    ui.answer(&format!("Imported {id}  ({}, {steps}, branch {})", state.phase, spec.branch_name()))?;
+    let (phase, branch) = (state.phase.as_str().replace('-', " "), spec.branch_name());
+    ui.answer(&format!("Imported {id}  ({phase}, {steps}, branch {branch})"))?;
     let signed = if proof.is_signed { "signed" } else { "not signed" };
     ui.narrate(&format!("  proven, {}, {signed}", units::counted(proof.records, "record")));
     let base = format!("{} ({})", text::neutral(&spec.base.name), card::short(&spec.base.commit));

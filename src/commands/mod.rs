@@ -7,6 +7,7 @@ pub mod complete;
 pub mod context;
 pub mod control;
 pub mod follow;
+pub mod given;
 pub mod limits;
 pub mod message;
 pub mod question;

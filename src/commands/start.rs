@@ -10,27 +10,31 @@ use super::bounds::BoundArgs;
 use super::context::Context;
 use super::control::{self, Woken};
 use super::follow::{self, Form};
+use super::given::GivenArgs;
 use super::limits::{self, LimitArgs};
 use super::{message, sandbox, view};
 use crate::agent::Rules;
+use crate::check::Changes;
+use crate::check::secret::NoSecrets;
 use crate::config::{CommitStrategy, Config};
-use crate::error::{CommandError, Result};
+use crate::error::{CommandError, Kind, Result};
 use crate::git::{Head, ObjectId, Repo};
 use crate::model::{self, Choice, Endpoint, Looked, Surroundings};
 use crate::policy::{self, Policy};
 use crate::sandbox::Level;
 use crate::sandbox::proxy::Pattern;
 use crate::session::allowed;
+use crate::session::carry;
 use crate::session::create::{self, Created, Request};
 use crate::session::format::FORMAT;
 use crate::session::id;
-use crate::session::spec::{Base, Limits, Spec};
+use crate::session::spec::{Base, Given, Limits, Spec};
 use crate::session::store::Session;
 use crate::session::ticket::Priority;
 use crate::session::worktree::{self, Layout, Place, Wish};
 use crate::tool;
 use crate::trust::team::{self, Settings};
-use crate::ui::{Ui, card};
+use crate::ui::{Ui, card, units};
 
 /// Start a session on a task, in the background
 ///
@@ -47,8 +51,10 @@ pub struct Args {
     #[arg(conflicts_with = "file")]
     task: Vec<String>,
     /// Read the task from this file
-    #[arg(short = 'F', long, value_name = "FILE")]
+    #[arg(short = 'F', long = "task-file", value_name = "FILE")]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    given: GivenArgs,
     /// The model, as provider/name (default: agent.model)
     #[arg(long, value_name = "PROVIDER/NAME", value_parser = filled())]
     model: Option<String>,
@@ -117,6 +123,9 @@ struct Plan {
     fallback: Option<Choice>,
     base: ObjectId,
     base_name: String,
+    /// The commit beneath, where the base holds what was carried along.
+    carried_on: Option<ObjectId>,
+    given: Vec<Given>,
     config: Config,
     limits: Limits,
     /// The commands that must succeed.
@@ -133,11 +142,12 @@ struct Plan {
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
     let probing = sandbox::Probing::begin(&context.repo)?;
-    let plan = plan(&context, args, probing)?;
+    let mut plan = plan(&context, args, probing)?;
     if args.dry_run {
         return foretell(&context, args, &plan);
     }
     control::block_on(model::knock(&plan.endpoint))??;
+    carry_along(&context, args, &mut plan)?;
     let created = create(&context, args, &plan)?;
     limits::make_shared(&context.store, args.share_budget.as_deref(), &plan.limits)?;
     let woken = control::queue_up(&context, &created.session, Some(args.priority))?;
@@ -206,12 +216,40 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
         fallback,
         base,
         base_name,
+        carried_on: None,
+        given: args.given.read(context.ui)?,
         config,
         limits,
         checks,
         waiting,
         sandbox,
     })
+}
+
+/// Puts what is in no commit here into one that the session starts from.
+fn carry_along(context: &Context<'_>, args: &Args, plan: &mut Plan) -> Result {
+    let Some(what) = args.given.carry else { return Ok(()) };
+    let (repo, ui) = (&context.repo, context.ui);
+    if repo.resolve_commit("HEAD")? != plan.base {
+        let message = format!("what is changed here is not on top of {}", plan.base_name);
+        return Err(CommandError::usage(message).hint("--carry starts from HEAD: leave --base out"));
+    }
+    let Some(carried) = carry::carry(repo, plan.base, what, plan.config.max_file_size)? else {
+        ui.narrate("  nothing to carry along: all is committed");
+        return Ok(());
+    };
+    let [before, after] = carried.trees;
+    let found = Changes::between(repo, before, after)?.judged_by(&[&NoSecrets])?;
+    if let Some(finding) = found.first() {
+        let message = format!("not carried along: {} {}", finding.path, finding.why);
+        return Err(CommandError::new(Kind::Blocked, message)
+            .hint("Let git ignore it, or take along less: --carry staged"));
+    }
+    let files = units::counted(carried.stat.paths.len() as u64, "file");
+    ui.narrate(&format!("  carried along {files} that you changed, in a commit of yours"));
+    carried.left_out.iter().for_each(|it| ui.warning(&format!("not carried along: {it}")));
+    plan.carried_on = Some(std::mem::replace(&mut plan.base, carried.commit));
+    Ok(())
 }
 
 /// The model that is to go on where the other is not to be had: it must be usable from the start.
@@ -308,11 +346,16 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         unattended: args.unattended || config.unattended,
         sandbox: plan.sandbox.to_string(),
         allow_net: args.allow_net.iter().map(ToString::to_string).collect(),
-        base: Base { commit: plan.base.to_string(), name: plan.base_name.clone() },
+        base: Base {
+            commit: plan.base.to_string(),
+            name: plan.base_name.clone(),
+            carried_on: plan.carried_on.map(|commit| commit.to_string()),
+        },
         share_budget: args.share_budget.clone(),
         limits: plan.limits,
         bounds: args.bounds.to_bounds(),
         forked_from: None,
+        context: plan.given.clone(),
     }
 }
 
@@ -395,6 +438,8 @@ fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
         format!("  sandbox  {}", spec.sandbox),
         format!("  limits   {}", limits::words(&spec.limits, spec.share_budget.as_deref())),
     ];
+    let given = plan.given.iter().map(|given| format!("  given    {}", given.what));
+    let lines: Vec<_> = lines.into_iter().chain(given).collect();
     context.ui.answer(&lines.join("\n"))?;
     tell_waiting(context.ui, &plan.waiting);
     Ok(())

@@ -3,8 +3,10 @@
 //! Invariant: each refusal says what to do next, and that nothing was kept goes without saying.
 
 use super::{CommandError, Kind};
+use crate::check::CheckError;
 use crate::git::{BundleError, DiffError};
 use crate::session::adopt::AdoptError;
+use crate::session::carry::CarryError;
 use crate::session::disk::LowDisk;
 
 impl From<DiffError> for CommandError {
@@ -13,9 +15,37 @@ impl From<DiffError> for CommandError {
     }
 }
 
+impl From<CheckError> for CommandError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Diff(error) => error.into(),
+            CheckError::Object(error) => error.into(),
+        }
+    }
+}
+
 impl From<LowDisk> for CommandError {
     fn from(error: LowDisk) -> Self {
-        Self::from_error(Kind::No, &error).hint("git agent gc --dry-run shows what can go")
+        Self::from_error(Kind::No, &error).hint("git agent gc frees space")
+    }
+}
+
+impl From<CarryError> for CommandError {
+    fn from(error: CarryError) -> Self {
+        let said = Self::from_error(Kind::No, &error);
+        match error {
+            CarryError::NoCheckout => {
+                Self { kind: Kind::Usage, ..said }.hint("Leave --carry out, or cd to a checkout")
+            }
+            CarryError::Index(_) => said.hint("git status tells what is unmerged"),
+            CarryError::Snapshot(_) => {
+                said.hint("git status; --carry staged takes the index alone")
+            }
+            CarryError::Git(error) => error.into(),
+            CarryError::Object(error) => error.into(),
+            CarryError::Diff(error) => error.into(),
+            CarryError::Io(error) => error.into(),
+        }
     }
 }
 

@@ -305,7 +305,10 @@ mod tests {
         for options in [&[][..], &["--object-format=sha256"], &["--ref-format=reftable"]] {
             let (fixture, base, tip, path) = bundled(options);
             let bundle = Bundle::open(&path).unwrap();
-            assert_eq!((&bundle.refs[..], &bundle.needs[..]), (&[(NAME.into(), tip)][..], &[base][..]));
+            assert_eq!(
+                (&bundle.refs[..], &bundle.needs[..]),
+                (&[(NAME.into(), tip)][..], &[base][..])
+            );
             let clone = clone(&fixture, "clone");
             let folder = tempfile::tempdir().unwrap();
             let quarantine = clone.quarantine(&bundle, folder.path()).unwrap();

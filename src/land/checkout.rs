@@ -230,7 +230,11 @@ fn dirty(repo: &Repo, paths: &[BString]) -> Result<Vec<String>, LandError> {
 }
 
 /// Runs a git command that lists paths, for these paths only; for none it lists none.
-pub(super) fn list(repo: &Repo, command: &[&str], paths: &[BString]) -> Result<Vec<String>, LandError> {
+pub(super) fn list(
+    repo: &Repo,
+    command: &[&str],
+    paths: &[BString],
+) -> Result<Vec<String>, LandError> {
     list_by(&repo.git().args(command), paths)
 }
 

@@ -279,11 +279,7 @@ fn here(
 
 /// The move of the session's branch to where its record has it; none where there is no such branch
 /// that leads there.
-fn branch_on(
-    repo: &Repo,
-    record: &Record,
-    spec: &Spec,
-) -> Result<Option<RefUpdate>, AdoptError> {
+fn branch_on(repo: &Repo, record: &Record, spec: &Spec) -> Result<Option<RefUpdate>, AdoptError> {
     let head = record.state.head.as_deref().unwrap_or(spec.first_commit());
     let head = ObjectId::from_hex(head.as_bytes()).ok().filter(|head| repo.has_object(*head));
     let (Some(head), Some(tip)) = (head, repo.ref_id(&spec.branch)?) else { return Ok(None) };

@@ -12,6 +12,7 @@ pub mod asked;
 pub mod audit;
 pub mod budget;
 mod called;
+pub mod carry;
 pub mod checkpoint;
 pub mod create;
 mod death;

@@ -275,11 +275,7 @@ pub(super) mod tests {
             unattended: false,
             sandbox: "none".to_owned(),
             allow_net: vec!["*.example.com:8080".to_owned()],
-            base: Base {
-                commit: "c0ffee".to_owned(),
-                name: "main".to_owned(),
-                carried_on: None,
-            },
+            base: Base { commit: "c0ffee".to_owned(), name: "main".to_owned(), carried_on: None },
             context: Vec::new(),
             share_budget: Some("shop".to_owned()),
             limits: Limits {

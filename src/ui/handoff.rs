@@ -160,7 +160,9 @@ fn facts(page: &mut String, it: &Handoff) {
     let models = it.models.iter().map(|model| inline(model)).collect::<Vec<_>>().join(", ");
     let work = [
         units::counted(it.steps.into(), "step"),
-        units::duration(it.worked_s * 1_000),
+        Some(it.worked_s)
+            .filter(|it| *it > 0)
+            .map_or_else(String::new, |it| units::duration(it * 1_000)),
         units::cost(it.cost_usd),
         models,
     ];
@@ -243,7 +245,7 @@ fn done(page: &mut String, it: &Handoff) {
 
 fn check(check: &Check) -> String {
     let (mark, how) = match check.exit {
-        None => ("–", "has not run".to_owned()),
+        None => ("⬜", "has not run".to_owned()),
         Some(0) => ("✅", format!("passed in {}", units::duration(check.millis))),
         Some(exit) => ("❌", format!("exit {exit} after {}", units::duration(check.millis))),
     };

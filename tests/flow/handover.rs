@@ -82,7 +82,9 @@ fn a_session_goes_on_in_another_clone_and_comes_back() {
         let id = paused(&ada);
         let out = ada.normal(&ada.agent(&["export", &id]));
         assert!(
-            out.stdout.starts_with("Exported add-more-files-[id] to add-more-files-[id].bundle  (2 steps, "),
+            out.stdout.starts_with(
+                "Exported add-more-files-[id] to add-more-files-[id].bundle  (2 steps, "
+            ),
             "{out:?}"
         );
         assert_eq!(
@@ -99,12 +101,19 @@ fn a_session_goes_on_in_another_clone_and_comes_back() {
             out.stdout,
             "Imported add-more-files-[id]  (paused, 2 steps, branch agent/add-more-files)\n"
         );
-        assert!(out.stderr.starts_with(&format!("  proven, {records} records, not signed\n")), "{out:?}");
+        assert!(
+            out.stderr.starts_with(&format!("  proven, {records} records, not signed\n")),
+            "{out:?}"
+        );
         assert!(out.stderr.ends_with(
             "hint: git agent resume add-more-files-[id]    git agent handoff add-more-files-[id]\n"
         ));
         assert_eq!(tip(&bob, &id), tip(&ada, &id), "the record is the original's");
-        assert_eq!(bob.git(&["worktree", "list"]).lines().count(), 1, "no worktree before a resume");
+        assert_eq!(
+            bob.git(&["worktree", "list"]).lines().count(),
+            1,
+            "no worktree before a resume"
+        );
         assert_eq!(bob.git(&["branch", "--list", "agent/*"]), "");
 
         bob.agent(&["resume", &id]).success();
@@ -246,7 +255,15 @@ fn a_file_that_is_no_sound_session_leaves_nothing() {
     let code = git(&["rev-parse", &format!("{record}^2")]);
     let planted = planted(&ada, &code);
     let two = {
-        git(&["bundle", "create", "-q", text(&bad), &format!("refs/agent/{id}"), "agent/add-more-files", "^main"]);
+        git(&[
+            "bundle",
+            "create",
+            "-q",
+            text(&bad),
+            &format!("refs/agent/{id}"),
+            "agent/add-more-files",
+            "^main",
+        ]);
         fs::read(&bad).unwrap()
     };
     let cases: Vec<(&str, Vec<u8>, &str, i32)> = vec![
@@ -255,12 +272,32 @@ fn a_file_that_is_no_sound_session_leaves_nothing() {
         ("cut", whole[..whole.len() / 2].to_vec(), "is damaged", 1),
         ("a branch", bundle("refs/heads/evil", &code), "\"refs/heads/evil\" is no session", 2),
         ("two refs", two, "it holds 2 refs, and a session is one", 2),
-        ("an inbox", bundle("refs/agent/x.inbox", &record), "\"refs/agent/x.inbox\" is no session", 2),
-        ("the archive", bundle("refs/agent/archive", &record), "\"refs/agent/archive\" is no session", 2),
+        (
+            "an inbox",
+            bundle("refs/agent/x.inbox", &record),
+            "\"refs/agent/x.inbox\" is no session",
+            2,
+        ),
+        (
+            "the archive",
+            bundle("refs/agent/archive", &record),
+            "\"refs/agent/archive\" is no session",
+            2,
+        ),
         ("a path", renamed("refs/agent/../../heads/main"), "is no session", 2),
         ("dots", renamed("refs/agent/.."), "is not a valid name", 2),
-        ("another id", bundle("refs/agent/other-2222", &record), "it is of the session add-more", 1),
-        ("no record", bundle("refs/agent/code-2222", &code), "the record of code-2222 does not hold", 1),
+        (
+            "another id",
+            bundle("refs/agent/other-2222", &record),
+            "it is of the session add-more",
+            1,
+        ),
+        (
+            "no record",
+            bundle("refs/agent/code-2222", &code),
+            "the record of code-2222 does not hold",
+            1,
+        ),
         ("a tree with .git", bundle("refs/agent/evil-2222", &planted), "is damaged", 1),
     ];
     bob.agent(&["import", text(&bad)]);
@@ -408,7 +445,10 @@ fn a_session_that_runs_is_exported_as_far_as_it_is() {
     rests(&repo, &id, "done");
     bob.agent(&["import", text(&file)]).success();
     let status = rests(&bob, &id, "paused");
-    assert_eq!((&status["steps"], &status["reason"]), (&json!(1), &json!("taken in from elsewhere")));
+    assert_eq!(
+        (&status["steps"], &status["reason"]),
+        (&json!(1), &json!("taken in from elsewhere"))
+    );
     bob.agent(&["resume", &id]).success();
     rests(&bob, &id, "done");
 }

@@ -6,6 +6,7 @@ mod audit;
 mod forecast;
 mod gate;
 mod gc;
+mod given;
 mod handover;
 mod journey;
 mod landing;
