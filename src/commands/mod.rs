@@ -44,6 +44,7 @@ pub mod export;
 pub mod handoff;
 pub mod import;
 
+pub mod batch;
 pub mod conflicts;
 pub mod trust;
 pub mod worktree;

@@ -96,6 +96,9 @@ pub struct Args {
     /// Share one budget among all sessions that are started with this name
     #[arg(long, value_name = "NAME", value_parser = filled())]
     share_budget: Option<String>,
+    /// The batch that it belongs to
+    #[arg(long, value_name = "ID", hide = true, value_parser = filled())]
+    batch: Option<String>,
     /// What goes first where as many sessions run as may
     #[arg(long, value_enum, value_name = "PRIORITY", default_value_t)]
     priority: Priority,
@@ -355,6 +358,7 @@ fn spec(context: &Context<'_>, args: &Args, plan: &Plan, place: &Place) -> Spec 
         limits: plan.limits,
         bounds: args.bounds.to_bounds(),
         forked_from: None,
+        batch: args.batch.clone(),
         context: plan.given.clone(),
     }
 }

@@ -72,6 +72,7 @@ impl Bench {
                 name: "main".to_owned(),
                 carried_on: None,
             },
+            batch: None,
             context: Vec::new(),
             limits: Limits::default(),
             bounds: Bounds::default(),

@@ -186,14 +186,31 @@ fn known(
         return Err(AdoptError::Here(id.clone()));
     }
     let Some(known) = Record::last(repo, id)? else { return Ok(None) };
+    let said = said_by(repo, &known)?;
     let mut next = Some(record.commit);
     while let Some(commit) = next {
-        if commit == known.commit {
+        if said.contains(&commit) {
             return Ok(Some(known));
         }
         next = Record::read(view, commit)?.before;
     }
     Err(AdoptError::Diverged(id.clone()))
+}
+
+/// A record, and those before it that say and hold all it does: a removal writes one more.
+fn said_by(repo: &Repo, record: &Record) -> Result<Vec<ObjectId>, AdoptError> {
+    let tree = repo.tree_of(record.code)?;
+    let mut said = vec![record.commit];
+    let mut next = record.before;
+    while let Some(commit) = next {
+        let before = Record::read(repo, commit)?;
+        if before.state.recorded != record.state.recorded || repo.tree_of(before.code)? != tree {
+            break;
+        }
+        said.push(commit);
+        next = before.before;
+    }
+    Ok(said)
 }
 
 /// Gives it a folder and a place here. `known` is the record that its ref has here by now.
@@ -250,19 +267,38 @@ fn here(
     house: &House<'_>,
 ) -> Result<Spec, AdoptError> {
     let spec = &record.spec;
-    // Where it was here before, its branch is its own still.
-    let is_its_own = known.is_some_and(|known| known.spec.branch == spec.branch)
-        && branch_on(repo, record, spec)?.is_some();
+    // Where it was here before, its branch is its own still, as it was left.
+    let is_its_own = match known.filter(|known| known.commit != record.commit) {
+        Some(known) => {
+            let left = known.state.head.as_deref().filter(|head| *head != known.spec.base.commit);
+            let tip = repo.ref_id(&spec.branch)?.map(|tip| tip.to_string());
+            known.spec.branch == spec.branch
+                && left.is_some()
+                && tip.as_deref() == left
+                && branch_on(repo, record, spec)?.is_some()
+        }
+        None => false,
+    };
     let slug = id::slug(&spec.name);
     let branch = spec.branch.strip_prefix("refs/heads/");
     let wish = |branch| Wish { slug: &slug, name: None, branch };
     let free = |branch| worktree::place(repo, house.layout, &wish(branch));
     let place = match free(branch.filter(|_| !is_its_own)) {
-        Err(PlaceError::BranchExists { .. } | PlaceError::BranchInTheWay { .. })
-        | Err(PlaceError::Name(_)) => free(None)?,
+        Err(
+            PlaceError::BranchExists { .. }
+            | PlaceError::BranchInTheWay { .. }
+            | PlaceError::Name(_),
+        ) => free(None)?,
         place => place?,
     };
-    let branch = if is_its_own { spec.branch.clone() } else { place.branch };
+    let (mut name, mut path, mut branch) = (place.name, place.path, place.branch);
+    if is_its_own {
+        branch.clone_from(&spec.branch);
+        let own = worktree::path_of(repo, house.layout, &slug)?;
+        if !own.exists() {
+            (name, path) = (slug.clone(), own);
+        }
+    }
     let mut limits = Limits::default();
     for limit in Limit::ALL {
         let both = [spec.limits.of(limit), house.limits.of(limit)];
@@ -273,7 +309,8 @@ fn here(
         allow_net: Vec::new(),
         share_budget: None,
         limits,
-        ..spec.at(&place.path, &branch)
+        name,
+        ..spec.at(&path, &branch)
     })
 }
 
@@ -312,6 +349,8 @@ fn arrival(record: &Record, spec: &Spec, state: &mut State) -> Vec<Update> {
         said.push(Update::State(StateChange { from, to, reason, usage: state.usage }));
     }
     state.activity.clear();
+    // What was verified elsewhere is verified here before it lands.
+    state.verify = None;
     state.updated = Timestamp::now();
     // Paths that another machine has named.
     state.with_secrets.clear();

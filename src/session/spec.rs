@@ -74,6 +74,9 @@ pub struct Spec {
     /// The session whose past it shares; none for one that began by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<Origin>,
+    /// The batch that it belongs to, where it is one of several repositories' sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
     /// What the model is given to know beside the task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub context: Vec<Given>,
@@ -276,6 +279,7 @@ pub(super) mod tests {
             sandbox: "none".to_owned(),
             allow_net: vec!["*.example.com:8080".to_owned()],
             base: Base { commit: "c0ffee".to_owned(), name: "main".to_owned(), carried_on: None },
+            batch: None,
             context: Vec::new(),
             share_budget: Some("shop".to_owned()),
             limits: Limits {

@@ -32,6 +32,8 @@ const REMOVED: &str = ".old-";
 const ASIDE: &str = "removed";
 /// How old a left-over must be before it is nobody's.
 const SWEEP_AGE: Duration = Duration::from_secs(3600);
+/// How the name of a budget begins that the sessions of a batch share.
+pub const BATCH: &str = "batch.";
 /// The folder of objects that were just written.
 const KEPT: &str = "kept";
 /// The file of the lock.
@@ -153,9 +155,12 @@ impl Store {
         &self.root
     }
 
-    /// The budget of this name that sessions share.
+    /// The budget of this name that sessions share; that of a batch is shared by all of the user's
+    /// repositories.
     pub fn budget(&self, name: &str) -> Budget {
-        Budget::at(&self.root, name)
+        let of_user = Some(name).filter(|name| name.starts_with(BATCH));
+        let root = of_user.and_then(|_| file::state_folder());
+        Budget::at(root.as_deref().unwrap_or(&self.root), name)
     }
 
     /// Makes the folder of a new session, in phase `queued`.

@@ -102,7 +102,7 @@ fn persons(repo: &Repo) -> (String, Vec<u8>, Vec<Option<String>>) {
     let files = ["README.md", "staged.txt", "untracked.txt", "src/lib.txt"];
     let read = |path: &&str| fs::read_to_string(repo.main().join(path)).ok();
     (
-        repo.git(&["status", "--porcelain", "--branch", "--show-stash"]),
+        repo.git(&["--no-optional-locks", "status", "--porcelain", "--branch", "--show-stash"]),
         fs::read(repo.main().join(".git/index")).unwrap(),
         files.iter().map(read).collect(),
     )

@@ -375,7 +375,9 @@ fn what_a_record_says_of_places_and_limits_holds_where_it_was_made() {
     let taken: toml::Table = fs::read_to_string(taken).unwrap().parse().unwrap();
     let here = bob.main().with_file_name("shop.worktrees").join("evil");
     assert_eq!(taken["worktree"].as_str(), here.to_str());
-    assert_ne!(taken["sandbox"].as_str(), Some("none"));
+    let would = bob.agent(&["start", "x", "--dry-run", "--model", "replay/none"]).success();
+    let level = taken["sandbox"].as_str().unwrap();
+    assert!(would.contains(&format!("\n  sandbox  {level}\n")), "{level}: {would}");
     assert!(!taken.contains_key("share_budget") && !taken.contains_key("allow_net"), "{taken}");
     let budget = taken["limits"]["budget"].as_float().unwrap();
     assert!(budget < 1000.0, "{budget}");
@@ -389,6 +391,7 @@ fn the_page_tells_all_that_who_takes_over_needs() {
     let id = paused(&repo);
     let key = ["ghp", "_kJ8f0Zq1Xw7Lm3PdR5tY9uB2nC6vH4sA0eGx"].concat();
     repo.agent(&["say", &id, "Use", &key, "please"]).success();
+    repo.agent(&["resume", &id]).success();
     rests(&repo, &id, "done");
     let page = repo.normal(&repo.agent(&["handoff", &id])).stdout;
     assert!(!page.contains(&key), "{page}");
@@ -407,7 +410,7 @@ fn the_page_tells_all_that_who_takes_over_needs() {
         "- ✅ `test -f more.txt`: passed in ",
         "- [x] write\n- [ ] more\n",
         "## Questions\n\n1. Not done yet: more. Is it still wanted?\n",
-        "git agent merge add-more-files-[id]   # lands its work\n",
+        "git agent merge add-more-files-[id]    # lands its work\n",
     ] {
         assert!(page.contains(part), "{part}\n\n{page}");
     }

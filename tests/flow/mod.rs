@@ -3,6 +3,7 @@
 //! Invariant: what is asserted is what a person sees: output, refs, files.
 
 mod audit;
+mod batch;
 mod forecast;
 mod gate;
 mod gc;
