@@ -68,10 +68,12 @@ fn make_sessions(root: &Path) {
         unattended: false,
         sandbox: "none".to_owned(),
         allow_net: Vec::new(),
-        base: Base { commit: head.clone(), name: "main".to_owned() },
+        base: Base { commit: head.clone(), name: "main".to_owned(), carried_on: None },
         limits: Limits::default(),
         bounds: Bounds::default(),
         forked_from: None,
+        batch: None,
+        context: Vec::new(),
         share_budget: None,
     };
     let first = store.create(spec("session-0000")).unwrap();

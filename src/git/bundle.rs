@@ -192,7 +192,7 @@ impl Repo {
             .git()
             .args(["index-pack", "--stdin", "--fix-thin", "--strict", &largest])
             .env("GIT_ALLOC_LIMIT", LARGEST_OBJECT.to_string());
-        let name = said(unpack.run_on(file.into_parts().0.into())?).map_err(damaged)?;
+        let name = said(&unpack.run_on(file.into_parts().0.into())?).map_err(damaged)?;
         let name = name.strip_prefix("pack\t").unwrap_or(&name);
         let pack = folder.join(format!("objects/pack/pack-{name}.pack"));
         let quarantine = Quarantine { view, pack };
@@ -210,7 +210,7 @@ impl Repo {
     pub fn take_in(&self, quarantine: &Quarantine) -> Result<TakenIn, BundleError> {
         let keep = self.git().args(["index-pack", "--stdin", "--keep=git-agent"]);
         let pack = fs::File::open(&quarantine.pack)?;
-        let name = said(keep.run_on(pack.into_parts().0.into())?)?;
+        let name = said(&keep.run_on(pack.into_parts().0.into())?)?;
         let keep = name.strip_prefix("keep\t");
         let objects = self.common_dir().join("objects/pack");
         Ok(TakenIn { keep: keep.map(|name| objects.join(format!("pack-{name}.keep"))) })
@@ -241,12 +241,12 @@ impl Quarantine {
         let format = format!("--object-format={}", self.view.null_id().kind());
         let index = fs::File::open(self.pack.with_extension("idx"))?;
         let list = self.view.git().args(["show-index", &format]);
-        let list = said(list.run_on(index.into_parts().0.into())?)?;
+        let list = said(&list.run_on(index.into_parts().0.into())?)?;
         let ids = list.lines().filter_map(|line| line.split(' ').nth(1));
         let ids: String = ids.flat_map(|id| [id, "\n"]).collect();
         let sizes = self.view.git().args(["cat-file", "--batch-check=%(objectsize)"]).stdin(ids);
         let mut whole = 0;
-        for line in said(sizes.run()?)?.lines() {
+        for line in said(&sizes.run()?)?.lines() {
             // What has no size cannot be read, which whoever reads it finds.
             let size: u64 = line.parse().unwrap_or_default();
             if size > LARGEST_OBJECT {
@@ -259,10 +259,10 @@ impl Quarantine {
 }
 
 /// What git printed, without the last line end.
-fn said(done: Finished) -> Result<String, GitError> {
+fn said(done: &Finished) -> Result<String, GitError> {
     match done.exit {
         0 => Ok(String::from_utf8_lossy(&done.stdout).trim_end().to_owned()),
-        _ => Err(command::refusal(&done)),
+        _ => Err(command::refusal(done)),
     }
 }
 
@@ -320,7 +320,7 @@ mod tests {
             assert!(!kept.exists());
             // All of it, for one who has nothing.
             fixture.repo().write_bundle(&path, NAME, &[]).unwrap();
-            assert_eq!(Bundle::open(&path).unwrap().needs, []);
+            assert_eq!(Bundle::open(&path).unwrap().needs, Vec::<ObjectId>::new());
         }
     }
 

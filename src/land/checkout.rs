@@ -40,7 +40,9 @@ impl Checkout {
         paths.dedup();
         if !paths.is_empty() {
             let held = same::held(&repo, view, &changed.all, [old, new], self.carried)?;
-            paths.retain(|path| !held.iter().any(|(held, _)| held.to_string() == *path));
+            paths.retain(|path| {
+                !held.iter().any(|(held, _)| String::from_utf8_lossy(held) == *path)
+            });
         }
         match paths.is_empty() {
             true => Ok(()),

@@ -72,6 +72,9 @@ impl std::fmt::Display for Tool {
     }
 }
 
+/// Which entries are told, by their place and what they are.
+type Keep<'a> = &'a dyn Fn(usize, &Entry) -> bool;
+
 /// Reads a transcript, whoever wrote it: the lines tell.
 ///
 /// # Errors
@@ -112,7 +115,7 @@ impl Transcript {
     /// calls, then without all answers but the last; at last people's words are cut in the middle.
     pub fn told(&self, limit: usize) -> String {
         let last = self.entries.iter().rposition(|entry| matches!(entry, Entry::Agent(_)));
-        let kept: [&dyn Fn(usize, &Entry) -> bool; 4] = [
+        let kept: [Keep<'_>; 4] = [
             &|_, _| true,
             &|_, entry| !matches!(entry, Entry::Result(_)),
             &|_, entry| matches!(entry, Entry::Person(_) | Entry::Agent(_)),
@@ -128,7 +131,7 @@ impl Transcript {
         cut(&told, limit)
     }
 
-    fn with(&self, keep: &dyn Fn(usize, &Entry) -> bool) -> String {
+    fn with(&self, keep: Keep<'_>) -> String {
         let mut told = String::new();
         let mut left_out = 0;
         for (at, entry) in self.entries.iter().enumerate() {
