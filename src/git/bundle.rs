@@ -296,7 +296,8 @@ mod tests {
 
     fn clone(fixture: &Fixture, name: &str) -> Repo {
         let path = fixture.beside(name);
-        fixture.git(&["clone", "-q", ".", path.to_str().unwrap()]);
+        // A local clone would link all objects, those that no ref leads to as well.
+        fixture.git(&["clone", "-q", "--no-local", ".", path.to_str().unwrap()]);
         fixture.repo_at(&path, &[])
     }
 

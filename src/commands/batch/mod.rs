@@ -2,7 +2,7 @@
 //!
 //! Each repository gets a session of its own by this very program, as if `start` were typed there;
 //! so its own settings, its policy and its sandbox hold. What was started where is written down in
-//! the user's folder of state ([`list`]).
+//! the user's folder of state.
 //!
 //! Invariant: a repository that fails keeps no other from going on, and is in the table with what
 //! went wrong.
