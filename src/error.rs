@@ -2,6 +2,7 @@
 //!
 //! Invariant: the only place that knows all error types; a command adds hints, never styles.
 
+mod adopt;
 mod cage;
 mod check;
 mod credit;

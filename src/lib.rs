@@ -30,7 +30,7 @@
 //! 3 session
 //! 2 model tool sandbox notify hook trust measure forge
 //! 1 git
-//! 0 message event config process cancel file http parallel failpoint pattern redact policy
+//! 0 message event config process cancel file http parallel failpoint pattern redact policy transcript
 //! ```
 //!
 //! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
@@ -72,6 +72,7 @@ pub mod supervise;
 #[cfg(feature = "otel")]
 pub mod telemetry;
 pub mod tool;
+pub mod transcript;
 pub mod trust;
 pub mod ui;
 

@@ -96,12 +96,14 @@ pub(crate) fn spec(root: &Path, head: &str, id: &str) -> Spec {
         sandbox: "none".to_owned(),
         allow_net: Vec::new(),
         experiment: false,
-        base: Base { commit: head.to_owned(), name: "main".to_owned() },
+        base: Base { commit: head.to_owned(), name: "main".to_owned(), carried_on: None },
         limits: Limits::default(),
         bounds: Bounds::default(),
         gates: Gates::default(),
         attempt: None,
         forked_from: None,
+        batch: None,
+        context: Vec::new(),
         share_budget: None,
     }
 }

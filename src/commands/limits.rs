@@ -66,7 +66,7 @@ impl LimitArgs {
     pub fn check(&self, spec: &Spec, state: &State) -> Result {
         let id = &spec.id;
         for (limit, to) in self.given() {
-            let spent = spent(spec, state, limit).unwrap_or_default();
+            let spent = state.spent(spec, limit).unwrap_or_default();
             let Some(to) = to.filter(|to| *to <= spent) else { continue };
             let (flag, to, spent) = (flag(limit), limit.say(to), limit.say(spent));
             return Err(CommandError::usage(format!(
@@ -99,22 +99,6 @@ fn flag(limit: Limit) -> &'static str {
         Limit::Tokens => "--max-tokens",
         Limit::Budget => "--budget",
         Limit::Timeout => "--timeout",
-    }
-}
-
-/// How much a session has used up; none where it cannot be counted.
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-pub fn spent(spec: &Spec, state: &State, limit: Limit) -> Option<f64> {
-    match limit {
-        Limit::Steps => {
-            // The session that it was forked from has paid for the others.
-            let before = spec.forked_from.as_ref().map_or(0, |origin| origin.step);
-            Some(f64::from(state.step.saturating_sub(before)))
-        }
-        Limit::Tokens => Some((state.usage.input + state.usage.output) as f64),
-        // What has no price gives nothing back of what had one.
-        Limit::Budget => state.cost_usd.or((state.counted_usd > 0.0).then_some(state.counted_usd)),
-        Limit::Timeout => Some(state.worked as f64 / 1_000.0),
     }
 }
 

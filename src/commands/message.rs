@@ -57,7 +57,7 @@ pub fn read(context: &Context<'_>, source: &Source<'_>) -> Result<String> {
 }
 
 /// What the agent is told goes into the session's ref, and from there to wherever that is pushed.
-fn without_secrets(ui: &Ui, text: &str) -> String {
+pub(super) fn without_secrets(ui: &Ui, text: &str) -> String {
     let clean = redact::text(text);
     if let Cow::Owned(clean) = &clean {
         let marks = redact::marks(clean).collect::<Vec<_>>().join(", ");

@@ -8,6 +8,7 @@ pub mod context;
 pub mod control;
 pub mod follow;
 pub mod give;
+pub mod given;
 pub mod limits;
 pub mod message;
 pub mod question;
@@ -40,6 +41,11 @@ pub mod fork;
 pub mod remove;
 pub mod rewind;
 
+pub mod export;
+pub mod handoff;
+pub mod import;
+
+pub mod batch;
 pub mod compare;
 pub mod conflicts;
 pub mod pr;

@@ -3,7 +3,9 @@
 //! Invariant: it ends with a whole session or with nothing.
 
 mod attempts;
+mod carry;
 mod gates;
+mod hosts;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,7 @@ use super::bounds::BoundArgs;
 use super::context::Context;
 use super::control::{self, Woken};
 use super::follow::{self, Form};
+use super::given::GivenArgs;
 use super::limits::{self, LimitArgs};
 use super::{message, pr, sandbox, view};
 use crate::agent::Rules;
@@ -23,13 +26,12 @@ use crate::model::{self, Choice, Endpoint, Looked, Surroundings};
 use crate::policy::{self, Capability, Policy};
 use crate::redact;
 use crate::sandbox::Level;
-use crate::sandbox::proxy::{Pattern, Upstream};
+use crate::sandbox::proxy::Pattern;
 use crate::session::allowed;
-use crate::session::cage::CageError;
 use crate::session::create::{self, Created, Request};
 use crate::session::format::FORMAT;
 use crate::session::id;
-use crate::session::spec::{Attempt, Base, Gates, Limits, Spec};
+use crate::session::spec::{Attempt, Base, Gates, Given, Limits, Spec};
 use crate::session::store::Session;
 use crate::session::ticket::Priority;
 use crate::session::worktree::{self, Layout, Place, PlaceError, Wish};
@@ -55,8 +57,10 @@ pub struct Args {
     #[arg(conflicts_with = "file")]
     task: Vec<String>,
     /// Read the task from this file
-    #[arg(short = 'F', long, value_name = "FILE")]
+    #[arg(short = 'F', long = "task-file", value_name = "FILE")]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    given: GivenArgs,
     /// The model, as provider/name (default: agent.model)
     #[arg(long, value_name = "PROVIDER/NAME", value_parser = filled())]
     model: Option<String>,
@@ -102,6 +106,9 @@ pub struct Args {
     /// Share one budget among all sessions that are started with this name
     #[arg(long, value_name = "NAME", value_parser = filled())]
     share_budget: Option<String>,
+    /// The batch that it belongs to
+    #[arg(long, value_name = "ID", hide = true, value_parser = filled())]
+    batch: Option<String>,
     /// What goes first where as many sessions run as may
     #[arg(long, value_enum, value_name = "PRIORITY", default_value_t)]
     priority: Priority,
@@ -135,6 +142,9 @@ struct Plan {
     fallback: Option<Choice>,
     base: ObjectId,
     base_name: String,
+    /// The commit beneath, where the base holds what was carried along.
+    carried_on: Option<ObjectId>,
+    given: Vec<Given>,
     config: Config,
     limits: Limits,
     /// The commands that must succeed.
@@ -159,7 +169,7 @@ struct Way {
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
     let probing = sandbox::Probing::begin(&context.repo)?;
-    let plan = plan(&context, args, probing)?;
+    let mut plan = plan(&context, args, probing)?;
     if args.dry_run {
         return foretell(&context, args, &plan);
     }
@@ -169,6 +179,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             control::block_on(model::knock(&way.endpoint))??;
         }
     }
+    carry::along(&context, args, &mut plan)?;
     let created = create_all(&context, args, &plan)?;
     if args.pr || args.babysit {
         for made in &created {
@@ -237,7 +248,7 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
     let limits =
         limits::of_new(&context.store, &args.limits, args.share_budget.as_deref(), &config)?;
     let sandbox = sandbox::level(args.sandbox, &config.sandbox, probing)?;
-    let hosts = hosts(context, args, &config, sandbox)?;
+    let hosts = hosts::of(context, args, &config, sandbox)?;
     let given = if args.verify.is_empty() { &config.verify } else { &args.verify };
     let checks = allowed::checks(given, policy.as_ref());
     let gates = args.gates.to_gates(&checks)?;
@@ -263,6 +274,8 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
         fallback,
         base,
         base_name,
+        carried_on: None,
+        given: args.given.read(context.ui)?,
         config,
         limits,
         checks,
@@ -270,40 +283,6 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
         sandbox,
         gates,
     })
-}
-
-/// The hosts that commands may reach, where there is a way to them.
-fn hosts(
-    context: &Context<'_>,
-    args: &Args,
-    config: &Config,
-    sandbox: Level,
-) -> Result<Vec<Pattern>> {
-    let set = &config.sandbox.allow_host;
-    if sandbox != Level::Full {
-        if !args.allow_net.is_empty() {
-            let message = format!("--allow-net needs a full sandbox, and this one is {sandbox}");
-            return Err(CommandError::usage(message).hint("git agent doctor"));
-        }
-        if !set.is_empty() {
-            let reach = if sandbox == Level::None { "whatever you do" } else { "nothing" };
-            context.ui.warning(&format!(
-                "agent.sandbox.allowHost has no effect: it needs a full sandbox, and this one is \
-                 {sandbox}; commands reach {reach}"
-            ));
-        }
-        return Ok(Vec::new());
-    }
-    let set = set.iter().map(|host| host.parse()).collect::<std::result::Result<Vec<_>, _>>();
-    let hosts = [set.map_err(CageError::from)?, args.allow_net.clone()].concat();
-    let env: Vec<_> = std::env::vars_os().collect();
-    match Upstream::of(&env).obstacle() {
-        Some(obstacle) if !hosts.is_empty() => {
-            Err(CommandError::usage(format!("no host can be reached: {obstacle}"))
-                .hint("Name an http:// proxy, or start it without --allow-net and allowHost"))
-        }
-        _ => Ok(hosts),
-    }
 }
 
 impl Args {
@@ -465,13 +444,19 @@ fn spec(
         sandbox: plan.sandbox.to_string(),
         allow_net: args.allow_net.iter().map(ToString::to_string).collect(),
         experiment: args.gates.is_experiment(),
-        base: Base { commit: plan.base.to_string(), name: plan.base_name.clone() },
+        base: Base {
+            commit: plan.base.to_string(),
+            name: plan.base_name.clone(),
+            carried_on: plan.carried_on.map(|commit| commit.to_string()),
+        },
         share_budget: args.share_budget.clone(),
         limits: plan.limits,
         bounds: args.bounds.to_bounds(),
         gates: plan.gates.clone(),
         attempt: group.map(attempt),
         forked_from: None,
+        batch: args.batch.clone(),
+        context: plan.given.clone(),
     }
 }
 
@@ -578,6 +563,7 @@ fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
     if !gates.is_empty() {
         lines.push(format!("  gates    {}", gates.join("; ")));
     }
+    lines.extend(plan.given.iter().map(|given| format!("  given    {}", given.what)));
     context.ui.answer(&lines.join("\n"))?;
     tell_waiting(context.ui, &plan.waiting);
     Ok(())

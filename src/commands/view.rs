@@ -163,7 +163,7 @@ fn limits(repo: &Repo, session: &Session, state: &State) -> Result<Vec<LimitView
             views.push(LimitView { limit, spent, to: balance.to, shared });
         } else if let Some(to) = allowed.of(limit) {
             // What was not begun has cost nothing; what has no price cannot be counted.
-            let spent = super::limits::spent(&session.spec, state, limit);
+            let spent = state.spent(&session.spec, limit);
             let spent = spent.or_else(|| (state.step == 0).then_some(0.0));
             views.push(LimitView { limit, spent, to, shared: None });
         }

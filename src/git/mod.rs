@@ -8,6 +8,7 @@ mod aside;
 mod attributes;
 mod blame;
 mod branch;
+mod bundle;
 mod cause;
 mod changed;
 mod checkout;
@@ -53,6 +54,7 @@ pub use keep::Collectors;
 
 pub use add_worktree::AddWorktree;
 pub use blame::{Blame, BlameAsk, BlameCommit, BlameLine};
+pub use bundle::{Bundle, BundleError, Quarantine, TakenIn};
 pub use cause::Cause;
 pub use changed::ChangedPaths;
 pub use clash::{Clash, ClashKind, Hunk};

@@ -55,6 +55,19 @@ impl Repo {
         Ok(scratch)
     }
 
+    /// The tree of an index of this repository, written; git may bring that index up to date.
+    ///
+    /// # Errors
+    /// Entries are unmerged, or the disk refuses.
+    pub fn tree_of_index(&self, index: &Path) -> Result<ObjectId, GitError> {
+        let git = self.git().arg("write-tree").env("GIT_INDEX_FILE", index);
+        let said = command::succeed(&git)?;
+        ObjectId::from_hex(said.trim_ascii()).map_err(|_| GitError::Refused {
+            exit: 0,
+            said: String::from_utf8_lossy(&said).into_owned(),
+        })
+    }
+
     /// Takes away what processes have left that are no more.
     fn sweep_scratches(&self) -> Result<(), WorktreeError> {
         for entry in self.worktrees()? {
@@ -99,11 +112,7 @@ impl Scratch {
     /// # Errors
     /// Entries are unmerged, or the disk refuses.
     pub fn index_tree(&self) -> Result<ObjectId, GitError> {
-        let said = command::succeed(&self.view.git().arg("write-tree"))?;
-        ObjectId::from_hex(said.trim_ascii()).map_err(|_| GitError::Refused {
-            exit: 0,
-            said: String::from_utf8_lossy(&said).into_owned(),
-        })
+        self.view.tree_of_index(&self.view.git_dir().join("index"))
     }
 }
 

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::LandError;
-use crate::git::{BString, ObjectId, Repo, Status};
+use super::{LandError, same};
+use crate::git::{BString, ObjectId, Repo, Status, WorktreeError};
 use crate::process::{Cmd, Finished};
 
 /// A folder with files of a branch.
@@ -21,6 +21,8 @@ pub struct Checkout {
     pub path: PathBuf,
     /// Its git dir.
     pub git_dir: PathBuf,
+    /// What was carried from a checkout into the session: files that hold it may be replaced.
+    pub carried: Option<ObjectId>,
 }
 
 impl Checkout {
@@ -36,6 +38,12 @@ impl Checkout {
         paths.extend(dirty(&repo, &changed.all)?);
         paths.sort();
         paths.dedup();
+        if !paths.is_empty() {
+            let held = same::held(&repo, view, &changed.all, [old, new], self.carried)?;
+            paths.retain(|path| {
+                !held.iter().any(|(held, _)| String::from_utf8_lossy(held) == *path)
+            });
+        }
         match paths.is_empty() {
             true => Ok(()),
             false => Err(LandError::InTheWay { path: self.path.clone(), paths }),
@@ -49,7 +57,20 @@ impl Checkout {
     /// Something is in the way by now, the index is locked, or the disk is full. Files may have
     /// changed then; [`Checkout::put_back`] puts them right.
     pub fn update(&self, view: &Repo, old: ObjectId, new: ObjectId) -> Result<(), LandError> {
-        Ok(view.view_of(&self.git_dir)?.update_checkout(old, new)?)
+        let repo = view.view_of(&self.git_dir)?;
+        let error = match repo.update_checkout(old, new) {
+            Err(error @ WorktreeError::Dirty { .. }) => error,
+            updated => return Ok(updated?),
+        };
+        let changed = Changed::between(view, old, new)?.all;
+        let held = same::held(&repo, view, &changed, [old, new], self.carried)?;
+        if held.is_empty() {
+            return Err(error.into());
+        }
+        // What they hold is in a commit: they are taken for unchanged.
+        let at = view.edit_tree(Some(old), &held)?;
+        same::stage(&repo, &held)?;
+        Ok(repo.update_checkout(at, new)?)
     }
 
     /// Puts right what an [`Checkout::update`] from `old` to `new` left that was cut off or failed:
@@ -95,6 +116,10 @@ impl Checkout {
         for (index, tree) in [(&was, old), (&would_be, new)] {
             said(&with(index, &["read-tree", &tree.to_string()]).run()?)?;
         }
+        // What was taken for unchanged, which the index has by then.
+        let old_hex = old.to_string();
+        let staged = ["diff-index", "-z", "--name-only", "--no-renames", "--cached", &old_hex];
+        let staged = list(repo, &staged, changed)?;
         for path in changed {
             let full = self.path.join(os_path(path));
             let (before, after) = (view.entry(old, path)?, view.entry(new, path)?);
@@ -107,7 +132,12 @@ impl Checkout {
                     list_by(&with(&would_be, &diff), std::slice::from_ref(path))?.is_empty()
                 }
             };
-            if moved && before.is_some() {
+            if staged.contains(&path.to_string()) {
+                if moved && there {
+                    let git = repo.git().args(["checkout-index", "-q", "-f", "--"]);
+                    said(&git.arg(os_path(path)).run()?)?;
+                }
+            } else if moved && before.is_some() {
                 let git = with(&was, &["checkout-index", "-q", "-f", "--"]);
                 said(&git.arg(os_path(path)).run()?)?;
             } else if moved {
@@ -178,7 +208,7 @@ fn obstacle(root: &Path, path: &BString) -> Option<BString> {
     }
 }
 
-fn os_path(bytes: &[u8]) -> &Path {
+pub(super) fn os_path(bytes: &[u8]) -> &Path {
     use std::os::unix::ffi::OsStrExt;
 
     Path::new(std::ffi::OsStr::from_bytes(bytes))
@@ -202,7 +232,11 @@ fn dirty(repo: &Repo, paths: &[BString]) -> Result<Vec<String>, LandError> {
 }
 
 /// Runs a git command that lists paths, for these paths only; for none it lists none.
-fn list(repo: &Repo, command: &[&str], paths: &[BString]) -> Result<Vec<String>, LandError> {
+pub(super) fn list(
+    repo: &Repo,
+    command: &[&str],
+    paths: &[BString],
+) -> Result<Vec<String>, LandError> {
     list_by(&repo.git().args(command), paths)
 }
 
@@ -220,7 +254,7 @@ fn list_by(command: &Cmd, paths: &[BString]) -> Result<Vec<String>, LandError> {
     Ok(listed)
 }
 
-fn said(done: &Finished) -> Result<&[u8], LandError> {
+pub(super) fn said(done: &Finished) -> Result<&[u8], LandError> {
     if done.exit == 0 {
         return Ok(&done.stdout);
     }

@@ -31,6 +31,7 @@ pub mod remove;
 pub mod resolve;
 pub mod restore;
 pub mod retire;
+mod same;
 mod stand;
 pub mod target;
 #[cfg(test)]

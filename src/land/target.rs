@@ -28,7 +28,12 @@ impl Target {
     /// There is none, it is the session's own, or git is in the middle of something with it.
     pub fn find(repo: &Repo, spec: &Spec, into: Option<&str>) -> Result<Self, LandError> {
         let (branch, tip) = meant(repo, spec, into)?;
-        let checkouts = checkouts(repo, &branch)?;
+        let mut checkouts = checkouts(repo, &branch)?;
+        if spec.base.carried_on.is_some() {
+            let carried = repo.resolve_commit(&spec.base.commit)?;
+            let carried = repo.tree_of(carried)?;
+            checkouts.iter_mut().for_each(|checkout| checkout.carried = Some(carried));
+        }
         Ok(Self { branch, tip, checkouts })
     }
 
@@ -113,7 +118,7 @@ fn checkouts(repo: &Repo, branch: &str) -> Result<Vec<Checkout>, LandError> {
         // One whose folder is away has no files to update; it is behind when it comes back, which
         // git shows there.
         if on_it && !entry.missing {
-            checkouts.push(Checkout { path: entry.path, git_dir: entry.git_dir });
+            checkouts.push(Checkout { path: entry.path, git_dir: entry.git_dir, carried: None });
         }
     }
     // A bare repository has a `HEAD` and no files.

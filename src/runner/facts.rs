@@ -5,10 +5,10 @@
 
 use std::path::Path;
 
-use crate::agent::prompt::Facts;
+use crate::agent::prompt::{Context, Facts};
 use crate::event::Limit;
 use crate::git::{Mode, ObjectError, ObjectId, Repo, TreeEntry};
-use crate::session::spec::Spec;
+use crate::session::spec::{Base, Spec};
 
 /// How many paths of the first two levels are listed.
 const LISTED: usize = 40;
@@ -50,7 +50,7 @@ pub(super) fn collect(repo: &Repo, spec: &Spec, base: ObjectId) -> Result<Facts,
         ("system".to_owned(), format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
         ("worktree".to_owned(), spec.worktree.display().to_string()),
         ("branch".to_owned(), spec.branch_name().to_owned()),
-        ("base".to_owned(), format!("{} ({})", short(&spec.base.commit), spec.base.name)),
+        ("base".to_owned(), base_line(spec)),
         ("date".to_owned(), spec.created.to_string().chars().take(10).collect()),
         ("attended".to_owned(), attended(spec).to_owned()),
         ("files".to_owned(), listing(repo, &top)?),
@@ -74,7 +74,25 @@ pub(super) fn collect(repo: &Repo, spec: &Spec, base: ObjectId) -> Result<Facts,
     let programs: Vec<_> = PROGRAMS.into_iter().filter(|name| which::which(name).is_ok()).collect();
     lines.push(("programs".to_owned(), programs.join(" ")));
     lines.push(("last commits".to_owned(), subjects(repo, base)?.join(" | ")));
-    Ok(Facts { lines, instructions: instructions(repo, tree, &spec.folder)? })
+    let context = spec.context.iter().map(|given| Context {
+        what: given.what.clone(),
+        untrusted: given.untrusted,
+        text: given.text.clone(),
+    });
+    let instructions = instructions(repo, tree, &spec.folder)?;
+    Ok(Facts { lines, instructions, context: context.collect() })
+}
+
+fn base_line(spec: &Spec) -> String {
+    let Base { commit, name, carried_on } = &spec.base;
+    match carried_on {
+        None => format!("{} ({name})", short(commit)),
+        Some(on) => format!(
+            "{} (the person's uncommitted changes, on {} of {name})",
+            short(commit),
+            short(on)
+        ),
+    }
 }
 
 fn attended(spec: &Spec) -> &'static str {

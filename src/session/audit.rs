@@ -296,8 +296,8 @@ impl<'r> Walk<'r> {
 /// Whether the same was asked: branch and worktree may be moved, the rest stays.
 fn is_same(one: &Spec, other: &Spec) -> bool {
     let asked = |spec: &Spec| {
-        let Spec { id, task, created, base, verify, .. } = spec.clone();
-        (id, task, created, base, verify)
+        let Spec { id, task, created, base, verify, context, .. } = spec.clone();
+        (id, task, created, base, verify, context)
     };
     asked(one) == asked(other)
 }

@@ -19,7 +19,7 @@ use super::format::FormatError;
 use super::include::{self, IncludeError, Included};
 use super::journal::Journal;
 use super::lock::{Lock, LockError};
-use super::record::{self, RecordError, Recorder};
+use super::record::{self, Record, RecordError, Recorder};
 use super::rewind::RewindError;
 use super::spec::Spec;
 use super::state::State;
@@ -306,9 +306,11 @@ fn undo(repo: &Repo, spec: &Spec, base: ObjectId) {
         repo.update_refs(&[RefUpdate { name, old: Expected::Is(old), new: None, reason }])
     };
     let record = format!("{}{}", record::PREFIX, spec.id);
+    // A record with others before it is not of this creation: its session came from elsewhere.
+    let is_first = |tip| Record::read(repo, tip).is_ok_and(|record| record.before.is_none());
     let undone = repo.ref_id(&record).and_then(|tip| match tip {
-        Some(tip) => drop_ref(record, tip),
-        None => Ok(()),
+        Some(tip) if is_first(tip) => drop_ref(record, tip),
+        _ => Ok(()),
     });
     let undone = undone.and_then(|()| match repo.ref_id(&spec.branch)? {
         Some(tip) if tip == base => drop_ref(spec.branch.clone(), tip),

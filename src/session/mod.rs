@@ -5,6 +5,7 @@
 //!
 //! Invariant: one writer, the holder of the lock; everybody else reads, and writes to the inbox.
 
+pub mod adopt;
 pub mod allowed;
 pub mod archive;
 pub mod asked;
@@ -13,12 +14,14 @@ pub mod bill;
 pub mod budget;
 pub mod cage;
 mod called;
+pub mod carry;
 pub mod checkpoint;
 pub mod create;
 mod death;
 pub mod disk;
 pub mod fork;
 pub mod format;
+pub mod handoff;
 pub mod id;
 pub mod inbox;
 pub mod include;

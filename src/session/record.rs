@@ -272,8 +272,13 @@ pub fn list(repo: &Repo) -> Result<Vec<(String, ObjectId)>, RefError> {
     let id = |name: &str| Some(name.strip_prefix(PREFIX)?.to_owned());
     let refs = repo.refs(PREFIX)?.into_iter();
     let sessions = refs.filter_map(|(name, commit)| Some((id(&name)?, commit)));
-    let is_session = |id: &str| !id.contains('/') && !id.ends_with(INBOX) && id != ARCHIVE;
+    let is_session = |id: &str| !id.contains('/') && !is_reserved(id);
     Ok(sessions.filter(|(id, _)| is_session(id)).collect())
+}
+
+/// Whether a ref of this name beside those of the sessions is none of one.
+pub(super) fn is_reserved(id: &str) -> bool {
+    id.ends_with(INBOX) || id == ARCHIVE
 }
 
 /// A session that is not found among the refs.

@@ -83,6 +83,12 @@ pub struct Spec {
     /// The session whose past it shares; none for one that began by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<Origin>,
+    /// The batch that it belongs to, where it is one of several repositories' sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
+    /// What the model is given to know beside the task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub context: Vec<Given>,
 }
 
 /// The session that another was forked from.
@@ -151,6 +157,21 @@ pub struct Base {
     pub commit: String,
     /// How it was named: `main`, `HEAD`, `v1.2`.
     pub name: String,
+    /// The commit beneath, in hex, where that holds a person's changes that were in no commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried_on: Option<String>,
+}
+
+/// What a person gave the model to know beside the task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// What it is, in a few words: `src/lib.rs, lines 10 to 20`.
+    pub what: String,
+    /// Whether it comes from where anybody may have written: what it says is no instruction.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untrusted: bool,
+    /// The text.
+    pub text: String,
 }
 
 /// What a session may use up; what is not set is not limited.
@@ -339,7 +360,9 @@ pub(crate) mod tests {
             unattended: false,
             sandbox: "none".to_owned(),
             allow_net: vec!["*.example.com:8080".to_owned()],
-            base: Base { commit: "c0ffee".to_owned(), name: "main".to_owned() },
+            base: Base { commit: "c0ffee".to_owned(), name: "main".to_owned(), carried_on: None },
+            batch: None,
+            context: Vec::new(),
             share_budget: Some("shop".to_owned()),
             limits: Limits {
                 max_steps: Some(50),

@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::format::{self, FORMAT, FormatError};
-use super::spec::Limits;
+use super::spec::{Limits, Spec};
 use super::ticket::Priority;
 use crate::event::{
-    Checkpoint, Gate, GateKind, PullRequest, Question, StateChange, VerifyRecord, Waiting,
+    Checkpoint, Gate, GateKind, Limit, PullRequest, Question, StateChange, VerifyRecord, Waiting,
 };
 use crate::file;
 use crate::message::{PlanItem, PlanStatus, Usage};
@@ -387,6 +387,22 @@ impl State {
         const KEPT: usize = 20;
         self.notices.push(text);
         self.notices.drain(..self.notices.len().saturating_sub(KEPT));
+    }
+
+    /// How much of a limit is used up; none where it cannot be counted.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    pub fn spent(&self, spec: &Spec, limit: Limit) -> Option<f64> {
+        match limit {
+            Limit::Steps => {
+                // The session that it was forked from has paid for the others.
+                let before = spec.forked_from.as_ref().map_or(0, |origin| origin.step);
+                Some(f64::from(self.step.saturating_sub(before)))
+            }
+            Limit::Tokens => Some((self.usage.input + self.usage.output) as f64),
+            // What has no price gives nothing back of what had one.
+            Limit::Budget => self.cost_usd.or((self.counted_usd > 0.0).then_some(self.counted_usd)),
+            Limit::Timeout => Some(self.worked as f64 / 1_000.0),
+        }
     }
 
     /// Plan items done, and items that count at all; none where there is no plan.

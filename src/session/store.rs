@@ -34,6 +34,8 @@ const REMOVED: &str = ".old-";
 const ASIDE: &str = "removed";
 /// How old a left-over must be before it is nobody's.
 const SWEEP_AGE: Duration = Duration::from_secs(3600);
+/// How the name of a budget begins that the sessions of a batch share.
+pub const BATCH: &str = "batch.";
 /// The folder of objects that were just written.
 const KEPT: &str = "kept";
 /// The file of the lock.
@@ -155,9 +157,12 @@ impl Store {
         &self.root
     }
 
-    /// The budget of this name that sessions share.
+    /// The budget of this name that sessions share; that of a batch is shared by all of the user's
+    /// repositories.
     pub fn budget(&self, name: &str) -> Budget {
-        Budget::at(&self.root, name)
+        let of_user = Some(name).filter(|name| name.starts_with(BATCH));
+        let root = of_user.and_then(|_| file::state_folder());
+        Budget::at(root.as_deref().unwrap_or(&self.root), name)
     }
 
     /// Makes the folder of a new session, in phase `queued`.
@@ -311,9 +316,18 @@ impl Store {
     /// # Errors
     /// Whatever the file system says.
     pub fn remove(&self, session: &Session) -> io::Result<()> {
-        let aside = tempfile::Builder::new().prefix(REMOVED).tempdir_in(self.sessions())?;
+        let aside = self.folder_for_now()?;
         fs::rename(&session.dir, aside.path().join("session"))?;
         aside.close()
+    }
+
+    /// A folder for a moment; what a process leaves of it that is killed goes with the next sweep.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn folder_for_now(&self) -> io::Result<tempfile::TempDir> {
+        fs::create_dir_all(self.sessions())?;
+        tempfile::Builder::new().prefix(REMOVED).tempdir_in(self.sessions())
     }
 
     /// Takes a session out of sight: its folder is set aside whole, for [`Store::take_back`].

@@ -228,7 +228,11 @@ fn above(repo: &Repo, branch: &str) -> Result<Option<String>, PlaceError> {
     Ok(None)
 }
 
-fn path_of(repo: &Repo, layout: &Layout, name: &str) -> Result<PathBuf, PlaceError> {
+/// The worktree's path of a session with this name, whether it is free or not.
+///
+/// # Errors
+/// The template cannot be used, or leads through a link.
+pub fn path_of(repo: &Repo, layout: &Layout, name: &str) -> Result<PathBuf, PlaceError> {
     let bad = |why| PlaceError::Template { template: layout.path.clone(), why };
     if !layout.path.contains("{name}") {
         return Err(bad("it lacks '{name}'"));

@@ -6,6 +6,7 @@
 mod bell;
 pub mod card;
 pub mod findings;
+pub mod handoff;
 pub mod human;
 pub mod json;
 pub mod live;

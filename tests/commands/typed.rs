@@ -47,7 +47,7 @@ fn what_is_typed_wrong_is_wrong_use() {
         ),
         (
             &["start", "x", "-F", "f"],
-            "the argument '[TASK]...' cannot be used with '--file <FILE>'\nhint: git agent start -h",
+            "the argument '[TASK]...' cannot be used with '--task-file <FILE>'\nhint: git agent start -h",
         ),
         (
             &["start", "x", "--wait", "--attach"],

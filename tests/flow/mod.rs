@@ -4,10 +4,13 @@
 
 mod attempts;
 mod audit;
+mod batch;
 mod credit;
 mod forecast;
 mod gate;
 mod gc;
+mod given;
+mod handover;
 mod journey;
 mod landing;
 mod limits;

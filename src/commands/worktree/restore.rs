@@ -5,11 +5,14 @@
 use serde::Serialize;
 
 use crate::commands::context::{Context, SessionArg};
+use crate::commands::import::Terms;
+use crate::commands::start::layout;
 use crate::error::Result;
 use crate::land::apply::short_id;
 use crate::land::restore::{self, Restored};
-use crate::session::record::FindRecordError;
-use crate::session::removed;
+use crate::session::adopt;
+use crate::session::record::{FindRecordError, Record};
+use crate::session::removed::{self, Removed};
 use crate::session::store::{FindError, Session};
 use crate::ui::{Ui, json, text, units};
 
@@ -77,6 +80,22 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     Ok(())
 }
 
+/// Makes a removed session one of the others again; one that never was in this clone is taken in
+/// as an import is.
+fn bring_back(context: &Context<'_>, removed: &Removed) -> Result<Session> {
+    let Context { repo, store, .. } = context;
+    let record = Record::read(repo, removed.record)?;
+    let layout = layout(&context.read_config()?.0);
+    if removed.is_archived
+        || store.aside(&removed.id).exists()
+        || !adopt::is_from_elsewhere(repo, &record, &layout)
+    {
+        return Ok(removed::bring_back(repo, store, removed)?);
+    }
+    let terms = Terms::of(context)?;
+    Ok(adopt::from_ref(repo, store, &removed.id, &terms.house())?.session)
+}
+
 /// The session on this machine, or one that was removed and is brought back.
 fn find(context: &Context<'_>, given: &str) -> Result<Session> {
     let Context { repo, store, .. } = context;
@@ -84,13 +103,13 @@ fn find(context: &Context<'_>, given: &str) -> Result<Session> {
         // Where nothing is missing, one of this name that was removed is meant, if there is one.
         Ok(session) if session.id != given && session.spec.worktree.exists() => {
             match removed::find(repo, store, given) {
-                Ok(removed) => Ok(removed::bring_back(repo, store, &removed)?),
+                Ok(removed) => bring_back(context, &removed),
                 Err(FindRecordError::Find(FindError::NotFound { .. })) => Ok(session),
                 Err(error) => Err(error.into()),
             }
         }
         Err(FindError::NotFound { near, .. }) => match removed::find(repo, store, given) {
-            Ok(removed) => Ok(removed::bring_back(repo, store, &removed)?),
+            Ok(removed) => bring_back(context, &removed),
             Err(FindRecordError::Find(FindError::NotFound { given, .. })) => {
                 Err(FindError::NotFound { given, near }.into())
             }
