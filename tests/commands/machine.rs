@@ -98,7 +98,10 @@ fn bash_completes_verbs_options_and_sessions() {
     };
     assert_eq!(complete("sta"), ["start", "status"]);
     assert_eq!(complete("worktree sw"), ["switch"]);
-    assert_eq!(complete("start --max"), ["--max-files", "--max-tokens", "--max-steps"]);
+    assert_eq!(
+        complete("start --max"),
+        ["--max-files", "--max-tokens", "--max-steps", "--max-slowdown"]
+    );
     assert_eq!(complete("status sa"), [id.as_str()]);
     assert_eq!(complete("pause sa"), [id.as_str()]);
 }
@@ -130,7 +133,7 @@ fn fish_completes_verbs_options_and_sessions() {
     for agent in ["git-agent", "git agent"] {
         assert_eq!(complete(&format!("{agent} sta")), ["start", "status"]);
         assert_eq!(complete(&format!("{agent} worktree sw")), ["switch"]);
-        assert_eq!(complete(&format!("{agent} start --max-s")), ["--max-steps"]);
+        assert_eq!(complete(&format!("{agent} start --max-st")), ["--max-steps"]);
         assert_eq!(complete(&format!("{agent} status sa")), [id.as_str()]);
     }
     assert!(complete("git age").contains(&"agent".to_owned()));
@@ -153,7 +156,8 @@ fn zsh_completes_verbs_options_and_sessions() {
         cd shop\n";
     fs::write(repo.home().root().join("home/.zshrc"), zshrc).unwrap();
     // On a terminal, with the Tab that a person types; what is run is written down.
-    let typed = "git agent worktree sw\\t\\ngit agent start --max-s\\t\\ngit agent status sa\\t\\n";
+    let typed =
+        "git agent worktree sw\\t\\ngit agent start --max-st\\t\\ngit agent status sa\\t\\n";
     let script = format!(
         "{{ until test -e ~/ready; do sleep 0.02; done; printf '{typed}'
            until test \"$(wc -l <~/ran)\" -ge 3; do sleep 0.02; done; printf 'exit\\n'
