@@ -96,7 +96,7 @@ fn bash_completes_verbs_options_and_sessions() {
         let out = repo.home().cmd("bash").dir(repo.dir()).args(&["-c", &script]).run().success();
         out.lines().map(|line| line.trim_end().to_owned()).collect()
     };
-    assert_eq!(complete("sta"), ["start", "status"]);
+    assert_eq!(complete("sta"), ["start", "status", "stats"]);
     assert_eq!(complete("worktree sw"), ["switch"]);
     assert_eq!(
         complete("start --max"),
@@ -131,7 +131,7 @@ fn fish_completes_verbs_options_and_sessions() {
         words.map(str::to_owned).collect()
     };
     for agent in ["git-agent", "git agent"] {
-        assert_eq!(complete(&format!("{agent} sta")), ["start", "status"]);
+        assert_eq!(complete(&format!("{agent} sta")), ["start", "status", "stats"]);
         assert_eq!(complete(&format!("{agent} worktree sw")), ["switch"]);
         assert_eq!(complete(&format!("{agent} start --max-st")), ["--max-steps"]);
         assert_eq!(complete(&format!("{agent} status sa")), [id.as_str()]);
