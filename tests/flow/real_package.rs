@@ -27,7 +27,17 @@ const CLIENT: [&str; 9] = [
 ];
 
 fn client() -> Vec<(&'static str, String)> {
-    CLIENT.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))).collect()
+    let mut client: Vec<_> =
+        CLIENT.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))).collect();
+    // By default it is in the home of the user, which is another here.
+    let python = which::which("python3").unwrap_or_default();
+    let is_known = client.iter().any(|(name, _)| *name == "PYENV_ROOT");
+    if let Some(root) = python.ancestors().nth(2).filter(|_| python.ends_with("shims/python3"))
+        && !is_known
+    {
+        client.push(("PYENV_ROOT", root.display().to_string()));
+    }
+    client
 }
 
 /// Runs a script in the checkout, with a network if there is one.
