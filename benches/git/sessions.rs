@@ -16,7 +16,7 @@ use git_agent::session::state::{Phase, State};
 use git_agent::session::store::Store;
 
 use crate::support::{ask, git, sh};
-use crate::{alone, forecast, row, time};
+use crate::{row, time};
 
 const SESSIONS: usize = 1_000;
 const WORKTREES: usize = 50;
@@ -44,9 +44,6 @@ pub(crate) fn measure(root: &Path) {
                  cat .git/agent/sessions/*/*.toml >.git/x";
     let theirs = rounds(&mut || sh(root, chain));
     row("`list`, 1,000 sessions", theirs, rounds(&mut || ours(&["list"])), "≤ 0.2");
-    forecast::remember(root);
-    let known = rounds(&mut || ours(&["list"]));
-    alone("`list`, 1,000 sessions, 500 pairs of them known to collide (≤ 50 ms)", known);
     notes(root);
 }
 
