@@ -116,15 +116,17 @@ async fn close(traces: Option<traces::Traces>) {
 }
 
 /// Nothing can be sent: that is said, where somebody wants it.
+/// A program that was built without traces has none, and says so where they are wished for.
 #[cfg(not(feature = "otel"))]
-fn traces(repo: &Repo, _: &Session) {
+fn traces(repo: &Repo, _: &Session) -> Option<Infallible> {
     if let Some(why) = repo.usable_config().0.otel.unheeded() {
         tracing::warn!("{why}");
     }
+    None
 }
 
 #[cfg(not(feature = "otel"))]
-async fn close((): ()) {}
+async fn close(_: Option<Infallible>) {}
 
 async fn tell(notices: Option<&mut Notices>) -> Infallible {
     match notices {
