@@ -148,26 +148,35 @@ impl Judge for RunsLater {
     }
 }
 
-/// A `package.json` whose hooks are others than before.
+/// A `package.json` whose hooks are others than before, or cannot be known: package managers take
+/// more for JSON than we do (comments, for one), and follow links.
 fn hook(changes: &Changes<'_>, change: &Difference) -> Result<Option<Finding>, CheckError> {
-    let [old, new] = [change.old, change.new];
+    let nothing = || vec![None; NPM_HOOKS.len()];
     let read = |side: Option<(Mode, _)>| match side {
-        Some((Mode::File | Mode::Executable, id)) => changes.repo().read_blob(id),
-        _ => Ok(Vec::new()),
+        Some((Mode::File | Mode::Executable, id)) => {
+            changes.repo().read_blob(id).map(|it| hooks(&it))
+        }
+        Some(_) => Ok(None),
+        None => Ok(Some(nothing())),
     };
-    let (old, new) = (hooks(&read(old)?), hooks(&read(new)?));
+    let Some(new) = read(change.new)? else {
+        let why = "is no JSON in a plain file, so what package managers run of it is not known";
+        return Ok(Some(finding(RULE, change, why)));
+    };
+    let old = read(change.old)?.unwrap_or_else(nothing);
     let differs = NPM_HOOKS.iter().zip(old.iter().zip(&new)).find(|(_, (old, new))| old != new);
     Ok(differs.filter(|(_, (_, new))| new.is_some()).map(|(name, _)| {
         finding(RULE, change, format!("has a script \"{name}\", which package managers run"))
     }))
 }
 
-/// The hooks of a `package.json`, in the order of the table; of one that is no JSON there are none,
-/// since no package manager reads it.
-fn hooks(bytes: &[u8]) -> Vec<Option<Value>> {
-    let package: Value = serde_json::from_slice(bytes).unwrap_or_default();
+/// The hooks of a `package.json`, in the order of the table; none if it is no JSON. A mark of the
+/// byte order at its beginning is passed over, as npm does.
+fn hooks(bytes: &[u8]) -> Option<Vec<Option<Value>>> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let package: Value = serde_json::from_slice(bytes).ok()?;
     let scripts = package.get("scripts");
-    NPM_HOOKS.iter().map(|name| scripts.and_then(|all| all.get(name)).cloned()).collect()
+    Some(NPM_HOOKS.iter().map(|name| scripts.and_then(|all| all.get(name)).cloned()).collect())
 }
 
 #[cfg(test)]
@@ -221,11 +230,23 @@ mod tests {
         let path = "web/package.json".to_owned();
         let wanted = (path, "has a script \"prepare\", which package managers run".to_owned());
         assert_eq!(why(Some(plain), Some(hooked)), std::slice::from_ref(&wanted));
-        assert_eq!(why(None, Some(hooked)), [wanted]);
+        assert_eq!(why(None, Some(hooked)), std::slice::from_ref(&wanted));
         for (old, new) in [(None, Some(plain)), (Some(hooked), Some(plain)), (Some(hooked), None)] {
             assert_eq!(why(old, new), []);
         }
         let other = r#"{"scripts":{"prepare":"x","test":"y"},"version":"2"}"#;
         assert_eq!(why(Some(hooked), Some(other)), [], "the hook is as it was");
+        // What hides a hook from us, and from no package manager.
+        let marked = format!("\u{feff}{hooked}");
+        assert_eq!(why(Some(plain), Some(&marked)), [wanted]);
+        let commented = format!("// x\n{hooked}");
+        let unknown = why(Some(plain), Some(&commented));
+        assert_eq!(unknown.len(), 1);
+        assert!(unknown[0].1.starts_with("is no JSON in a plain file"), "{unknown:?}");
+        let target = repo.write_blob(b"data.txt").unwrap();
+        let linked = [("web/package.json", Some((Mode::Link, target))), ("x", None)];
+        let linked = repo.edit_tree(None, &linked).unwrap();
+        let changes = Changes::between(&repo, tree(Some(plain)), linked).unwrap();
+        assert_eq!(changes.judged_by(&[&RunsLater]).unwrap().len(), 1);
     }
 }

@@ -86,8 +86,11 @@ pub(super) async fn ask(
 pub(super) async fn checks(forge: &Forge<'_>, commit: &str) -> Result<Vec<Check>, ForgeError> {
     let path = path(forge, &["commits", commit, "status"]);
     let found = forge.client.get(&path, &[PAGE]).await?;
-    // Without any it is null.
-    let found = found["statuses"].as_array().cloned().unwrap_or_default();
+    let found = forge.read(&found, |it| match &it["statuses"] {
+        // Without any it is null.
+        Value::Null => Some(Vec::new()),
+        all => all.as_array().cloned(),
+    })?;
     forge.read_all(&found, check)
 }
 
