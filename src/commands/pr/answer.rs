@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::open::{Done, Outcome, Would};
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::event::PullRequest;
-use crate::land::plan::Plan;
 use crate::land::pull::Made;
+use crate::plan::Plan;
 use crate::session::store::Session;
 use crate::ui::{Ui, json, text, units};
 
@@ -114,7 +114,7 @@ pub(super) fn tell(ui: &Ui, session: &Session, done: &Done, as_json: bool) -> Re
             ui.warning(why);
             ui.hint(hint);
             ui.hint(&format!("git format-patch -o . {}^! makes a mail of it", short(&pull.commit)));
-            Err(CommandError::new(Kind::Told(exit::NEEDS_PERSON), ""))
+            Err(CommandError::new(Kind::Told(exit::NEEDS_PERSON), why))
         }
     }
 }

@@ -6,7 +6,6 @@ use std::io;
 use std::path::PathBuf;
 
 use super::forecast::Clashing;
-use super::occupied::Occupant;
 use crate::config::ConfigError;
 use crate::git::operation::Operation;
 use crate::git::{
@@ -14,6 +13,7 @@ use crate::git::{
     RevisionError, SnapshotError, WorktreeError,
 };
 use crate::process::ProcessError;
+use crate::process::occupied::Occupant;
 use crate::session::cage::CageError;
 use crate::session::create::CreateError;
 use crate::session::format::FormatError;
@@ -327,6 +327,9 @@ pub enum Unverified {
         /// Its exit code.
         exit: i32,
     },
+    /// The command that was to do the work did not come to its end.
+    #[error("'{0}' did not do it")]
+    HalfDone(String),
     /// The work has changed since.
     #[error("the work has changed since '{0}' passed")]
     Changed(String),
