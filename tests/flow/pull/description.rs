@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::pull::Bench;
+use super::Bench;
 use crate::support::forge::prism::Prism;
 use crate::support::forge::{Check, Kind, Request};
 
