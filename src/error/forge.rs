@@ -4,8 +4,8 @@
 
 use super::{CommandError, Kind};
 use crate::forge::ForgeError;
-use crate::land::LandError;
 use crate::land::pull::PullError;
+use crate::plan::LandError;
 
 impl From<ForgeError> for CommandError {
     fn from(error: ForgeError) -> Self {

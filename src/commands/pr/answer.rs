@@ -8,8 +8,8 @@ use super::Job;
 use super::open::{Done, Outcome, Would};
 use super::stack::Brought;
 use crate::error::{CommandError, Kind, Result, exit};
-use crate::land::plan::Plan;
 use crate::land::pull::Made;
+use crate::plan::Plan;
 use crate::session::store::Session;
 use crate::ui::{Ui, json, text, units};
 

@@ -14,8 +14,8 @@ use crate::error::{CommandError, Result};
 use crate::event::PullRequest;
 use crate::forge::Standing;
 use crate::git::ObjectId;
-use crate::land::LandError;
 use crate::land::pull::{self, Floor, Member, PullError, Rung, Stack};
+use crate::plan::LandError;
 use crate::session::store::Session;
 
 /// What was done of all that was wished for.

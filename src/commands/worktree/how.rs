@@ -9,12 +9,11 @@ use crate::commands::context::Context;
 use crate::commands::give::Conflicts;
 use crate::error::Result;
 use crate::land::apply::{self, Landed};
-use crate::land::pick::Pick;
-use crate::land::plan::{Way, Wish};
-use crate::land::remove::{self, Removal};
-use crate::land::resolve::Resolution;
-use crate::land::{LandError, target};
+use crate::plan::pick::Pick;
+use crate::plan::resolve::Resolution;
+use crate::plan::{LandError, Way, Wish, target};
 use crate::session::store::Session;
+use crate::stow::remove::{self, Removal};
 
 /// How work is brought to its branch.
 #[derive(Clone, Debug, Default, clap::Args)]

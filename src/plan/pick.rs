@@ -148,7 +148,10 @@ pub(super) fn replay(
 }
 
 /// A commit for a merge alone: as another, but with this tree and these parents.
-pub(super) fn like(
+///
+/// # Errors
+/// An object cannot be read or written.
+pub fn like(
     repo: &Repo,
     other: ObjectId,
     tree: ObjectId,
