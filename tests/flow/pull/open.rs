@@ -152,9 +152,12 @@ fn at_no_forge_that_is_known_the_branch_is_pushed() {
     bench.session("Add one");
     bench.repo.git(&["remote", "set-url", "origin", bench.remote.to_str().unwrap()]);
     let out = bench.said(bench.cmd(&["pr", "add-one"]));
-    let hint = "hint: git config agent.forge.<host>.type github|gitlab|forgejo names it\n";
-    let why = "warning: the remote origin is at no forge: [ROOT]/srv/ada/shop.git\n";
-    assert!(out.code == 3 && out.stderr.starts_with(&format!("{why}{hint}")), "{out:#?}");
+    let stdout = "Pushed agent-pr/add-one-[id] to origin as [oid] (squash of 1 commit, \
+                  1 file +1 -0)\n";
+    let stderr = "warning: the remote origin is at no forge: [ROOT]/srv/ada/shop.git\n\
+                  hint: git config agent.forge.<host>.type github|gitlab|forgejo names it\n\
+                  hint: git format-patch -o . [oid]^! makes a mail of it\n";
+    assert_eq!(out, Out { stdout: stdout.to_owned(), stderr: stderr.to_owned(), code: 3 });
     assert_eq!(bench.there(&["for-each-ref", "refs/heads"]).lines().count(), 2);
 }
 

@@ -2,13 +2,18 @@
 //!
 //! Invariant: nothing is merged unless that was asked for.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use super::{Bench, PATIENCE, SUM};
 use crate::commands::{ran, transcript};
 use crate::support::cmd::Out;
-use crate::support::forge::{Check, Comment, Kind};
-use crate::support::server::{Dialect, Script, Server, Turn};
+use crate::support::forge::{Check, Comment, Kind, World};
+use crate::support::server::{Dialect, Script, Server, Tokens, Turn};
+
+/// A model whose price is known: five dollars for a million tokens out.
+const PRICED: &str = "anthropic/claude-haiku-4-5";
 
 /// A check fails, the session mends it, and what it made is pushed.
 fn is_mended(kind: Kind) {
@@ -124,5 +129,90 @@ fn comments_are_listed_and_told_once() {
         bench.repo.wait_state("add-one", "done", PATIENCE);
         let out = bench.said(bench.cmd(&["pr", "add-one", "--comments"]));
         assert_eq!(out, Out::ok(stdout), "{kind:?}");
+    }
+}
+
+/// A step that costs ten cents, at a model whose price is known.
+fn step(word: &str) -> Turn {
+    let tokens = Tokens { input: 0, cached: 0, cache_write: 0, output: 20_000 };
+    Turn::call("bash", json!({"command": format!("echo {word} >new.txt")})).tokens(tokens)
+}
+
+fn done() -> Turn {
+    Turn::text("All is done.").tokens(Tokens { input: 0, cached: 0, cache_write: 0, output: 0 })
+}
+
+/// A session that is babysat, with checks that pass on `fixed`; `hears` is what its card says then.
+fn babysat(turns: Vec<Turn>, settings: &[&str], more: &[&str], hears: &str) -> (Bench, Server) {
+    let bench = Bench::new(Kind::GitHub);
+    let server = Server::start(Script::new(turns));
+    bench.repo.git(&["config", "agent.pr.interval", "1"]);
+    for setting in settings {
+        let (key, value) = setting.split_once('=').expect("a key and a value");
+        bench.repo.git(&["config", key, value]);
+    }
+    let ci = |world: &World, commit: &str| {
+        let is_fixed = world.file(commit, "new.txt").as_deref() == Some("fixed\n");
+        let state = if is_fixed { "success" } else { "failure" };
+        vec![Check { name: "test".to_owned(), state, log: "new.txt is broken".to_owned() }]
+    };
+    bench.forge.ci(ci);
+    let start = ["start", "Add one", "--model", PRICED, "--verify", "true", "--pr", "--babysit"];
+    let cmd = bench.cmd(&[&start[..], more].concat());
+    cmd.envs(server.env(Dialect::Anthropic)).run().success();
+    let until = Instant::now() + PATIENCE * 2;
+    loop {
+        let card = bench.said(bench.repo.cmd(&["status", "add-one"])).stdout;
+        let is_fixed = bench.forge.world().pulls.first().is_some_and(|pull| {
+            bench.there(&["show", &format!("{}:new.txt", pull.branch)]) == "fixed"
+        });
+        if (hears.is_empty() && is_fixed) || (!hears.is_empty() && card.contains(hears)) {
+            return (bench, server);
+        }
+        assert!(Instant::now() < until, "{card}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn one_that_is_babysat_is_opened_mended_and_left_when_it_is_green() {
+    let turns = vec![step("broken"), done(), step("fixed"), done()];
+    let (bench, server) = babysat(turns, &[], &[], "");
+    server.finish();
+    let status = bench.repo.wait_state("add-one", "done", PATIENCE);
+    assert_eq!(status["pull_request"]["state"], "open");
+    assert_eq!(bench.forge.world().pulls.len(), 1);
+}
+
+#[test]
+fn one_that_is_babysat_is_left_to_a_person_after_its_tries() {
+    let turns = vec![step("broken"), done(), step("worse"), done()];
+    let hears = "the pull request needs you: git agent pr add-one-[id] says how it stands";
+    let (bench, server) = babysat(turns, &["agent.pr.tries=1"], &[], hears);
+    server.finish();
+    let branch = bench.forge.world().pulls[0].branch.clone();
+    assert_eq!(bench.there(&["show", &format!("{branch}:new.txt")]), "worse");
+}
+
+#[test]
+fn one_that_is_babysat_is_left_to_a_person_when_its_money_is_spent() {
+    // The session's own budget: it asks, and what it has made by then is not pushed.
+    let turns = vec![step("broken"), done(), step("worse")];
+    let hears = "the pull request needs you: add-one-[id] needs input: nothing was pushed";
+    let (bench, server) = babysat(turns, &[], &["--budget", "0.15"], hears);
+    server.finish();
+    let branch = bench.forge.world().pulls[0].branch.clone();
+    assert_eq!(bench.there(&["show", &format!("{branch}:new.txt")]), "broken");
+    // That of the watch: what it has made is pushed, and no more is asked for.
+    let turns = vec![step("broken"), done(), step("worse"), done()];
+    let hears = "the pull request needs you: git agent pr add-one-[id] says how it stands";
+    let (bench, server) = babysat(turns, &["agent.pr.budget=0.05"], &[], hears);
+    server.finish();
+    let branch = bench.forge.world().pulls[0].branch.clone();
+    assert_eq!(bench.there(&["show", &format!("{branch}:new.txt")]), "worse");
+    for budget in ["-1", "nan", "0"] {
+        let args = ["pr", "add-one", "--watch", &format!("--budget={budget}")];
+        let out = bench.cmd(&args).run();
+        assert_eq!((out.code, out.stdout.as_str()), (2, ""), "{budget}");
     }
 }
