@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Job;
 use super::open::{Done, Outcome, Would};
-use super::stack::Brought;
+use super::stack::{self, Brought};
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::land::pull::Made;
 use crate::plan::Plan;
@@ -89,6 +89,11 @@ pub(super) fn tell(job: &Job<'_>, brought: Brought, as_json: bool) -> Result {
     }
     if let Some(error) = refused {
         return Err(error);
+    }
+    if let Some(top) = done.last().filter(|top| top.made == Made::Moved)
+        && let Some(upper) = stack::above(job, &top.session.id)?
+    {
+        ui.hint(&format!("git agent pr {upper} --stack brings what stands on it along"));
     }
     let Some((why, hint, commit)) = by_hand else { return Ok(()) };
     ui.warning(why);

@@ -89,8 +89,9 @@ pub(super) fn rehearse(
         let tip = match route.at {
             Some(tip) => tip,
             None => {
-                let tip = route.tips(view)?.into;
-                route.fetch(view, tip)?;
+                let repo = &job.context.repo;
+                let tip = route.tips(repo)?.into;
+                route.fetch(repo, tip)?;
                 tip
             }
         };

@@ -95,6 +95,21 @@ fn try_to_bring(job: &Job<'_>, sessions: &[Session], done: &mut Vec<Done>) -> Re
     done.iter().try_for_each(|done| open::tell_of(job, &stack, &way, done))
 }
 
+/// A session whose open pull request stands on that of this one.
+///
+/// # Errors
+/// The sessions cannot be listed.
+pub(super) fn above(job: &Job<'_>, id: &str) -> Result<Option<String>> {
+    let stands = |session: &Session| {
+        // One that cannot be read is told of where it is looked at.
+        let pull = session.state().ok().and_then(|state| state.pull_request);
+        let open = pull.filter(|pull| pull.state == Standing::Open.as_str());
+        open.is_some_and(|pull| pull.stands_on.as_deref() == Some(id))
+    };
+    let sessions = job.context.store.list()?.sessions;
+    Ok(sessions.into_iter().find(stands).map(|session| session.id))
+}
+
 /// The sessions of the stack that is meant, the lowest first; none where it is one alone.
 fn chain(job: &Job<'_>, sessions: &[Session]) -> Result<Option<Vec<Member>>> {
     let (repo, store) = (&job.context.repo, &job.context.store);
@@ -162,7 +177,8 @@ fn climb(
                 (Standing::Merged, into) => {
                     told(&format!("{} of {id} is merged", known.name()));
                     note_merged(job, member, known)?;
-                    floor.pass(member, Some(into.as_str()).filter(|_| job.how.into.is_none()));
+                    let into = Some(into.as_str()).filter(|_| job.how.into.is_none());
+                    floor.pass(member, member.pushed(), into);
                     continue;
                 }
                 (Standing::Closed, _) => {
@@ -194,7 +210,7 @@ fn climb(
                 if !above.is_empty() =>
             {
                 told(&format!("{id} is on {branch} already"));
-                floor.pass(member, None);
+                floor.pass(member, member.work, None);
                 continue;
             }
             (Err(PullError::Land(LandError::NotAtRest { phase, .. })), Some(known))
@@ -257,6 +273,7 @@ fn off_the_ground(job: &Job<'_>, session: &Session, error: PullError) -> PullErr
     let (repo, store) = (&job.context.repo, &job.context.store);
     match error {
         PullError::NoBase { remote, branch } if job.how.into.is_none() => {
+            // Where that cannot be told, what went wrong first is said.
             let chain = pull::chain(repo, store, session).unwrap_or_default();
             match chain.as_slice() {
                 [.., below, _] => {

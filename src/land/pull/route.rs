@@ -5,6 +5,7 @@
 
 use super::PullError;
 use crate::config::Config;
+use crate::forge::place::Address;
 use crate::git::{ObjectId, Repo};
 use crate::land::apply::short_id;
 use crate::plan::target;
@@ -97,6 +98,15 @@ impl Route {
     /// The branch it is for, as people say it: `origin/main`.
     pub fn base(&self) -> String {
         format!("{}/{}", self.remote, self.into)
+    }
+
+    /// Whether it is pushed to another project than the one that it is for.
+    pub(super) fn is_from_fork(&self) -> bool {
+        let project = |url: &str| Address::parse(url).map(|it| (it.host, it.path));
+        match (project(&self.url), project(&self.push_url)) {
+            (Some(here), Some(there)) => here != there,
+            _ => self.url != self.push_url,
+        }
     }
 
     /// The full name of its branch at the remote.

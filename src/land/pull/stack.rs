@@ -170,7 +170,7 @@ impl Floor {
     /// # Errors
     /// The pull requests would be in another project than the branches they stand on.
     pub fn ground(route: Route) -> Result<Self, PullError> {
-        if route.push_url != route.url {
+        if route.is_from_fork() {
             let Route { remote, push_remote, .. } = route;
             return Err(PullError::StackOfFork { remote, push_remote });
         }
@@ -213,11 +213,11 @@ impl Floor {
         self.branches.push(branch.to_owned());
     }
 
-    /// This session's work is in: what stands on it is for the branch that it went to, if that is
+    /// This work of a session is in: what stands on it is for the branch that it went to, if that is
     /// none of the stack's own.
-    pub fn pass(&mut self, member: &Member, into: Option<&str>) {
+    pub fn pass(&mut self, member: &Member, work: ObjectId, into: Option<&str>) {
         self.route.stands_on = Some(member.spec.id.clone());
-        self.route.below.push(member.pushed());
+        self.route.below.push(work);
         if let Some(into) = into.filter(|into| !self.branches.iter().any(|it| it == into)) {
             into.clone_into(&mut self.route.into);
             self.route.at = None;

@@ -186,6 +186,13 @@ fn what_stands_on_one_follows_it_when_it_changes() {
     bench.repo.write("other.txt", "meanwhile\n");
     bench.repo.commit("Meanwhile");
     bench.repo.git(&["push", "-q", "origin", "main"]);
+    let out = bench.said(bench.cmd(&["pr", "add-one"]));
+    let stdout = format!(
+        "Updated {}  (agent-pr/add-one-[id] into main, squash of 2 commits, 2 files +2 -0)\n",
+        bench.page()
+    );
+    let stderr = "hint: git agent pr add-two-[id] --stack brings what stands on it along\n";
+    assert_eq!(out, Out { stdout, stderr: stderr.to_owned(), code: 0 });
     bench.cmd(&pr).run().success();
     let wanted = "Add two\nAdd one\nMeanwhile\nAdd the library\nBegin";
     assert_eq!(log(&bench, &two), wanted);
