@@ -7,6 +7,7 @@ mod answer;
 mod ask;
 mod background;
 mod comments;
+mod link;
 mod open;
 mod outside;
 mod stack;
@@ -18,6 +19,8 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap_complete::ArgValueCompleter;
 
+pub(super) use link::link;
+
 use super::complete;
 use super::context::Context;
 use crate::config::Config;
@@ -25,7 +28,6 @@ use crate::error::{CommandError, Result};
 use crate::land::pull::Route;
 use crate::plan::Way;
 use crate::policy::{Capability, Policy};
-use crate::session::pull::PullWish;
 use crate::session::spec::Spec;
 use crate::session::store::Session;
 use crate::ui::Ui;
@@ -129,15 +131,6 @@ impl HowArgs {
     }
 }
 
-/// Notes that a pull request is to be opened when a session is done.
-///
-/// # Errors
-/// The file system says no.
-pub(super) fn wish(session: &Session, is_watched: bool) -> Result {
-    let options = ["--in-background"].into_iter().chain(is_watched.then_some("--watch"));
-    Ok(PullWish::new(options.map(str::to_owned).collect()).write(session)?)
-}
-
 /// What all pull requests of one command share.
 struct Job<'a> {
     context: &'a Context<'a>,
@@ -149,7 +142,13 @@ struct Job<'a> {
     is_rehearsal: bool,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    /// With the settings of the repository.
+    fn new(context: &'a Context<'a>, how: &'a HowArgs) -> Result<Self> {
+        let (config, program) = (context.config()?, std::env::current_exe()?);
+        Ok(Self { context, how, config, program, is_rehearsal: false })
+    }
+
     /// The way of a session's own, to the branch that it started from.
     fn route(&self, session: &Session) -> Result<Route> {
         self.route_of(&session.spec)
@@ -194,8 +193,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
 }
 
 fn run_for(context: &Context<'_>, all: &[Session], first: &Session, args: &Args) -> Result {
-    let (config, program) = (context.config()?, std::env::current_exe()?);
-    let job = Job { context, how: &args.how, config, program, is_rehearsal: args.dry_run };
+    let job = Job { is_rehearsal: args.dry_run, ..Job::new(context, &args.how)? };
     if args.comments {
         return comments::comments(&job, first, args);
     }

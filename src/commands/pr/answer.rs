@@ -99,7 +99,7 @@ pub(super) fn tell(job: &Job<'_>, brought: Brought, as_json: bool) -> Result {
     ui.warning(why);
     ui.hint(hint);
     ui.hint(&format!("git format-patch -o . {}^! makes a mail of it", short(commit)));
-    Err(CommandError::new(Kind::Told(exit::NEEDS_PERSON), ""))
+    Err(CommandError::new(Kind::Told(exit::NEEDS_PERSON), why))
 }
 
 /// One as `pull`, a stack as `stack`, the lowest first.

@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A repository whose `origin` is `ada/shop` at a forge.
 pub(super) struct Bench {
-    repo: Repo,
+    pub(super) repo: Repo,
     pub(super) forge: Forge,
     remote: PathBuf,
     _http: Http,
@@ -44,8 +44,12 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(kind: Kind) -> Self {
-        let repo = Repo::new();
-        let root = repo.home().root().join("srv");
+        Self::of(kind, Repo::new())
+    }
+
+    /// With this repository, of which there may be others in the same home.
+    pub(super) fn of(kind: Kind, repo: Repo) -> Self {
+        let root = repo.home().root().join(format!("srv-{}", kind.name()));
         let remote = root.join("ada/shop.git");
         fs::create_dir_all(&remote).expect("a new folder");
         let path = remote.to_str().expect("a path of ours");
@@ -89,7 +93,7 @@ impl Bench {
     }
 
     /// git in the bare repository.
-    fn there(&self, args: &[&str]) -> String {
+    pub(super) fn there(&self, args: &[&str]) -> String {
         let remote = self.remote.to_str().expect("a path of ours");
         self.repo.git(&[&["--git-dir", remote], args].concat())
     }
@@ -111,7 +115,7 @@ impl Bench {
     }
 
     /// The page of the first pull request.
-    fn page(&self) -> String {
+    pub(super) fn page(&self) -> String {
         self.page_of(1)
     }
 

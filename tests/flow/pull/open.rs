@@ -154,7 +154,7 @@ fn at_no_forge_that_is_known_the_branch_is_pushed() {
     let out = bench.said(bench.cmd(&["pr", "add-one"]));
     let stdout = "Pushed agent-pr/add-one-[id] to origin as [oid] (squash of 1 commit, \
                   1 file +1 -0)\n";
-    let stderr = "warning: the remote origin is at no forge: [ROOT]/srv/ada/shop.git\n\
+    let stderr = "warning: the remote origin is at no forge: [ROOT]/srv-github/ada/shop.git\n\
                   hint: git config agent.forge.<host>.type github|gitlab|forgejo names it\n\
                   hint: git format-patch -o . [oid]^! makes a mail of it\n";
     assert_eq!(out, Out { stdout: stdout.to_owned(), stderr: stderr.to_owned(), code: 3 });
