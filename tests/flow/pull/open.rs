@@ -183,3 +183,32 @@ fn one_that_is_there_already_is_updated() {
         assert_eq!(bench.forge.world().pulls, [pull]);
     }
 }
+
+#[test]
+fn one_from_a_strangers_fork_is_left_alone_though_its_branch_is_called_as_ours() {
+    for kind in Kind::ALL {
+        let bench = Bench::new(kind);
+        let id = bench.session("Add one");
+        let strange = Pull {
+            number: 1,
+            title: "Mine".to_owned(),
+            branch: format!("agent-pr/{id}"),
+            into: "main".to_owned(),
+            state: "open".to_owned(),
+            ..Pull::default()
+        };
+        bench.forge.world().pulls = vec![strange.clone()];
+        bench.forge.world().foreign = vec![1];
+        // The forge may know itself by another address than ours.
+        let listing = if kind == Kind::GitLab { "/merge_requests" } else { "/pulls" };
+        let next = "link: <http://forge.internal/x?page=2>; rel=\"next\"\r\n";
+        bench.fault(listing, 200, next, "[]");
+        let page = bench.page_of(2);
+        let out = bench.said(bench.cmd(&["pr", "add-one"]));
+        assert_eq!(out, Out::ok(&format!("Opened {page}  {SUM}\n")), "{kind:?}");
+        let world = bench.forge.world();
+        assert_eq!((world.pulls.len(), &world.pulls[0]), (2, &strange), "{kind:?}");
+        let asked = world.requests.iter().filter(|it| it.target.contains("page=2"));
+        assert_eq!(asked.count(), 1, "{kind:?}");
+    }
+}

@@ -94,6 +94,8 @@ fn tries_are_counted_and_nothing_is_merged_unless_told() {
     bench
         .forge
         .ci(|_, _| vec![Check { name: "test".to_owned(), state: "success", log: String::new() }]);
+    // It has not found out yet whether it can be merged.
+    bench.fault("/merge", 405, "", "{\"message\":\"Pull Request is not mergeable\"}");
     let watch = ["pr", "add-one", "--watch", "--interval", "1", "--auto"];
     let out = bench.said(bench.cmd(&watch));
     assert_eq!((out.stdout, out.code), (format!("{page} is merged\n"), 0));
@@ -215,4 +217,24 @@ fn one_that_is_babysat_is_left_to_a_person_when_its_money_is_spent() {
         let out = bench.cmd(&args).run();
         assert_eq!((out.code, out.stdout.as_str()), (2, ""), "{budget}");
     }
+}
+
+#[test]
+fn at_gitlab_who_was_asked_before_stays_asked_and_not_all_may_merge() {
+    let bench = Bench::new(Kind::GitLab);
+    bench.session("Add one");
+    bench.cmd(&["pr", "add-one"]).run().success();
+    bench.forge.world().pulls[0].reviewers = vec!["user 9".to_owned()];
+    bench.cmd(&["pr", "add-one", "--reviewer", "@bob"]).run().success();
+    assert_eq!(bench.forge.world().pulls[0].reviewers, ["user 7", "user 9"]);
+    bench
+        .forge
+        .ci(|_, _| vec![Check { name: "test".to_owned(), state: "success", log: String::new() }]);
+    bench.fault("/merge", 401, "", "{\"message\":\"401 Unauthorized\"}");
+    let watch = ["pr", "add-one", "--watch", "--interval", "1", "--auto"];
+    let out = bench.said(bench.cmd(&watch));
+    let said = "error: 127.0.0.1 refused: 401 Unauthorized (401)\n\
+                hint: The branch is pushed; what the token may do is set at the forge\n";
+    assert!(out.code == 1 && out.stderr.ends_with(said), "{out:#?}");
+    assert_eq!(bench.forge.world().pulls[0].state, "open");
 }
