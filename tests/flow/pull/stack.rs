@@ -316,3 +316,24 @@ fn the_lower_one_is_told_of_though_the_upper_is_refused() {
     assert_eq!(out, Out { stdout, stderr: stderr.to_owned(), code: 1 });
     assert_eq!(log(&bench, &one), "Add one\nAdd the library\nBegin");
 }
+
+#[test]
+fn what_was_not_merged_of_the_lower_one_comes_with_the_upper() {
+    let bench = Bench::new(Kind::GitHub);
+    bench.session_of("Add one", "echo one >new.txt", &[]);
+    bench.cmd(&["pr", "add-one"]).run().success();
+    edit(&bench, "add-one", "echo more >more.txt", &["-m", "More"]);
+    let more = ["--base", "agent/add-one"];
+    let two = bench.session_of("Add two", "echo two >two.txt", &more);
+    merge(&bench, 1);
+    let out = bench.said(bench.cmd(&["pr", "add-two", "--stack"]));
+    let stdout = format!(
+        "Opened {}  (agent-pr/add-two-[id] into main, squash of 2 commits, 2 files +2 -0)\n",
+        bench.page_of(2)
+    );
+    let stderr = "  #1 of add-one-[id] is merged\n".to_owned();
+    assert_eq!(out, Out { stdout, stderr, code: 0 });
+    let changed = format!("main..agent-pr/{two}");
+    let changed = bench.there(&["diff", "--name-only", &changed]);
+    assert_eq!(changed, "more.txt\ntwo.txt");
+}
