@@ -24,6 +24,7 @@ mod places;
 pub(crate) mod play;
 mod pull;
 mod pull_description;
+mod pull_forge;
 mod push;
 mod real_package;
 mod real_project;

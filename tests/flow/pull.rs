@@ -61,7 +61,7 @@ impl Bench {
     }
 
     /// What was said, without what differs from run to run.
-    fn said(&self, cmd: Cmd) -> Out {
+    pub(super) fn said(&self, cmd: Cmd) -> Out {
         let out = self.repo.normal(&cmd.run());
         let clean = |text: &str| text.replace(&self.forge.url(), "FORGE");
         let clean = |text: &str| clean(text).replace("http://127.0.0.1:[port]", "FORGE");
@@ -85,7 +85,7 @@ impl Bench {
     }
 
     /// The next request whose path ends so is answered with this.
-    fn fault(&self, path: &'static str, status: u16, headers: &str, body: &str) {
+    pub(super) fn fault(&self, path: &'static str, status: u16, headers: &str, body: &str) {
         let (headers, body) = (headers.to_owned(), body.to_owned());
         self.forge.world().faults.push_back(Fault { path, status, headers, body });
     }
@@ -100,7 +100,7 @@ impl Bench {
 }
 
 /// What follows `Opened` and `Updated`.
-const SUM: &str = "(agent-pr/add-one-[id] into main, squash of 1 commit, 1 file +1 -0)";
+pub(super) const SUM: &str = "(agent-pr/add-one-[id] into main, squash of 1 commit, 1 file +1 -0)";
 
 fn is_opened_and_brought_up_to_date(kind: Kind) {
     let bench = Bench::new(kind);
@@ -404,55 +404,6 @@ fn one_that_is_there_already_is_updated() {
         assert_eq!(out, Out::ok(&format!("Updated {}  {SUM}\n", bench.page())), "{kind:?}");
         assert_eq!(bench.forge.world().pulls, [pull]);
     }
-}
-
-#[test]
-fn one_from_a_strangers_fork_is_left_alone_though_its_branch_is_called_as_ours() {
-    for kind in Kind::ALL {
-        let bench = Bench::new(kind);
-        let id = bench.session("Add one");
-        let strange = Pull {
-            number: 1,
-            title: "Mine".to_owned(),
-            branch: format!("agent-pr/{id}"),
-            into: "main".to_owned(),
-            state: "open".to_owned(),
-            ..Pull::default()
-        };
-        bench.forge.world().pulls = vec![strange.clone()];
-        bench.forge.world().foreign = vec![1];
-        // The forge may know itself by another address than ours.
-        let listing = if kind == Kind::GitLab { "/merge_requests" } else { "/pulls" };
-        let next = "link: <http://forge.internal/x?page=2>; rel=\"next\"\r\n";
-        bench.fault(listing, 200, next, "[]");
-        let page = bench.page().replace('1', "2");
-        let out = bench.said(bench.cmd(&["pr", "add-one"]));
-        assert_eq!(out, Out::ok(&format!("Opened {page}  {SUM}\n")), "{kind:?}");
-        let world = bench.forge.world();
-        assert_eq!((world.pulls.len(), &world.pulls[0]), (2, &strange), "{kind:?}");
-        let asked = world.requests.iter().filter(|it| it.target.contains("page=2"));
-        assert_eq!(asked.count(), 1, "{kind:?}");
-    }
-}
-
-#[test]
-fn at_gitlab_who_was_asked_before_stays_asked_and_not_all_may_merge() {
-    let bench = Bench::new(Kind::GitLab);
-    bench.session("Add one");
-    bench.cmd(&["pr", "add-one"]).run().success();
-    bench.forge.world().pulls[0].reviewers = vec!["user 9".to_owned()];
-    bench.cmd(&["pr", "add-one", "--reviewer", "@bob"]).run().success();
-    assert_eq!(bench.forge.world().pulls[0].reviewers, ["user 7", "user 9"]);
-    bench
-        .forge
-        .ci(|_, _| vec![Check { name: "test".to_owned(), state: "success", log: String::new() }]);
-    bench.fault("/merge", 401, "", "{\"message\":\"401 Unauthorized\"}");
-    let watch = ["pr", "add-one", "--watch", "--interval", "1", "--auto"];
-    let out = bench.said(bench.cmd(&watch));
-    let said = "error: 127.0.0.1 refused: 401 Unauthorized (401)\n\
-                hint: The branch is pushed; what the token may do is set at the forge\n";
-    assert!(out.code == 1 && out.stderr.ends_with(said), "{out:#?}");
-    assert_eq!(bench.forge.world().pulls[0].state, "open");
 }
 
 #[test]
