@@ -240,7 +240,12 @@ impl<'a> Client<'a> {
                 tokio::time::sleep(pause).await;
                 continue;
             }
-            return Err(self.refused(response, &url).await);
+            let refused = self.refused(response, &url).await;
+            if words::is_limit(&refused) {
+                self.wait(UNSAID).await?;
+                continue;
+            }
+            return Err(refused);
         }
     }
 

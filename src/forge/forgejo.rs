@@ -88,9 +88,7 @@ pub(super) async fn log(forge: &Forge<'_>, id: &str) -> Result<String, ForgeErro
     let is_it = |run: &&Value| ["index_in_repo", "run_number"].iter().any(|key| run[key] == number);
     let run = runs.iter().find(is_it).ok_or_else(gone)?["id"].to_string();
     let jobs = forge.client.get(&path(forge, &["actions", "runs", &run, "jobs"]), &[]).await?;
-    // Gitea's is a listing with a count.
-    let jobs = if jobs.is_array() { &jobs } else { &jobs["jobs"] };
-    let job = jobs.get(at).ok_or_else(gone)?["id"].to_string();
+    let job = nth(&jobs, at).ok_or_else(gone)?["id"].to_string();
     forge.client.text(&path(forge, &["actions", "jobs", &job, "logs"]), LOG).await
 }
 
@@ -98,6 +96,11 @@ pub(super) async fn log(forge: &Forge<'_>, id: &str) -> Result<String, ForgeErro
 fn whole(id: &str) -> Option<(&str, u64, usize)> {
     let mut parts = id.split(' ');
     Some((parts.next()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// One of the jobs: Gitea's are a listing with a count.
+fn nth(jobs: &Value, at: usize) -> Option<&Value> {
+    if jobs.is_array() { jobs.get(at) } else { jobs["jobs"].get(at) }
 }
 
 pub(super) async fn comments(forge: &Forge<'_>, number: &str) -> Result<Vec<Comment>, ForgeError> {
@@ -128,15 +131,24 @@ pub(super) async fn merge(forge: &Forge<'_>, number: &str, commit: &str) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use super::*;
+
     #[test]
     fn a_page_of_its_own_runner_is_known() {
-        assert_eq!(super::job("/ada/shop/actions/runs/7/jobs/0"), Some((7, 0)));
+        assert_eq!(job("/ada/shop/actions/runs/7/jobs/0"), Some((7, 0)));
         let of_an_attempt = "https://git.example/lab/ada/shop/actions/runs/7/jobs/2/attempt/1";
-        assert_eq!(super::job(of_an_attempt), Some((7, 2)));
+        assert_eq!(job(of_an_attempt), Some((7, 2)));
         for other in
             ["https://ci.example/1", "/ada/shop/actions/runs/7", "/a/actions/runs/x/jobs/0"]
         {
-            assert_eq!(super::job(other), None, "{other}");
+            assert_eq!(job(other), None, "{other}");
         }
+        assert_eq!(whole("abc 7 2"), Some(("abc", 7, 2)));
+        let jobs = json!([{"id": 1}, {"id": 2}]);
+        assert_eq!(nth(&jobs, 1), Some(&jobs[1]));
+        assert_eq!(nth(&json!({"total_count": 2, "jobs": jobs}), 1), Some(&jobs[1]));
+        assert_eq!(nth(&jobs, 2), None);
     }
 }

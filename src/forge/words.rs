@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use super::ForgeError;
 use crate::redact;
 
 /// Most of a forge's words that is shown, in characters.
@@ -21,6 +22,12 @@ pub(super) fn refusal(body: &[u8], otherwise: &str) -> String {
     };
     let line = one_line(&said);
     if line.is_empty() { otherwise.to_owned() } else { line }
+}
+
+/// Whether a refusal is a limit of the rate that no header tells of, as GitHub's second one may be.
+pub(super) fn is_limit(refused: &ForgeError) -> bool {
+    let ForgeError::Refused { status: 403, said, .. } = refused else { return false };
+    said.to_ascii_lowercase().contains("secondary rate limit")
 }
 
 /// `message`, and what `errors` adds: GitHub lists objects, GitLab strings or fields with strings,
@@ -72,6 +79,18 @@ pub(super) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_that_only_words_tell_of_is_known() {
+        let refused = |status, said: &str| ForgeError::Refused {
+            host: "github.com".to_owned(),
+            status,
+            said: said.to_owned(),
+        };
+        assert!(is_limit(&refused(403, "You have exceeded a secondary rate limit. Wait.")));
+        assert!(!is_limit(&refused(422, "You have exceeded a secondary rate limit. Wait.")));
+        assert!(!is_limit(&refused(403, "Resource not accessible by personal access token")));
+    }
 
     #[test]
     fn each_forge_says_it_in_its_way() {

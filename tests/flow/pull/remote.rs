@@ -150,3 +150,15 @@ fn a_host_that_nobody_has_named_is_asked_what_it_is() {
         assert_eq!(Out { stderr, ..out }, wanted);
     }
 }
+
+#[test]
+fn the_remote_is_where_git_says_it_is() {
+    let bench = Bench::new(Kind::GitHub);
+    bench.session("Add one");
+    let address = bench.repo.git(&["remote", "get-url", "origin"]);
+    let base = address.strip_suffix("ada/shop.git").expect("it is ours");
+    bench.repo.git(&["config", &format!("url.{base}.insteadOf"), "lab:"]);
+    bench.repo.git(&["remote", "set-url", "origin", "lab:ada/shop.git"]);
+    let out = bench.said(bench.cmd(&["pr", "add-one"]));
+    assert_eq!(out, Out::ok(&format!("Opened {}  {SUM}\n", bench.page())));
+}
