@@ -6,6 +6,7 @@ mod attempts;
 mod carry;
 mod gates;
 mod hosts;
+mod pull;
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ use super::control::{self, Woken};
 use super::follow::{self, Form};
 use super::given::GivenArgs;
 use super::limits::{self, LimitArgs};
-use super::{message, pr, sandbox, view};
+use super::{message, sandbox, view};
 use crate::agent::Rules;
 use crate::config::{CommitStrategy, Config};
 use crate::error::{CommandError, Result};
@@ -40,6 +41,7 @@ use crate::trust::team::{self, Settings};
 use crate::ui::{Ui, card};
 use attempts::AttemptArgs;
 use gates::GateArgs;
+use pull::EndArgs;
 
 /// Start a session on a task, in the background
 ///
@@ -118,12 +120,8 @@ pub struct Args {
     commit_strategy: Option<CommitStrategy>,
     #[command(flatten, next_help_heading = "Several attempts")]
     attempts: AttemptArgs,
-    /// Open a pull request when it is done, as git agent pr does
-    #[arg(long, help_heading = "Pull request")]
-    pr: bool,
-    /// And watch it: what its checks and reviewers find goes back to the session (implies --pr)
-    #[arg(long, help_heading = "Pull request")]
-    babysit: bool,
+    #[command(flatten, next_help_heading = "Pull request")]
+    end: EndArgs,
 }
 
 /// Headings of the page of help that stand above options of this file.
@@ -170,9 +168,12 @@ struct Way {
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
     let probing = sandbox::Probing::begin(&context.repo)?;
-    let mut plan = plan(&context, args, probing)?;
+    let mut plan = plan(&context, args, &probing)?;
     if args.dry_run {
         return foretell(&context, args, &plan);
+    }
+    if args.end.given().is_some() {
+        args.end.route(&context, &plan.config, &first(&context, args, &plan)?)?;
     }
     for (at, way) in plan.attempts.iter().enumerate() {
         let is_known = plan.attempts[..at].iter().any(|other| other.choice == way.choice);
@@ -182,11 +183,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     }
     carry::along(&context, args, &mut plan)?;
     let created = create_all(&context, args, &plan)?;
-    if args.pr || args.babysit {
-        for made in &created {
-            pr::wish(&made.session, args.babysit)?;
-        }
-    }
+    created.iter().try_for_each(|made| args.end.note(&made.session))?;
     limits::make_shared(&context.store, args.share_budget.as_deref(), &plan.limits)?;
     let started = created.iter().zip(&plan.attempts).map(|(created, way)| {
         let woken = control::queue_up(&context, &created.session, Some(args.priority))?;
@@ -206,7 +203,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     control::told(ui, ended)
 }
 
-fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result<Plan> {
+fn plan(context: &Context<'_>, args: &Args, probing: &sandbox::Probing) -> Result<Plan> {
     let repo = &context.repo;
     let wanted = args.attempts.wanted()?;
     if let (true, Some(flag)) = (wanted.len() > 1, args.for_one()) {
@@ -254,7 +251,7 @@ fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result
     let checks = allowed::checks(given, policy.as_ref());
     let gates = args.gates.to_gates(&checks)?;
     if let Some(policy) = policy {
-        if args.pr || args.babysit {
+        if args.end.given().is_some() {
             policy.check_capability(Capability::Pr)?;
         }
         let models = fallback.iter().chain(attempts.iter().map(|way| &way.choice));
@@ -293,10 +290,9 @@ impl Args {
             (self.branch.is_some(), "--branch"),
             (self.worktree.is_some(), "--worktree"),
             (self.attach, "--attach"),
-            (self.pr, "--pr"),
-            (self.babysit, "--babysit"),
         ];
-        given.into_iter().find_map(|(is_given, flag)| is_given.then_some(flag))
+        let given = given.into_iter().find_map(|(is_given, flag)| is_given.then_some(flag));
+        given.or_else(|| self.end.given())
     }
 }
 
@@ -538,19 +534,25 @@ pub(super) fn tell_included(ui: &Ui, created: &Created) {
     }
 }
 
-fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
+/// What the first session would be.
+fn first(context: &Context<'_>, args: &Args, plan: &Plan) -> Result<Spec> {
     let slug = id::slug(&plan.task);
     let wish = Wish { slug: &slug, name: args.worktree.as_deref(), branch: args.branch.as_deref() };
     let place = worktree::place(&context.repo, &layout(&plan.config), &wish)?;
-    let group = group(plan)?;
-    let spec = spec(context, args, plan, 0, group.as_deref(), &place);
+    Ok(spec(context, args, plan, 0, group(plan)?.as_deref(), &place))
+}
+
+fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
+    let spec = first(context, args, plan)?;
+    let route = args.end.route(context, &plan.config, &spec)?;
     let (branch, worktree) = (spec.branch_name(), view::from_here(&spec.worktree));
     let verify = if spec.verify.is_empty() { "none".to_owned() } else { spec.verify.join("; ") };
     let first = match plan.attempts.len() {
         1 => format!("Would start a session on branch {branch}, in {worktree}"),
         of => format!("Would start {of} attempts, the first on branch {branch}, in {worktree}"),
     };
-    let mut lines = vec![first, format!("  base     {} ({})", spec.base.name, spec.base.commit)];
+    let base = card::short(&spec.base.commit);
+    let mut lines = vec![first, format!("  base     {} ({base})", spec.base.name)];
     for Way { choice, endpoint, approach } in &plan.attempts {
         let how = if approach.is_empty() { String::new() } else { format!(": {approach}") };
         lines.push(format!("  model    {} at {}{how}", choice.label(), endpoint.address()));
@@ -565,6 +567,7 @@ fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
         lines.push(format!("  gates    {}", gates.join("; ")));
     }
     lines.extend(plan.given.iter().map(|given| format!("  given    {}", given.what)));
+    lines.extend(route.map(|route| format!("  pull     request into {}", route.base())));
     context.ui.answer(&lines.join("\n"))?;
     tell_waiting(context.ui, &plan.waiting);
     Ok(())
