@@ -169,17 +169,30 @@ impl Sandbox {
     /// # Errors
     /// As [`Sandbox::new`], or the machine cannot do it.
     pub fn open(request: &Request) -> Result<(Self, Option<TcpListener>), SandboxError> {
+        Self::open_over(request, || Ok(()))
+    }
+
+    /// The same, over what `lay` makes while the namespaces come up: the folder with the git dir.
+    /// Where there is no wall, nothing is laid.
+    ///
+    /// # Errors
+    /// As [`Sandbox::open`], or that cannot be made.
+    pub fn open_over(
+        request: &Request,
+        lay: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(Self, Option<TcpListener>), SandboxError> {
         let mut sandbox = Self::new(&request.root, &request.caller)?;
         let unavailable = |reasons| SandboxError::Unavailable { level: request.level, reasons };
         let is_kept = request.level == Level::Full && request.shadow.is_some();
         let mut kept = None;
         let look_up = || {
+            lay()?;
             let mut view = view_of(request, &sandbox.env, sandbox.tmp.path(), is_kept);
             if !view.kept_apart().is_empty() {
                 kept = Kept::take(&request.common_dir);
             }
             view.keep_in(kept.as_ref().map(Kept::folder));
-            view
+            Ok(view)
         };
         let wall = Wall::put_up(request, &sandbox.env, look_up, sandbox.tmp.path());
         let (wall, door) = wall.map_err(unavailable)?;

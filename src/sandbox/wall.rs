@@ -124,14 +124,15 @@ impl Wall {
     pub(super) fn put_up(
         request: &Request,
         env: &[(OsString, OsString)],
-        view: impl FnOnce() -> View,
+        view: impl FnOnce() -> io::Result<View>,
         tmp: &Path,
     ) -> Result<(Self, Option<TcpListener>), Vec<String>> {
         let layers = request.layers.clone();
         let cage = match request.level {
             Level::None => return Ok((Self::default(), None)),
             Level::Reduced => {
-                let walls = reduced(request, &view(), tmp, layers);
+                let view = view().map_err(|error| vec![error.to_string()])?;
+                let walls = reduced(request, &view, tmp, layers);
                 let way = inner(&request.program, &Task::Run(walls));
                 check(&way, env).map_err(|reason| vec![reason])?;
                 let wall = Self { level: Level::Reduced, way: Some(way), ..Self::default() };
@@ -206,14 +207,15 @@ impl Wall {
     pub(super) fn put_up(
         request: &Request,
         env: &[(OsString, OsString)],
-        view: impl FnOnce() -> View,
+        view: impl FnOnce() -> io::Result<View>,
         tmp: &Path,
     ) -> Result<(Self, Option<TcpListener>), Vec<String>> {
         match request.level {
             Level::None => Ok((Self::default(), None)),
             Level::Full => Err(vec!["there are no namespaces on this system".to_owned()]),
             Level::Reduced => {
-                let mut readable = view().readable();
+                let view = view().map_err(|error| vec![error.to_string()])?;
+                let mut readable = view.readable();
                 readable.push(request.common_dir.clone());
                 let mut writable = vec![request.root.clone(), tmp.to_owned()];
                 writable.extend(request.writable.iter().cloned());
