@@ -2,7 +2,6 @@
 //!
 //! Invariant: it only reads; whatever ends the view, the session goes on.
 
-use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
@@ -13,6 +12,7 @@ use super::ring::Ring;
 use super::{control, question};
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::event::Event;
+use crate::file;
 use crate::queue;
 use crate::session::journal::{Entry, Reader};
 use crate::session::state::{Phase, State};
@@ -65,10 +65,8 @@ impl Form {
 /// # Errors
 /// The journal cannot be read, or the reader of the output has gone.
 pub fn past(ui: &Ui, session: &Session, form: &mut Form) -> Result<u64> {
-    let mut reader = match Reader::open(&session.journal_path(), 0) {
-        Ok(reader) => reader,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error.into()),
+    let Some(mut reader) = file::if_there(Reader::open(&session.journal_path(), 0))? else {
+        return Ok(0);
     };
     drain(ui, &mut reader, form, &mut Line::new(ui), None)?;
     Ok(reader.offset())

@@ -76,15 +76,6 @@ pub struct Args {
     /// Wait until all rest: exit 0 when all are done, 1 when one is not, 3 when one needs a person
     #[arg(long)]
     wait: bool,
-    /// Wait, and land all of them in the order given if all are done, or none; with --prs, open all
-    /// pull requests then, or none
-    #[arg(long)]
-    coordinate_merges: bool,
-    /// Open a pull request in each once its session is done, instead of landing
-    #[arg(long)]
-    prs: bool,
-    #[command(flatten)]
-    pull: PullArgs,
     /// Say what would be started, and start nothing
     #[arg(long, conflicts_with_all = ["wait", "coordinate_merges"])]
     dry_run: bool,
@@ -94,7 +85,19 @@ pub struct Args {
     /// Further options for git agent start
     #[arg(last = true, value_name = "START_ARGS")]
     rest: Vec<String>,
+    /// Wait, and land all of them in the order given if all are done, or none; with --prs, open all
+    /// pull requests then, or none
+    #[arg(long, help_heading = LANDING)]
+    coordinate_merges: bool,
+    /// Open a pull request in each once its session is done, instead of landing
+    #[arg(long, help_heading = LANDING)]
+    prs: bool,
+    #[command(flatten, next_help_heading = LANDING)]
+    pull: PullArgs,
 }
+
+/// Heading of the page of help.
+const LANDING: &str = "Landing and pull requests";
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
