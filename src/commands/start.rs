@@ -116,7 +116,8 @@ pub struct Args {
     priority: Priority,
     #[command(flatten)]
     end: EndArgs,
-    /// Wait for the end: exit 0 when done, 1 when failed, 3 when it needs a person
+    /// Wait for the end: exit 0 when done, 1 when failed, 3 when it needs a person; Ctrl-C leaves it
+    /// running
     #[arg(long, conflicts_with = "attach")]
     wait: bool,
     /// Follow the session's log until it rests; Ctrl-C leaves it running
@@ -195,11 +196,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         (_, true) => Form::Nothing,
         _ => return Ok(()),
     };
-    let ended = created.iter().map(|created| {
-        let state = follow::until_it_rests(&context, &created.session, 0, &mut form)?;
-        follow::outcome(ui, &created.session, &state)
-    });
-    control::told(ui, ended)
+    let sessions: Vec<_> = created.iter().map(|created| &created.session).collect();
+    follow::until_all_rest(&context, &sessions, &mut form)
 }
 
 fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result<Plan> {
