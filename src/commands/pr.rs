@@ -17,7 +17,7 @@ pub(super) use link::link;
 
 use super::context::{Context, SessionArg};
 use crate::error::Result;
-use crate::land::plan::Way;
+use crate::plan::Way;
 use crate::policy::{Capability, Policy};
 use crate::session::store::Session;
 use crate::ui::Ui;
