@@ -429,6 +429,7 @@ fn spec(
         worktree: place.path.clone(),
         folder: folder(&context.repo),
         model: way.choice.to_string(),
+        began_with: None,
         fallback_model: plan.fallback.as_ref().map(ToString::to_string),
         verify: plan.checks.clone(),
         commit_prefix: args.commit_prefix.clone().unwrap_or_default(),
