@@ -41,7 +41,10 @@ fn three(repo: &Repo) -> (Out, Server) {
 fn ctrl_c_leaves_all_attempts_at_work() {
     let repo = Repo::new();
     let go = repo.home().root().join("go");
-    let wait = format!("touch ../begun-$$; until test -e '{}'; do sleep 0.02; done", go.display());
+    let wait = format!(
+        "touch ../begun-$(basename $PWD); until test -e '{}'; do sleep 0.02; done",
+        go.display()
+    );
     let answers = [json!(["bash", {"command": wait}]), json!("Done.")];
     let model = transcript(&repo, "model.jsonl", &answers);
     // What sh runs beside itself heeds no Ctrl-C before it has said what to do about one.

@@ -172,8 +172,8 @@ fn another_model_goes_on_where_it_is_taken_in() {
     assert_eq!(bob.git(&["show", "agent/add-more-files:more.txt"]), "other");
     let log = bob.agent(&["log", &id]).success();
     assert!(log.contains("model.jsonl") && log.contains("chosen where it was taken in"), "{log}");
-    let list: Value = serde_json::from_str(&bob.agent(&["list", "--json"]).success()).unwrap();
-    assert_eq!(list["sessions"][0]["model"], "replay/other.jsonl");
+    let card = bob.agent(&["status", &id]).success();
+    assert!(card.contains("  model     replay/other.jsonl\n"), "{card}");
     // Both are named where it was at work; and it stays with the other after each rest.
     bob.agent(&["audit", "verify", &id]).success();
     let model = "model = \"replay/";
