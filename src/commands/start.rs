@@ -61,61 +61,6 @@ pub struct Args {
     /// Read the task from this file
     #[arg(short = 'F', long = "task-file", value_name = "FILE")]
     file: Option<PathBuf>,
-    #[command(flatten)]
-    given: GivenArgs,
-    /// The model, as provider/name (default: agent.model)
-    #[arg(long, value_name = "PROVIDER/NAME", value_parser = filled())]
-    model: Option<String>,
-    /// The model that goes on when the other is not to be had (default: agent.fallbackModel)
-    #[arg(long, value_name = "PROVIDER/NAME", value_parser = filled())]
-    fallback_model: Option<String>,
-    /// Command that must exit 0 on the committed tree before the session is done (may be repeated)
-    #[arg(long, value_name = "CMD", value_parser = filled())]
-    verify: Vec<String>,
-    /// Commit to start from
-    #[arg(long, value_name = "REV", default_value = "HEAD", value_parser = filled())]
-    base: String,
-    /// Branch to work on, made anew (default: agent/NAME)
-    #[arg(long, value_name = "NAME", value_parser = filled())]
-    branch: Option<String>,
-    /// Name of the session's worktree folder (default: from the task)
-    #[arg(long, value_name = "NAME", value_parser = filled())]
-    worktree: Option<String>,
-    /// Text that every commit's subject begins with, as in "feat(cart):"
-    #[arg(long, value_name = "TEXT")]
-    commit_prefix: Option<String>,
-    /// When to commit on the branch
-    #[arg(long, value_enum, value_name = "WHEN")]
-    commit_strategy: Option<CommitStrategy>,
-    /// What the commands of the agent are kept from (default: agent.sandbox, which is full)
-    #[arg(long, value_enum, value_name = "LEVEL")]
-    sandbox: Option<Level>,
-    /// Hosts that commands may reach, as in crates.io, *.example.com, host:port (see also
-    /// agent.sandbox.allowHost); needs a full sandbox
-    #[arg(long, value_name = "HOST", num_args = 1..)]
-    allow_net: Vec<Pattern>,
-    /// Give the model no way to ask; whatever needs a person pauses
-    #[arg(long)]
-    unattended: bool,
-    #[command(flatten)]
-    bounds: BoundArgs,
-    #[command(flatten)]
-    limits: LimitArgs,
-    #[command(flatten)]
-    gates: GateArgs,
-    #[command(flatten)]
-    attempts: AttemptArgs,
-    /// Share one budget among all sessions that are started with this name
-    #[arg(long, value_name = "NAME", value_parser = filled())]
-    share_budget: Option<String>,
-    /// The batch that it belongs to
-    #[arg(long, value_name = "ID", hide = true, value_parser = filled())]
-    batch: Option<String>,
-    /// What goes first where as many sessions run as may
-    #[arg(long, value_enum, value_name = "PRIORITY", default_value_t)]
-    priority: Priority,
-    #[command(flatten)]
-    end: EndArgs,
     /// Wait for the end: exit 0 when done, 1 when failed, 3 when it needs a person; Ctrl-C leaves it
     /// running
     #[arg(long, conflicts_with = "attach")]
@@ -123,10 +68,66 @@ pub struct Args {
     /// Follow the session's log until it rests; Ctrl-C leaves it running
     #[arg(long)]
     attach: bool,
+    /// Give the model no way to ask; whatever needs a person pauses
+    #[arg(long, hide_short_help = true)]
+    unattended: bool,
+    /// What goes first where as many sessions run as may
+    #[arg(long, value_enum, value_name = "PRIORITY", default_value_t, hide_short_help = true)]
+    priority: Priority,
     /// Say what would be started, and start nothing
     #[arg(long, conflicts_with_all = ["wait", "attach"])]
     dry_run: bool,
+    /// The batch that it belongs to
+    #[arg(long, value_name = "ID", hide = true, value_parser = filled())]
+    batch: Option<String>,
+    /// The model, as provider/name (default: agent.model)
+    #[arg(long, value_name = "PROVIDER/NAME", value_parser = filled(), help_heading = "Model")]
+    model: Option<String>,
+    /// The model that goes on when the other is not to be had (default: agent.fallbackModel)
+    #[arg(long, value_name = "PROVIDER/NAME", value_parser = filled(), help_heading = "Model", hide_short_help = true)]
+    fallback_model: Option<String>,
+    #[command(flatten, next_help_heading = "Checks and gates")]
+    gates: GateArgs,
+    #[command(flatten, next_help_heading = "Limits")]
+    limits: LimitArgs,
+    /// Share one budget among all sessions that are started with this name
+    #[arg(long, value_name = "NAME", value_parser = filled(), help_heading = "Limits", hide_short_help = true)]
+    share_budget: Option<String>,
+    #[command(flatten, next_help_heading = "Context")]
+    given: GivenArgs,
+    #[command(flatten, next_help_heading = "What it may change")]
+    bounds: BoundArgs,
+    /// What the commands of the agent are kept from (default: agent.sandbox, which is full)
+    #[arg(long, value_enum, value_name = "LEVEL", help_heading = SANDBOX, hide_short_help = true)]
+    sandbox: Option<Level>,
+    /// Hosts that commands may reach, as in crates.io, *.example.com, host:port (see also
+    /// agent.sandbox.allowHost); needs a full sandbox
+    #[arg(long, value_name = "HOST", num_args = 1.., help_heading = SANDBOX)]
+    allow_net: Vec<Pattern>,
+    /// Commit to start from
+    #[arg(long, value_name = "REV", default_value = "HEAD", value_parser = filled(), help_heading = BRANCH)]
+    base: String,
+    /// Branch to work on, made anew (default: agent/NAME)
+    #[arg(long, value_name = "NAME", value_parser = filled(), help_heading = BRANCH)]
+    branch: Option<String>,
+    /// Name of the session's worktree folder (default: from the task)
+    #[arg(long, value_name = "NAME", value_parser = filled(), help_heading = BRANCH, hide_short_help = true)]
+    worktree: Option<String>,
+    /// Text that every commit's subject begins with, as in "feat(cart):"
+    #[arg(long, value_name = "TEXT", help_heading = BRANCH, hide_short_help = true)]
+    commit_prefix: Option<String>,
+    /// When to commit on the branch
+    #[arg(long, value_enum, value_name = "WHEN", help_heading = BRANCH, hide_short_help = true)]
+    commit_strategy: Option<CommitStrategy>,
+    #[command(flatten, next_help_heading = "Several attempts")]
+    attempts: AttemptArgs,
+    #[command(flatten, next_help_heading = "Pull request")]
+    end: EndArgs,
 }
+
+/// Headings of the page of help that stand above options of this file.
+const BRANCH: &str = "Branch and commits";
+const SANDBOX: &str = "Sandbox and network";
 
 /// What the editor shows below the place for the task.
 const EDITOR_HELP: &str = "\
@@ -244,7 +245,7 @@ fn plan(context: &Context<'_>, args: &Args, probing: &sandbox::Probing) -> Resul
         limits::of_new(&context.store, &args.limits, args.share_budget.as_deref(), &config)?;
     let sandbox = sandbox::level(args.sandbox, &config.sandbox, probing)?;
     let hosts = hosts::of(context, args, &config, sandbox)?;
-    let given = if args.verify.is_empty() { &config.verify } else { &args.verify };
+    let given = if args.gates.verify.is_empty() { &config.verify } else { &args.gates.verify };
     let checks = allowed::checks(given, policy.as_ref());
     let gates = args.gates.to_gates(&checks)?;
     if let Some(policy) = policy {
