@@ -17,11 +17,13 @@ mod row;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use self::folders::FolderArgs;
 use self::list::{Batch, Member, Pulls};
 use self::row::Row;
-use super::message;
 use super::wish::PullArgs;
+use super::{control, follow, message};
 use crate::config::{Bound, amount};
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::process::{Cmd, Finished};
@@ -212,7 +214,7 @@ fn begin(ui: &Ui, args: &Args) -> Result {
         batch.write()?;
     }
     let waits = args.wait || args.coordinate_merges;
-    let (rows, ended) = if waits { finish(ui, args, &batch) } else { (row::rows(&batch), Ok(())) };
+    let (rows, ended) = if waits { finish(ui, args, &batch)? } else { (row::rows(&batch), Ok(())) };
     row::show(ui, &batch, &rows, args.json)?;
     let (id, next) = (&batch.id, if batch.pulls.is_some() { "pr" } else { "merge" });
     ui.hint(&format!("git agent batch status {id}    git agent batch {next} {id}"));
@@ -221,13 +223,13 @@ fn begin(ui: &Ui, args: &Args) -> Result {
 }
 
 /// Waits for all of them, and does with them what was asked for.
-fn finish(ui: &Ui, args: &Args, batch: &Batch) -> (Vec<Row>, Result) {
+fn finish(ui: &Ui, args: &Args, batch: &Batch) -> Result<(Vec<Row>, Result)> {
     let is_each = batch.pulls.is_some() && !args.coordinate_merges;
-    let mut rows = await_rest(batch, |row| {
+    let mut rows = await_rest(ui, batch, |row| {
         if is_each {
             pull::open(ui, batch, row);
         }
-    });
+    })?;
     let ended = match (&batch.pulls, args.coordinate_merges) {
         (Some(_), true) => pull::open_all(ui, batch, &mut rows),
         (Some(_), false) => {
@@ -241,7 +243,7 @@ fn finish(ui: &Ui, args: &Args, batch: &Batch) -> (Vec<Row>, Result) {
         }
         (None, false) => Ok(()),
     };
-    (rows, ended)
+    Ok((rows, ended))
 }
 
 /// Opens the pull requests of a batch.
@@ -331,20 +333,35 @@ fn why(done: &Finished) -> String {
 }
 
 /// Waits until nobody works on any of them; of each is told once, when it rests.
-fn await_rest(batch: &Batch, mut rests: impl FnMut(&mut Row)) -> Vec<Row> {
+///
+/// # Errors
+/// Told, when a person leaves by Ctrl-C: all of them go on.
+fn await_rest(ui: &Ui, batch: &Batch, mut rests: impl FnMut(&mut Row)) -> Result<Vec<Row>> {
     let mut rows = row::rows(batch);
     let mut told = vec![false; rows.len()];
-    loop {
-        for (row, told) in rows.iter_mut().zip(&mut told).filter(|(_, told)| !**told) {
-            row.refresh();
-            if !row.phase.is_some_and(Phase::needs_supervisor) {
-                *told = true;
-                rests(row);
+    control::block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        loop {
+            for (row, told) in rows.iter_mut().zip(&mut told).filter(|(_, told)| !**told) {
+                row.refresh();
+                if !row.phase.is_some_and(Phase::needs_supervisor) {
+                    *told = true;
+                    rests(row);
+                }
+            }
+            if told.iter().all(|told| *told) {
+                return Ok(());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                _ = interrupt.recv() => {
+                    let on = rows.iter().zip(&told).filter(|(_, told)| !**told);
+                    let on: Vec<_> = on.map(|(row, _)| row.session()).collect();
+                    ui.hint(&format!("git agent batch status {}", batch.id));
+                    return Err(follow::left(ui, &on));
+                }
             }
         }
-        if told.iter().all(|told| *told) {
-            return rows;
-        }
-        std::thread::sleep(LOOK);
-    }
+    })??;
+    Ok(rows)
 }
