@@ -84,6 +84,7 @@ pub(crate) fn spec(root: &Path, head: &str, id: &str) -> Spec {
         worktree: root.join("..").join(id),
         folder: String::new(),
         model: "anthropic/claude-test".to_owned(),
+        began_with: None,
         fallback_model: None,
         verify: vec!["cargo test".to_owned()],
         commit_prefix: String::new(),

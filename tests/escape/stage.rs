@@ -89,7 +89,7 @@ impl Stage {
             caller: caller.map(|(key, value)| (key.into(), value.into())).to_vec(),
             layers: Layers::without(without),
         });
-        opened.map(|(sandbox, _)| sandbox)
+        opened.map(|(sandbox, _door)| sandbox)
     }
 
     /// Whether a script gets out. It finds the stage in its variables, and says `WON` if it has.

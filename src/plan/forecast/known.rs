@@ -156,7 +156,7 @@ impl Known {
 
 impl Clashing {
     /// The same, seen from the other side.
-    fn turned(mut self) -> Self {
+    pub(super) fn turned(mut self) -> Self {
         std::mem::swap(&mut self.a_by, &mut self.b_by);
         self.hunks.iter_mut().for_each(|lines| std::mem::swap(&mut lines.a, &mut lines.b));
         self
