@@ -123,15 +123,15 @@ fn read(data: &'static str) -> Vec<Rule> {
             let made = OnceLock::new();
             rules.push(Rule { id: "", regex: "", keywords: Vec::new(), entropy: 0.0, made });
         }
-        let (Some(rule), Some((key, value))) = (rules.last_mut(), line.split_once(" = ")) else {
-            continue;
-        };
-        match key {
-            "id" => rule.id = value.trim_matches('"'),
-            "regex" => rule.regex = value.trim_matches('\''),
-            "keywords" => rule.keywords = value.split('"').skip(1).step_by(2).collect(),
-            "entropy" => rule.entropy = value.parse().unwrap_or_default(),
-            _ => {}
+        let Some(rule) = rules.last_mut() else { continue };
+        if let Some(id) = line.strip_prefix("id = ") {
+            rule.id = id.trim_matches('"');
+        } else if let Some(regex) = line.strip_prefix("regex = ") {
+            rule.regex = regex.trim_matches('\'');
+        } else if let Some(words) = line.strip_prefix("keywords = ") {
+            rule.keywords = words.split('"').skip(1).step_by(2).collect();
+        } else if let Some(entropy) = line.strip_prefix("entropy = ") {
+            rule.entropy = entropy.parse().unwrap_or_default();
         }
     }
     rules
