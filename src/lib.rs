@@ -12,10 +12,11 @@
 //! 6. [`session`] is what a session is on disk and in refs; [`git`] is git, one noun a file.
 //! 7. [`notify`] tells people of what happens meanwhile.
 //! 8. [`check`] judges what is about to be committed, or pushed.
-//! 9. [`land`] brings the work back to the branch it is for, or, by way of a [`forge`], to a pull
-//!    request.
-//! 10. [`credit`] says who wrote which line of what has landed.
-//! 11. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
+//! 9. [`plan`] says what would land, where, and what collides; [`land`] brings it to the branch it
+//!    is for, or, by way of a [`forge`], to a pull request.
+//! 10. [`stow`] takes worktrees away and brings them back, with all they held.
+//! 11. [`credit`] says who wrote which line of what has landed.
+//! 12. [`mend`] finds what a crash or a person has left in disorder, and puts it right.
 //!
 //! # Layers
 //!
@@ -26,7 +27,7 @@
 //! 7 cli commands error
 //! 6 ui
 //! 5 runner supervise queue
-//! 4 agent check credit land mend telemetry
+//! 4 agent check credit mend stow land plan telemetry
 //! 3 session
 //! 2 model tool sandbox notify hook trust measure forge
 //! 1 git
@@ -34,9 +35,9 @@
 //! ```
 //!
 //! Within layer 7, `cli` knows `commands`, which know `error`; in layer 5, `supervise` knows
-//! `runner` and `queue`; in layer 4, `mend` knows `land`; in layer 2, `tool` knows `sandbox`;
-//! in layer 0, `event` knows `message` and `redact`; `config` and `policy` know `pattern`; `process`
-//! knows `redact`.
+//! `runner` and `queue`; in layer 4, `mend` knows `stow`, which knows `land`, which knows `plan`;
+//! in layer 2, `tool` knows `sandbox`; in layer 0, `event` knows `message` and `redact`; `config`
+//! and `policy` know `pattern`; `process` knows `redact`.
 
 pub mod agent;
 pub mod cancel;
@@ -61,6 +62,7 @@ pub mod model;
 pub mod notify;
 pub mod parallel;
 pub mod pattern;
+pub mod plan;
 pub mod policy;
 pub mod process;
 pub mod queue;
@@ -68,6 +70,7 @@ pub mod redact;
 pub mod runner;
 pub mod sandbox;
 pub mod session;
+pub mod stow;
 pub mod supervise;
 #[cfg(feature = "otel")]
 pub mod telemetry;

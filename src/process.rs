@@ -7,6 +7,7 @@
 pub mod capture;
 pub mod companion;
 pub mod guard;
+pub mod occupied;
 mod running;
 pub mod tree;
 

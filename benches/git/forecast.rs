@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use git_agent::git::Repo;
-use git_agent::land::forecast;
+use git_agent::plan::forecast;
 use git_agent::session::state::{Phase, State};
 use git_agent::session::store::Store;
 

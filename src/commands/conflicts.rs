@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::complete;
 use super::context::Context;
 use crate::error::{CommandError, Kind, Result, exit};
-use crate::land::forecast::{self, Brought, By, Clashing, Forecast, Pair};
-use crate::land::target;
+use crate::plan::forecast::{self, Brought, By, Clashing, Forecast, Pair};
+use crate::plan::target;
 use crate::ui::{Ui, json, text, units};
 
 /// Say which sessions will collide, with each other and with the branch they are for

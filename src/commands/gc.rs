@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use crate::error::{CommandError, Result};
-use crate::land::gc::{self, Item, Wishes};
+use crate::stow::gc::{self, Item, Wishes};
 use crate::ui::{Ui, json, table, units};
 
 /// Free space: worktrees of landed sessions, sessions that ended long ago, old caches, leftovers

@@ -87,7 +87,7 @@ impl Terms {
         if let Some(policy) = Policy::of_machine()? {
             limits::cap(&mut config, policy.caps());
         }
-        let level: Level = sandbox::level(None, &config.sandbox, probing)?;
+        let level: Level = sandbox::level(None, &config.sandbox, &probing)?;
         Ok(Self {
             layout: layout(&config),
             sandbox: level.to_string(),

@@ -14,7 +14,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::context::{Context, SessionArg};
 use crate::error::Result;
-use crate::land::plan::Way;
+use crate::plan::Way;
 use crate::policy::{Capability, Policy};
 use crate::session::pull::PullWish;
 use crate::session::store::Session;

@@ -11,9 +11,9 @@ use super::context::Context;
 use super::control;
 use super::worktree::remove::tell_kept;
 use crate::error::{CommandError, Result};
-use crate::land::remove::{Removal, Removed};
-use crate::land::retire;
 use crate::session::store::Session;
+use crate::stow::remove::{Removal, Removed};
+use crate::stow::retire;
 use crate::ui::{Ui, json, text};
 
 /// Remove sessions: worktree, branch and live state; restore brings them back

@@ -5,6 +5,7 @@
 //! command runs nothing of it.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 
 use super::context::Context;
@@ -114,8 +115,13 @@ fn in_words(command: &str, told: &Explained, hosts: &[String]) -> String {
 pub(super) const HINT: &str =
     "Install bubblewrap (the program bwrap), or let unprivileged users make user namespaces";
 
-/// A look at what this machine can do, while something else is done.
-pub(super) struct Probing(JoinHandle<std::result::Result<Found, SandboxError>>);
+/// A look at what this machine can do, while something else is done. Dropping it waits until what
+/// was tried is gone, which takes longer than to know.
+pub(super) struct Probing {
+    told: Receiver<std::result::Result<Found, SandboxError>>,
+    /// `None` only while it is dropped.
+    trial: Option<JoinHandle<()>>,
+}
 
 impl Probing {
     /// Begins to look, for sessions of this repository.
@@ -126,17 +132,34 @@ impl Probing {
     /// Begins to look, maybe where there is no repository.
     pub(super) fn begin_in(repo: Option<&Repo>) -> Result<Self> {
         let request = request(repo)?;
-        Ok(Self(std::thread::spawn(move || sandbox::probe(&request))))
+        let (tell, told) = mpsc::channel();
+        let trial = std::thread::spawn(move || {
+            let (found, tried) = match sandbox::probe(&request) {
+                Ok((found, tried)) => (Ok(found), tried),
+                Err(error) => (Err(error), None),
+            };
+            // Where something else is wrong, nobody waits to hear it.
+            drop(tell.send(found));
+            drop(tried);
+        });
+        Ok(Self { told, trial: Some(trial) })
     }
 
-    /// What was found.
-    pub(super) fn done(self) -> Result<Found> {
-        match self.0.join() {
+    /// What was found; to be asked once.
+    pub(super) fn done(&self) -> Result<Found> {
+        match self.told.recv() {
             Ok(found) => {
                 found.map_err(|error| CommandError::from_error(Kind::No, &error).hint(SHELL))
             }
             Err(_) => Err(CommandError::new(Kind::Bug, "the look for a sandbox did not end")),
         }
+    }
+}
+
+impl Drop for Probing {
+    fn drop(&mut self) {
+        // A panic in there was told by the channel's end.
+        drop(self.trial.take().map(JoinHandle::join));
     }
 }
 
@@ -162,7 +185,7 @@ const SHELL: &str = "The agent's commands run in bash, and need a folder for tem
 pub(super) fn level(
     asked: Option<Level>,
     set: &config::Sandbox,
-    probing: Probing,
+    probing: &Probing,
 ) -> Result<Level> {
     let asked = asked.unwrap_or(set.level);
     if asked == Level::None {

@@ -169,7 +169,7 @@ struct Way {
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
     let probing = sandbox::Probing::begin(&context.repo)?;
-    let mut plan = plan(&context, args, probing)?;
+    let mut plan = plan(&context, args, &probing)?;
     if args.dry_run {
         return foretell(&context, args, &plan);
     }
@@ -205,7 +205,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     control::told(ui, ended)
 }
 
-fn plan(context: &Context<'_>, args: &Args, probing: sandbox::Probing) -> Result<Plan> {
+fn plan(context: &Context<'_>, args: &Args, probing: &sandbox::Probing) -> Result<Plan> {
     let repo = &context.repo;
     let wanted = args.attempts.wanted()?;
     if let (true, Some(flag)) = (wanted.len() > 1, args.for_one()) {

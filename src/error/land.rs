@@ -4,7 +4,7 @@
 
 use super::{CommandError, Kind};
 use crate::land::apply::short_id;
-use crate::land::{LandError, Unverified};
+use crate::plan::{LandError, Unverified};
 use crate::session::audit::AuditError;
 use crate::session::record::{FindRecordError, RecordError};
 use crate::session::state::Phase;

@@ -7,7 +7,6 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
 
 use fs_err as fs;
 
@@ -21,10 +20,6 @@ use crate::git::refs::{Expected, RefError, RefUpdate};
 use crate::git::repo::Repo;
 use crate::git::smudge::Attributes;
 use crate::git::worktree::{WorktreeError, git_dir_of};
-
-/// By so much the index must be younger than the files for its stat data to be trusted: a clock
-/// tick that the files' times are cut to, and one for its own.
-const TICKS: Duration = Duration::from_millis(24);
 
 /// A worktree to make.
 #[derive(Clone, Copy, Debug)]
@@ -151,9 +146,8 @@ impl Repo {
             found if found == Some(add.commit) => {}
             _ => return Err(WorktreeError::BranchMoved { branch, expected: add.commit }),
         }
-        let others = self.worktrees()?;
-        match others.into_iter().find(|other| other.branch.as_deref() == Some(add.branch)) {
-            Some(other) => Err(WorktreeError::BranchCheckedOut { branch, at: other.path }),
+        match self.checked_out_at(add.branch)? {
+            Some(at) => Err(WorktreeError::BranchCheckedOut { branch, at }),
             None => Ok(()),
         }
     }
@@ -230,8 +224,6 @@ impl<'a> Made<'a> {
         fill(repo, root, attributes, source, path)?;
         let dot_git = [b"gitdir: ", git_dir.as_os_str().as_bytes(), b"\n"].concat();
         fs::write(path.join(".git"), dot_git)?;
-        // What is written from now on shows in stat data, so the index may vouch for all files.
-        std::thread::sleep(TICKS);
         index_file::write(&git_dir, root, hash).map_err(|error| match error {
             WriteError::Io(error) => error,
             WriteError::Locked(lock) => io::Error::other(format!("{} exists", lock.display())),

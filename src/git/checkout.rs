@@ -145,7 +145,7 @@ impl Maker<'_> {
             _ => fstat(&self.make_file(path, file)?),
         };
         file.stat = to_stat(&stat.map_err(io::Error::from)?);
-        // Nobody else writes here yet; whoever asks for the worktree waits out the clock's tick.
+        // Nobody else writes here yet. Who reads the index distrusts a file no older than it.
         file.settled = true;
         Ok(())
     }

@@ -6,12 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use super::gates::{self, Baseline, Ground};
-use super::plan::{Plan, Wish};
 use super::stand::Stand;
-use super::{LandError, Unverified};
 use crate::event::{Update, VerifyRecord};
 use crate::git::{ObjectId, Repo, Scratch};
 use crate::measure::coverage::Watch;
+use crate::plan::{LandError, Plan, Unverified, Wish};
 use crate::policy::Policy;
 use crate::session::cage::CageError;
 use crate::session::spec::Spec;

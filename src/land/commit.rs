@@ -3,13 +3,12 @@
 //! Invariant: what is committed is what the hooks left staged and the checks passed on; where
 //! either says no, there are loose objects and nothing else.
 
-use super::LandError;
 use super::check::Candidate;
 use super::message::Words;
-use super::plan::{Plan, Way, Wish};
-use super::{Unverified, check, hooks};
+use super::{check, hooks};
 use crate::event::VerifyRecord;
 use crate::git::{CommitInfo, ObjectId, Repo, Scratch};
+use crate::plan::{LandError, Plan, Unverified, Way, Wish};
 use crate::session::checkpoint::trailers;
 use crate::session::state::State;
 use crate::session::store::Session;

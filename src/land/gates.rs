@@ -9,11 +9,11 @@
 
 use std::path::Path;
 
-use super::LandError;
 use super::stand::Stand;
 use crate::event::{Gate, GateKind, Sample, VerifyRecord};
 use crate::git::{ObjectId, Repo, Scratch};
 use crate::measure::coverage::Watch;
+use crate::plan::LandError;
 use crate::session::cage;
 use crate::session::spec::{self, Spec};
 use crate::tool::Toolbox;

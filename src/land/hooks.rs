@@ -8,9 +8,8 @@ use std::path::PathBuf;
 
 use fs_err as fs;
 
-use super::LandError;
-use super::plan::Way;
 use crate::git::{Repo, Scratch};
+use crate::plan::{LandError, Way};
 
 /// The hooks that a commit of this kind runs, before its message is written.
 fn before(way: Way) -> &'static str {

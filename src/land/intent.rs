@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use super::LandError;
 use crate::file;
 use crate::git::ObjectId;
+use crate::plan::LandError;
 use crate::session::format::{FORMAT, FormatError};
 use crate::session::store::Session;
 

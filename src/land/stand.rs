@@ -6,9 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::LandError;
 use crate::config::Config;
 use crate::git::{Head, Repo, Scratch};
+use crate::plan::LandError;
 use crate::session::cage::Cage;
 use crate::session::spec::Spec;
 use crate::session::{include, submodule};

@@ -5,15 +5,14 @@
 use fs_err as fs;
 
 use super::apply::{Landed, land, rehearse};
-use super::pick::Pick;
-use super::plan::{Way, Wish};
-use super::testing::{Bench, write};
-use super::{LandError, Unverified};
 use crate::config::CommitStrategy;
 use crate::git::ObjectId;
+use crate::plan::pick::Pick;
+use crate::plan::{LandError, Unverified, Way, Wish};
 use crate::session::record::Record;
 use crate::session::state::Phase;
 use crate::session::store::Session;
+use crate::session::testing::{Bench, write};
 
 mod ways;
 
@@ -382,7 +381,7 @@ fn a_running_session_is_refused() {
             std::thread::sleep(std::time::Duration::from_millis(500));
             drop(lock);
         });
-        drop(super::work::hold(&bench.repo(), &session).unwrap());
+        drop(crate::plan::work::hold(&bench.repo(), &session).unwrap());
     });
     let (lock, _) = session.lock().unwrap();
     state.phase = Phase::Running;

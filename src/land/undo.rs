@@ -5,11 +5,11 @@
 
 use jiff::Timestamp;
 
-use super::LandError;
 use super::apply::{advance, retell, short_id};
-use super::target::{self, Target};
-use super::work;
 use crate::git::{Draft, Expected, ObjectId, RefUpdate, Repo};
+use crate::plan::LandError;
+use crate::plan::target::{self, Target};
+use crate::plan::work;
 use crate::session::state::Phase;
 use crate::session::store::Session;
 
@@ -97,7 +97,7 @@ pub(super) fn back_up(
 ///
 /// # Errors
 /// The ref cannot be deleted.
-pub(super) fn forget(repo: &Repo, id: &str) -> Result<(), LandError> {
+pub fn forget(repo: &Repo, id: &str) -> Result<(), LandError> {
     let name = name(id);
     let Some(backup) = repo.ref_id(&name)? else { return Ok(()) };
     let (old, reason) = (Expected::Is(backup), format!("agent: {id} is over"));

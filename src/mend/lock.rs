@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use fs_err as fs;
 
 use super::{CureError, Ground, Problem, is_at_rest};
-use crate::land::occupied;
+use crate::process::occupied;
 use crate::session::store::Session;
 use crate::session::worktree;
 

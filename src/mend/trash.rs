@@ -6,8 +6,8 @@ use std::io;
 
 use super::{Ground, Problem};
 use crate::file::remove_tree;
-use crate::land::trash;
 use crate::session::store::Session;
+use crate::stow::trash;
 
 pub(super) fn find<'a>(ground: &Ground<'a>, sessions: &[Session]) -> io::Result<Vec<Problem<'a>>> {
     let worktrees = sessions.iter().map(|session| session.spec.worktree.as_path());

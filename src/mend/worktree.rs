@@ -14,10 +14,10 @@ use super::standing::{Place, Standing, short, standing};
 use super::{CureError, Ground, Problem, is_at_rest, record};
 use crate::git::operation::Operation;
 use crate::git::{RemoveWorktree, Repo, WorktreeEntry};
-use crate::land::LandError;
-use crate::land::restore::{self, Restored};
+use crate::plan::LandError;
 use crate::session::state::Phase;
 use crate::session::store::{Session, SessionError};
+use crate::stow::restore::{self, Restored};
 
 /// A worktree in which its session cannot go on. Nothing was changed.
 #[derive(Debug, thiserror::Error)]

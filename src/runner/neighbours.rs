@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::world::SessionWorld;
 use crate::agent::{Fault, Moment, World};
 use crate::event::Update;
-use crate::land::LandError;
-use crate::land::forecast::{self, Pair};
+use crate::plan::LandError;
+use crate::plan::forecast::{self, Pair};
 use crate::session::store::Store;
 
 /// How often a session looks around while a turn goes on.

@@ -389,24 +389,25 @@ pub fn explain(request: &Request) -> Result<Explained, SandboxError> {
     Ok(Explained { level: request.level, writes, kept, own, reads, variables })
 }
 
-/// What this machine can do at most, and at least as much as `request` asks for if it can; tried
-/// with a view of its worktree.
+/// What this machine can do at most, and at least as much as `request` asks for if it can; and what
+/// was put up to try it, with a view of its worktree.
 ///
 /// # Errors
 /// There is no shell, or no room for temporary files.
-pub fn probe(request: &Request) -> Result<Found, SandboxError> {
+pub fn probe(request: &Request) -> Result<(Found, Option<Sandbox>), SandboxError> {
     let mut reasons = Vec::new();
     for level in [Level::Full, Level::Reduced] {
         let tried = Sandbox::open(&Request { level, ..request.clone() });
         match tried {
             Ok(sandbox) => {
-                return Ok(Found { level, mechanism: sandbox.mechanism(), reasons });
+                let found = Found { level, mechanism: sandbox.mechanism(), reasons };
+                return Ok((found, Some(sandbox)));
             }
             Err(SandboxError::Unavailable { reasons: more, .. }) => reasons.extend(more),
             Err(error) => return Err(error),
         }
     }
-    Ok(Found { level: Level::None, mechanism: None, reasons })
+    Ok((Found { level: Level::None, mechanism: None, reasons }, None))
 }
 
 /// Hides the environment and memory of this process from other processes of the same user, which

@@ -143,11 +143,18 @@ pub(super) fn add(view: &mut View, env: &[(OsString, OsString)], common_dir: &Pa
         found.filter(|path| path.is_absolute())
     };
     let home = value("HOME");
+    let whole = |path: &Path| fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // What is shown no more than others: a folder that a home or the checkout is in.
+    let apart: Vec<_> = home.iter().map(PathBuf::as_path).chain([common_dir]).map(whole).collect();
+    let is_more = |folder: &Path| {
+        let folder = whole(folder);
+        apart.iter().any(|inner| inner.starts_with(&folder))
+    };
     for known in &KNOWN {
         let named = Some(known.variable).filter(|name| !name.is_empty()).and_then(value);
         let usual = home.as_ref().filter(|_| !known.home.is_empty());
         let Some(base) = named.or_else(|| Some(usual?.join(known.home))) else { continue };
-        if holds(&base, home.as_deref()) || holds(&base, Some(common_dir)) {
+        if !base.exists() || is_more(&base) {
             continue;
         }
         for name in known.read {
@@ -163,9 +170,7 @@ pub(super) fn add(view: &mut View, env: &[(OsString, OsString)], common_dir: &Pa
     }
     let path = value_of_path(env);
     for folder in std::env::split_paths(&path).filter(|folder| folder.is_absolute()) {
-        // A home or a checkout whose programs can be called by name is shown no more than others.
-        let is_more =
-            |folder: &Path| holds(folder, home.as_deref()) || holds(folder, Some(common_dir));
+        // A home or a checkout may be on the path too.
         let whole = Some(prefix(&folder, home.as_deref())).filter(|whole| !is_more(whole));
         if let Some(shown) = whole.or(Some(folder)).filter(|folder| !is_more(folder)) {
             show(view, &shown);
@@ -184,12 +189,6 @@ fn show(view: &mut View, folder: &Path) {
     for name in CREDENTIALS {
         view.mask(&folder.join(name));
     }
-}
-
-/// Whether a folder is this one, or has it in it.
-fn holds(folder: &Path, inner: Option<&Path>) -> bool {
-    let whole = |path: &Path| fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    inner.is_some_and(|inner| whole(inner).starts_with(whole(folder)))
 }
 
 fn value_of_path(env: &[(OsString, OsString)]) -> OsString {

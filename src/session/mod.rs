@@ -42,5 +42,7 @@ pub mod state;
 pub mod store;
 pub mod subject;
 pub mod submodule;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod ticket;
 pub mod worktree;

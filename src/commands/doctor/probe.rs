@@ -134,7 +134,7 @@ fn is_newer(broken: &Broken) -> bool {
 
 fn sandbox(context: Option<&Context<'_>>) -> Check {
     let found = sandbox::Probing::begin_in(context.map(|context| &context.repo))
-        .and_then(sandbox::Probing::done);
+        .and_then(|probing| probing.done());
     let found = match found {
         Err(error) => return Check::new("sandbox", Verdict::Bad, error.message),
         Ok(found) => found,

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::open::{Done, Outcome, Would};
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::event::PullRequest;
-use crate::land::plan::Plan;
 use crate::land::pull::Made;
+use crate::plan::Plan;
 use crate::session::store::Session;
 use crate::ui::{Ui, json, text, units};
 

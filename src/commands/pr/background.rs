@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::commands::context::Context;
 use crate::error::{CommandError, Kind, Result};
 use crate::event::{Event, Update};
-use crate::land::work;
+use crate::plan::work;
 use crate::session::journal::Journal;
 use crate::session::store::Session;
 

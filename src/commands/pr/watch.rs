@@ -13,7 +13,7 @@ use crate::error::{CommandError, Kind, Result, exit};
 use crate::event::PullRequest;
 use crate::forge::{Check, Comment, Forge, Pull, Standing, Verdict};
 use crate::land::pull;
-use crate::land::work::{self, Work};
+use crate::plan::work::{self, Work};
 use crate::session::lock::{Lock, LockError};
 use crate::session::state::Phase;
 use crate::session::store::Session;

@@ -8,14 +8,13 @@ use super::landing::{self, Outcome};
 use crate::commands::context::Context;
 use crate::commands::{control, give};
 use crate::error::{CommandError, Result};
-use crate::land::LandError;
 use crate::land::apply::{self, Landed};
-use crate::land::pick::Pick;
-use crate::land::plan::{Way, Wish};
-use crate::land::remove::{self, Removal};
-use crate::land::resolve::Resolution;
+use crate::plan::pick::Pick;
+use crate::plan::resolve::Resolution;
+use crate::plan::{LandError, Way, Wish};
 use crate::session::state::Phase;
 use crate::session::store::Session;
+use crate::stow::remove::{self, Removal};
 use crate::ui::units;
 
 /// How often a session is given its conflicts back.

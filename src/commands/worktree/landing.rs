@@ -6,8 +6,7 @@ use serde::Serialize;
 
 use crate::error::{CommandError, Result};
 use crate::land::apply::{Landed, short_id};
-use crate::land::plan::{Plan, Way};
-use crate::land::{LandError, target};
+use crate::plan::{LandError, Plan, Way, target};
 use crate::session::store::Session;
 use crate::ui::{Ui, json, table, text, units};
 

@@ -13,9 +13,10 @@ use crate::commands::complete;
 use crate::commands::context::Context;
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::land::apply::short_id;
-use crate::land::forecast;
+use crate::land::hooks;
 use crate::land::undo::undo;
-use crate::land::{hooks, target};
+use crate::plan::forecast;
+use crate::plan::target;
 use crate::session::store::Session;
 use crate::ui::Ui;
 

@@ -10,8 +10,9 @@ use super::landing::{self, Outcome};
 use crate::commands::context::{Context, SessionArg};
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::land::apply::Landed;
-use crate::land::{LandError, retire};
+use crate::plan::LandError;
 use crate::session::store::Session;
+use crate::stow::retire;
 use crate::ui::{Ui, json};
 
 /// Land one of several attempts at a task, and put the others away

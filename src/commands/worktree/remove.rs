@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::commands::context::{Context, SessionArg};
 use crate::error::Result;
-use crate::land::remove::{self, Removal, Removed};
 use crate::session::store::Session;
+use crate::stow::remove::{self, Removal, Removed};
 use crate::ui::{Ui, json, units};
 
 /// Remove a session's worktree; everything in it can be restored

@@ -9,11 +9,11 @@ use crate::commands::import::Terms;
 use crate::commands::start::layout;
 use crate::error::Result;
 use crate::land::apply::short_id;
-use crate::land::restore::{self, Restored};
 use crate::session::adopt;
 use crate::session::record::{FindRecordError, Record};
 use crate::session::removed::{self, Removed};
 use crate::session::store::{FindError, Session};
+use crate::stow::restore::{self, Restored};
 use crate::ui::{Ui, json, text, units};
 
 /// Bring a session's worktree back: branch, files, and changes in no commit

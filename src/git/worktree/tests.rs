@@ -332,14 +332,16 @@ fn a_checkout_follows_its_branch_and_keeps_what_is_not_concerned() {
 }
 
 #[test]
-fn the_first_take_in_a_new_worktree_reads_no_file() {
+fn what_changes_in_a_new_worktree_within_a_tick_of_its_clock_is_found() {
     let fixture = rich(&[]);
     let path = fixture.beside("wt");
     let git_dir = fixture.repo().add_worktree(&add(&fixture, &path, BRANCH)).unwrap();
+    let content = fs::read(path.join("a")).unwrap();
+    fs::write(path.join("a"), content.to_ascii_uppercase()).unwrap();
     let repo = Repo::open_in(&git_dir, None, environment(&[])).unwrap();
     let mut snapshot = Snapshot::open(&repo, fixture.id("HEAD^{tree}"), 1 << 20).unwrap();
-    let read = snapshot.suspects().unwrap();
-    assert_eq!(read, Vec::<BString>::new());
     let taken = snapshot.take(&crate::file::Changed::Anything).unwrap();
-    assert_eq!((taken.tree, taken.changes), (fixture.id("HEAD^{tree}"), vec![]));
+    assert_eq!(fixture.git_in(&path, &["diff-files", "--name-only"]), "a");
+    fixture.git_in(&path, &["add", "-A"]);
+    assert_eq!(taken.tree.to_string(), fixture.git_in(&path, &["write-tree"]));
 }

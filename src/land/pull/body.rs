@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use crate::event::VerifyRecord;
 use crate::land::message::clean;
-use crate::land::plan::Plan;
 use crate::message::{PlanItem, PlanStatus};
+use crate::plan::Plan;
 use crate::redact;
 use crate::session::record;
 use crate::session::spec::Spec;

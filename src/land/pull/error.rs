@@ -3,7 +3,7 @@
 //! Invariant: each refusal leaves every ref as it was, here and at the remote.
 
 use crate::git::{GitError, ObjectError, RefError};
-use crate::land::LandError;
+use crate::plan::LandError;
 use crate::process::ProcessError;
 use crate::session::format::FormatError;
 use crate::session::store::SessionError;

@@ -6,7 +6,7 @@
 use super::PullError;
 use crate::config::Config;
 use crate::git::{ObjectId, Repo};
-use crate::land::target;
+use crate::plan::target;
 use crate::process::Finished;
 use crate::session::spec::Spec;
 

@@ -6,16 +6,16 @@ use std::os::unix::fs::PermissionsExt;
 
 use fs_err as fs;
 
-use super::super::LandError;
 use super::super::apply::{acknowledge, land, rehearse};
-use super::super::pick::Pick;
-use super::super::plan::{Way, Wish};
-use super::super::resolve::Resolution;
-use super::super::testing::{Bench, write};
 use super::super::undo::undo;
 use super::SQUASH;
+use crate::plan::forecast;
+use crate::plan::pick::Pick;
+use crate::plan::resolve::Resolution;
+use crate::plan::{LandError, Way, Wish};
 use crate::session::state::Phase;
 use crate::session::store::Session;
+use crate::session::testing::{Bench, write};
 
 const REBASE: Wish<'_> = Wish { way: Way::Rebase, ..SQUASH };
 
@@ -333,4 +333,30 @@ fn l07_work_that_a_forge_has_squashed_has_landed() {
     assert_eq!(state.phase, Phase::Landed);
     assert_eq!(state.reason, format!("on main as {}", &squash.to_string()[..7]));
     assert_eq!(acknowledge(&bench.repo(), &session).unwrap(), None);
+}
+
+#[test]
+fn what_has_landed_collides_with_nobody() {
+    let bench = Bench::new();
+    bench.git.commit(&[("a", "1\n2\n3\n")]);
+    let one = bench.finished("one", &[("a", "1\ntwo\n3\n")]);
+    let two = bench.finished("two", &[("a", "1\nzwei\n3\n")]);
+    let look = |session: &Session| {
+        forecast::look(&bench.repo(), &[(session.clone(), bench.state(session))]).unwrap()
+    };
+    let standing = || {
+        let found = forecast::standing(&bench.repo(), &bench.store.list().unwrap().sessions);
+        let mut found: Vec<_> = found.into_iter().map(|(id, it)| (id, it.collides)).collect();
+        found.sort();
+        found
+    };
+    look(&one);
+    bench.land(&one, &SQUASH);
+    assert_eq!(standing(), []);
+    let forecast = look(&two);
+    assert_eq!(forecast.targets.len(), 1);
+    let (a, b) = ("two-7f3k".to_owned(), "main".to_owned());
+    assert_eq!((&forecast.targets[0].a, &forecast.targets[0].b), (&a, &b));
+    assert!(forecast.targets[0].conflict.is_some());
+    assert_eq!(standing(), [(format!("refs/heads/{b}"), vec![a.clone()]), (a, vec![b])]);
 }

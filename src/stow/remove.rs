@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::LandError;
 use super::ignored::{self, Kept};
-use super::occupied;
-use super::work::{self, Leftover, SNAPSHOT, head_of};
 use crate::file::Changed;
 use crate::git::{
     Draft, Expected, Head, ObjectId, RefUpdate, RemoveWorktree, Repo, Snapshot, WorktreeEntry,
     WorktreeError,
 };
+use crate::plan::LandError;
+use crate::plan::work::{self, Leftover, SNAPSHOT, head_of};
+use crate::process::occupied;
 use crate::session::record::{Record, Recorder};
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
@@ -140,7 +140,9 @@ impl Keeper<'_> {
         let elsewhere = |found: String| LandError::Elsewhere { path, found };
         match view.head()? {
             Head::Branch { name, id } if name == session.spec.branch => Ok(id),
-            Head::Branch { name, .. } => Err(elsewhere(super::target::short(&name).to_owned())),
+            Head::Branch { name, .. } => {
+                Err(elsewhere(crate::plan::target::short(&name).to_owned()))
+            }
             Head::Detached(id) => Err(elsewhere(id.to_string())),
             // The branch was deleted under it: the record says where it was.
             Head::Unborn(name) if name == session.spec.branch => {

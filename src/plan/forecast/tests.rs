@@ -5,9 +5,7 @@
 use fs_err as fs;
 
 use super::*;
-use crate::land::apply;
-use crate::land::plan::Wish;
-use crate::land::testing::Bench;
+use crate::session::testing::Bench;
 
 const TEN: &str = "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n";
 
@@ -106,24 +104,6 @@ fn what_has_not_moved_is_not_found_out_again_and_what_has_is() {
             .collect::<Vec<_>>(),
         [("one-7f3k".to_owned(), "two-7f3k".to_owned())]
     );
-}
-
-#[test]
-fn what_has_landed_collides_with_nobody() {
-    let bench = bench();
-    let one = bench.finished("one", &[("ten", &TEN.replace('4', "four"))]);
-    bench.finished("two", &[("ten", &TEN.replace('4', "vier"))]);
-    look(&bench);
-    apply::land(&bench.repo(), &one, &Wish::default()).unwrap();
-    assert_eq!(standing(&bench), []);
-    let (a, b) = ("two-7f3k".to_owned(), "main".to_owned());
-    let sessions = vec![bench.store.session(&a).unwrap()];
-    let states: Vec<_> = sessions.into_iter().map(|it| (it.clone(), it.state().unwrap())).collect();
-    let forecast = super::look(&bench.repo(), &states).unwrap();
-    assert_eq!(forecast.targets.len(), 1);
-    assert_eq!((&forecast.targets[0].a, &forecast.targets[0].b), (&a, &b));
-    assert!(forecast.targets[0].conflict.is_some());
-    assert_eq!(standing(&bench), [(format!("refs/heads/{b}"), vec![a.clone()]), (a, vec![b])]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use super::side::{self, Side};
 use super::{Brought, Clashing, is_unfinished};
 use crate::file;
 use crate::git::Repo;
-use crate::land::target::short;
+use crate::plan::target::short;
 use crate::session::store::Session;
 
 /// More clean pairs than these are found out again.

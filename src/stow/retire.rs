@@ -6,10 +6,10 @@
 use fs_err as fs;
 use jiff::Timestamp;
 
-use super::LandError;
 use super::remove::{Removal, Removed, delete_branch, remove_held};
-use super::work::{self, Leftover, Work};
 use crate::git::Repo;
+use crate::plan::LandError;
+use crate::plan::work::{self, Leftover, Work};
 use crate::session::record::{Record, Recorder};
 use crate::session::state::{Phase, State};
 use crate::session::store::{Session, Store};

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use super::ignored::{self, Kept};
 use super::remove::ignored_folder;
-use super::work::head_of;
-use super::{LandError, work};
 use crate::git::{AddWorktree, Expected, ObjectId, RefUpdate, RemoveWorktree, Repo};
+use crate::plan::work::head_of;
+use crate::plan::{LandError, work};
 use crate::session::record::Record;
 use crate::session::store::Session;
 use crate::session::submodule;
@@ -149,11 +149,11 @@ mod tests {
     use fs_err as fs;
 
     use super::super::remove::{Removal, Removed, remove};
-    use super::super::testing::{Bench, write};
     use super::*;
     use crate::git::WorktreeError;
     use crate::process::Cmd;
     use crate::session::state::Phase;
+    use crate::session::testing::{Bench, write};
 
     const PLAIN: Removal = Removal { force: false, branch: false, max_file_size: 10_000 };
     const FORCE: Removal = Removal { force: true, ..PLAIN };
@@ -333,8 +333,8 @@ mod tests {
 
     #[test]
     fn r14_a_branch_goes_only_when_its_work_is_elsewhere() {
-        use super::super::apply::land;
-        use super::super::plan::Wish;
+        use crate::land::apply::land;
+        use crate::plan::Wish;
 
         let bench = Bench::new();
         let session = bench.finished("add", &[("a", "better\n")]);

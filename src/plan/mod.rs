@@ -1,16 +1,30 @@
 //! What a landing would do: decided whole before anything moves.
 //!
+//! [`work`] says what there is to land and whether it was verified, [`target`] where to, with the
+//! [`checkout`]s that follow it; [`pick`] takes some of it, and [`resolve`] gives conflicts back to
+//! the session. What comes of them is a [`Plan`]. [`forecast`] says of all sessions at once what
+//! will collide.
+//!
 //! Invariant: deciding moves no ref and touches no file; through [`Repo::in_memory`] it writes
 //! nothing at all.
 
+pub mod checkout;
+pub mod error;
+pub mod forecast;
+pub mod pick;
+pub mod resolve;
+mod same;
+pub mod target;
+pub mod work;
+
 use std::path::Path;
 
-use super::forecast;
-use super::pick::{self, Pick, Replay};
-use super::resolve::Resolution;
-use super::target::Target;
-use super::work::{self, Leftover, Work};
-use super::{LandError, Unverified};
+pub use error::{LandError, Unverified};
+use pick::{Pick, Replay};
+use resolve::Resolution;
+use target::Target;
+use work::{Leftover, Work};
+
 use crate::git::{self, DiffStat, Merge, ObjectId, Repo};
 use crate::session::state::{Phase, State};
 use crate::session::store::Session;
@@ -41,7 +55,7 @@ impl Way {
     }
 
     /// Whether it makes one commit of its own, as `git commit` and `git merge` do.
-    pub(super) fn makes_commit(self) -> bool {
+    pub fn makes_commit(self) -> bool {
         matches!(self, Self::Squash | Self::Merge)
     }
 }
@@ -113,7 +127,10 @@ impl Plan {
     }
 
     /// Refuses a session whose work nobody may take.
-    pub(super) fn check_rests(session: &Session, state: &State) -> Result<(), LandError> {
+    ///
+    /// # Errors
+    /// It is not at rest.
+    pub fn check_rests(session: &Session, state: &State) -> Result<(), LandError> {
         if state.phase == Phase::Landed || state.phase.may_become(Phase::Landed) {
             return Ok(());
         }
@@ -124,7 +141,7 @@ impl Plan {
     ///
     /// # Errors
     /// Every reason not to land there.
-    pub(super) fn decide_for(
+    pub fn decide_for(
         repo: &Repo,
         session: &Session,
         state: &State,
@@ -211,7 +228,7 @@ impl Plan {
     ///
     /// # Errors
     /// Files there are in the way.
-    pub(super) fn land_on(&mut self, repo: &Repo, tree: ObjectId) -> Result<(), LandError> {
+    pub fn land_on(&mut self, repo: &Repo, tree: ObjectId) -> Result<(), LandError> {
         let old_tree = repo.tree_of(self.target.tip)?;
         for checkout in &self.target.checkouts {
             checkout.rehearse(repo, old_tree, tree)?;

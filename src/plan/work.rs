@@ -17,7 +17,7 @@ use crate::session::state::{Phase, State};
 use crate::session::store::{Session, SessionError};
 
 /// How the message of a snapshot of what no commit held begins.
-pub(super) const SNAPSHOT: &str = "Snapshot of ";
+pub const SNAPSHOT: &str = "Snapshot of ";
 
 /// The work of one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,14 +208,20 @@ pub fn worktree(repo: &Repo, session: &Session) -> Result<Option<Repo>, LandErro
 }
 
 /// The linked worktree that is registered at this path.
-pub(super) fn entry(repo: &Repo, path: &Path) -> Result<Option<WorktreeEntry>, LandError> {
+///
+/// # Errors
+/// The worktrees cannot be listed.
+pub fn entry(repo: &Repo, path: &Path) -> Result<Option<WorktreeEntry>, LandError> {
     let resolved = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let at = |entry: &WorktreeEntry| entry.path == path || entry.path == resolved;
     Ok(repo.worktrees()?.into_iter().find(|entry| !entry.main && at(entry)))
 }
 
 /// The commit that the branch of a record was on.
-pub(super) fn head_of(repo: &Repo, record: &Record) -> Result<ObjectId, LandError> {
+///
+/// # Errors
+/// Its commit cannot be read.
+pub fn head_of(repo: &Repo, record: &Record) -> Result<ObjectId, LandError> {
     let head = record.state.head.as_deref().unwrap_or(&record.spec.base.commit);
     let CommitInfo { parents, message, .. } = repo.read_commit(record.code)?;
     let is_head = |id: &ObjectId| *id == *head;

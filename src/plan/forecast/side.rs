@@ -4,8 +4,8 @@
 
 use super::LandError;
 use crate::git::{ObjectId, Repo};
-use crate::land::target;
-use crate::land::work::Work;
+use crate::plan::target;
+use crate::plan::work::Work;
 use crate::session::state::State;
 use crate::session::store::Session;
 

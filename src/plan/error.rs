@@ -6,7 +6,6 @@ use std::io;
 use std::path::PathBuf;
 
 use super::forecast::Clashing;
-use super::occupied::Occupant;
 use crate::config::ConfigError;
 use crate::git::operation::Operation;
 use crate::git::{
@@ -14,6 +13,7 @@ use crate::git::{
     RevisionError, SnapshotError, WorktreeError,
 };
 use crate::process::ProcessError;
+use crate::process::occupied::Occupant;
 use crate::session::cage::CageError;
 use crate::session::create::CreateError;
 use crate::session::format::FormatError;

@@ -10,7 +10,7 @@ use super::known::Known;
 use super::side::Side;
 use super::{Brought, By, Clashing, LandError, Lines, Pair, Span};
 use crate::git::{ChangedPaths, Clash, Merge, ObjectId, Repo};
-use crate::land::plan;
+use crate::plan::brought_by;
 use crate::session::store::Session;
 
 /// Merges many pairs, and reads what they have in common once.
@@ -56,7 +56,7 @@ impl<'a> Meetings<'a> {
             return Ok(known.brought(side));
         }
         let (tip, short) = (branch.commit, &branch.id);
-        let commit = plan::brought_by(self.repo, session, side.commit, short, tip)?;
+        let commit = brought_by(self.repo, session, side.commit, short, tip)?;
         let Some(commit) = commit else { return Ok(None) };
         let (session, branch_name) = (side.id.clone(), branch.id.clone());
         let brought = Brought { session, branch: branch_name, commit: commit.to_string() };

@@ -20,31 +20,31 @@ use crate::session::store::{Session, Store};
 use crate::session::subject::Words;
 
 /// A repository with sessions.
-pub(super) struct Bench {
-    pub(super) git: Fixture,
-    pub(super) store: Store,
+pub(crate) struct Bench {
+    pub(crate) git: Fixture,
+    pub(crate) store: Store,
     /// Files of the main checkout that a test has dirtied on purpose, as `git status` shows them.
-    pub(super) dirt: String,
+    pub(crate) dirt: String,
 }
 
 impl Bench {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&[])
     }
 
     /// With these options of `git init`.
-    pub(super) fn with(options: &[&str]) -> Self {
+    pub(crate) fn with(options: &[&str]) -> Self {
         let git = Fixture::with_commit(options);
         let store = Store::open(&git.root.join(".git"));
         Self { git, store, dirt: String::new() }
     }
 
-    pub(super) fn repo(&self) -> Repo {
+    pub(crate) fn repo(&self) -> Repo {
         self.git.repo()
     }
 
     /// A session called `<name>-7f3k` at its beginning, in a worktree on a branch of its own.
-    pub(super) fn session(&self, name: &str, set: impl FnOnce(&mut Spec)) -> Session {
+    pub(crate) fn session(&self, name: &str, set: impl FnOnce(&mut Spec)) -> Session {
         let worktree = self.git.beside(&format!("worktrees/{name}"));
         let branch = format!("agent/{name}");
         self.git.git(&["worktree", "add", "-q", "-b", &branch, worktree.to_str().unwrap()]);
@@ -86,7 +86,7 @@ impl Bench {
     }
 
     /// One step that writes these files, or deletes those without content.
-    pub(super) fn step(&self, session: &Session, files: &[(&str, &str)]) {
+    pub(crate) fn step(&self, session: &Session, files: &[(&str, &str)]) {
         let root = &session.spec.worktree;
         write(root, files);
         let (lock, mut state) = session.lock().unwrap();
@@ -105,7 +105,7 @@ impl Bench {
     }
 
     /// Ends the session, its verify command, if it has one, with this exit code.
-    pub(super) fn done(&self, session: &Session, exit: i32) {
+    pub(crate) fn done(&self, session: &Session, exit: i32) {
         let (lock, mut state) = session.lock().unwrap();
         state.phase = Phase::Running;
         "All done.".clone_into(&mut state.summary);
@@ -126,7 +126,7 @@ impl Bench {
     }
 
     /// A session that is done: one step with these files.
-    pub(super) fn finished(&self, name: &str, files: &[(&str, &str)]) -> Session {
+    pub(crate) fn finished(&self, name: &str, files: &[(&str, &str)]) -> Session {
         let session = self.session(name, |_| {});
         self.step(&session, files);
         self.done(&session, 0);
@@ -134,23 +134,23 @@ impl Bench {
     }
 
     /// Every ref with what it points to.
-    pub(super) fn refs(&self) -> String {
+    pub(crate) fn refs(&self) -> String {
         self.git.git(&["for-each-ref", "--format=%(refname) %(objectname)"])
     }
 
-    pub(super) fn show(&self, what: &str) -> String {
+    pub(crate) fn show(&self, what: &str) -> String {
         self.git.git(&["show", what])
     }
 
-    pub(super) fn tip(&self, branch: &str) -> ObjectId {
+    pub(crate) fn tip(&self, branch: &str) -> ObjectId {
         self.git.id(&format!("refs/heads/{branch}"))
     }
 
-    pub(super) fn state(&self, session: &Session) -> State {
+    pub(crate) fn state(&self, session: &Session) -> State {
         session.state().unwrap()
     }
 
-    pub(super) fn status(&self, dir: &Path) -> String {
+    pub(crate) fn status(&self, dir: &Path) -> String {
         self.git.git_in(dir, &["status", "--porcelain", "--untracked-files=all"])
     }
 
@@ -171,7 +171,7 @@ impl Drop for Bench {
     }
 }
 
-pub(super) fn write(root: &Path, files: &[(&str, &str)]) {
+pub(crate) fn write(root: &Path, files: &[(&str, &str)]) {
     for (path, content) in files {
         let path = root.join(path);
         if content.is_empty() {
