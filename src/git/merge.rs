@@ -129,7 +129,10 @@ impl Repo {
         let (base_tree, our_tree) = (base_tree?, our_tree?);
         let our_paths = view.paths_between(base_tree, our_tree)?;
         let their_paths = view.paths_between(base_tree, their_tree?)?;
-        if our_paths.may_move(&their_paths) || their_paths.may_move(&our_paths) {
+        if our_paths.may_move(&their_paths)
+            || their_paths.may_move(&our_paths)
+            || our_paths.may_stand_in(&their_paths)
+        {
             return Ok(None);
         }
         let mut folders = Folders::default();
@@ -160,7 +163,7 @@ impl Repo {
         let mut clashes = BTreeMap::new();
         for conflict in outcome.conflicts.iter().filter(is_unresolved) {
             let Conflict { ours, theirs, .. } = conflict;
-            // Something was moved, or a file meets a folder: git has names of its own for these.
+            // Something was moved: git has names of its own for what it was and is.
             if ours.location() != theirs.location()
                 || [ours, theirs].iter().any(|change| matches!(change, Change::Rewrite { .. }))
             {
@@ -168,12 +171,22 @@ impl Repo {
             }
             let entry = |it: ConflictIndexEntry| (Mode::of(it.mode.kind()), it.id);
             let stages = conflict.entries().map(|it| it.map(entry));
-            // Nor can a file, a link and a submodule stand at one path.
-            if let [_, Some((ours, _)), Some((theirs, _))] = stages
-                && ours != theirs
-                && !(ours.is_file() && theirs.is_file())
-            {
-                return Ok(None);
+            match stages {
+                // What is gone here may be what git finds to be moved.
+                [Some(_), None, _] | [Some(_), _, None] => return Ok(None),
+                // One changed the mode alone: a file without lines is then in conflict for gix.
+                [Some((_, base)), Some((_, ours)), Some((_, theirs))]
+                    if base == ours || base == theirs =>
+                {
+                    return Ok(None);
+                }
+                // Nor can a file, a link and a submodule stand at one path.
+                [_, Some((ours, _)), Some((theirs, _))]
+                    if ours != theirs && !(ours.is_file() && theirs.is_file()) =>
+                {
+                    return Ok(None);
+                }
+                _ => {}
             }
             clashes.insert(ours.location().to_owned(), stages);
         }
