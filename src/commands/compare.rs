@@ -117,7 +117,8 @@ fn show(
         (None, false) => return Ok(()),
     };
     let page = page::page(repo, sides, judgement)?;
-    file::replace_unsynced(&path, page.as_bytes())?;
+    file::replace_unsynced(&path, page.as_bytes())
+        .map_err(|error| CommandError::no(format!("cannot write {}: {error}", path.display())))?;
     let count = units::counted(sides.len() as u64, "attempt");
     let shown = path.display().to_string();
     ui.narrate(&format!("Wrote {} ({count})", text::neutral(&shown)));

@@ -23,7 +23,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// What is waited where a forge limits the rate and does not say how long.
 const UNSAID: Duration = Duration::from_secs(60);
 /// The pauses before another try where the forge fails.
-const PAUSES: [Duration; 3] =
+pub(super) const PAUSES: [Duration; 3] =
     [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(8)];
 /// More of an answer is not read, in bytes.
 const LONGEST: usize = 8 << 20;
@@ -104,10 +104,12 @@ impl<'a> Client<'a> {
                 Some(field) => page.body.get(field),
                 None => Some(&page.body),
             };
-            let Some(found) = found.and_then(Value::as_array) else {
-                return Err(self.odd("a listing is no list"));
-            };
-            items.extend(found.iter().cloned());
+            match found {
+                Some(Value::Array(found)) => items.extend(found.iter().cloned()),
+                // Forgejo's word for none.
+                Some(Value::Null) => {}
+                _ => return Err(self.odd("a listing is no list")),
+            }
             next = page.next;
         }
         Ok(items)
@@ -121,7 +123,7 @@ impl<'a> Client<'a> {
         body: &Value,
     ) -> Result<Value, ForgeError> {
         let response = self.answered(&method, self.url(path, &[]), Some(body), None).await?;
-        Ok(self.read(response).await?.body)
+        self.read(response).await
     }
 
     /// The end of a text, which may lie at another host: that is asked without the token.
@@ -164,7 +166,12 @@ impl<'a> Client<'a> {
             return Ok(seen.page);
         }
         let etag = response.headers().get(ETAG).cloned();
-        let page = self.read(response).await?;
+        let next = next_page(response.headers()).map(|query| {
+            let mut next = response.url().clone();
+            next.set_query(Some(&query));
+            next
+        });
+        let page = Page { body: self.read(response).await?, next };
         if let Some(etag) = etag {
             self.seen.borrow_mut().insert(url, Seen { etag, page: page.clone() });
         }
@@ -268,14 +275,11 @@ impl<'a> Client<'a> {
         }
     }
 
-    async fn read(&self, response: Response) -> Result<Page, ForgeError> {
-        let next = next_page(response.headers()).filter(|url| url.origin() == self.base.origin());
-        let bytes = self.tail(response, LONGEST).await?;
-        let body = match bytes.as_slice() {
-            [] => Value::Null,
-            bytes => serde_json::from_slice(bytes).map_err(|_| self.odd("it is no JSON"))?,
-        };
-        Ok(Page { body, next })
+    async fn read(&self, response: Response) -> Result<Value, ForgeError> {
+        match self.tail(response, LONGEST).await?.as_slice() {
+            [] => Ok(Value::Null),
+            bytes => serde_json::from_slice(bytes).map_err(|_| self.odd("it is no JSON")),
+        }
     }
 
     /// The last bytes of what is answered.
@@ -376,13 +380,15 @@ fn redirect(response: &Response) -> Option<Url> {
     response.url().join(to.to_str().ok()?).ok()
 }
 
-/// `<https://…?page=2>; rel="next", <…>; rel="last"` (RFC 8288).
-fn next_page(headers: &HeaderMap) -> Option<Url> {
+/// What the next page is asked by: `<https://…?page=2>; rel="next", <…>; rel="last"` (RFC 8288). A
+/// forge behind a proxy may not know by which address it is reached, so only the query is taken.
+fn next_page(headers: &HeaderMap) -> Option<String> {
     let links = headers.get(LINK)?.to_str().ok()?;
     links.split(',').find_map(|link| {
         let (url, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
         let is_next = rest.split(';').any(|it| matches!(it.trim(), "rel=\"next\"" | "rel=next"));
-        is_next.then(|| Url::parse(url).ok()).flatten()
+        let query = url.split_once('?').filter(|_| is_next)?.1;
+        Some(query.to_owned())
     })
 }
 
@@ -423,9 +429,9 @@ mod tests {
 
     #[test]
     fn the_next_page_is_found() {
-        let next = |link: &str| next_page(&map(&[("link", link)])).map(String::from);
-        let link = "<https://a.example/x?page=1>; rel=\"prev\", <https://a.example/x?page=3>; rel=\"next\"";
-        assert_eq!(next(link), Some("https://a.example/x?page=3".to_owned()));
+        let next = |link: &str| next_page(&map(&[("link", link)]));
+        let link = "<http://a.example/x?page=1>; rel=\"prev\", <http://a.example/x?a=b&page=3>; rel=\"next\"";
+        assert_eq!(next(link), Some("a=b&page=3".to_owned()));
         assert_eq!(next("<https://a.example/x?page=1>; rel=\"last\""), None);
         assert_eq!(next("nonsense"), None);
     }

@@ -1,15 +1,14 @@
 //! The REST interface of Forgejo and Gitea, version 1
-//! (<https://codeberg.org/api/swagger>).
+//! (<https://codeberg.org/api/swagger>), where it is not as GitHub's.
 //!
 //! Invariant: only what both of them have is used.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::github::{self, comment, path, read};
 use super::place::Address;
-use super::{
-    Change, Check, Comment, Draft, Forge, ForgeError, Pull, Standing, Verdict, at, github, text,
-};
+use super::{Change, Check, Comment, Draft, Forge, ForgeError, LOG, Pull, fields};
 
 /// Items of a page.
 const PAGE: (&str, &str) = ("limit", "50");
@@ -21,22 +20,10 @@ pub(super) async fn find(
     from: Option<&Address>,
     branch: &str,
 ) -> Result<Option<Pull>, ForgeError> {
-    let query = [("state", "open"), PAGE];
-    let mut found = forge.client.list(&path(forge, &["pulls"]), &query, None).await?;
-    let (owner, name) = from.unwrap_or(&forge.place.address).owner_and_name();
-    let whole = format!("{owner}/{name}");
-    found.retain(|pull| {
-        let head = &pull["head"];
-        let is_there = |it: &str| it.eq_ignore_ascii_case(&whole);
-        head["ref"] == branch && head["repo"]["full_name"].as_str().is_none_or(is_there)
-    });
-    Ok(forge.read_all(&found, read)?.into_iter().next())
-}
-
-pub(super) async fn pull(forge: &Forge<'_>, number: u64) -> Result<Pull, ForgeError> {
-    let number = number.to_string();
-    let value = forge.client.get(&path(forge, &["pulls", &number]), &[]).await?;
-    forge.read(&value, read)
+    // Only newer ones can be asked for a branch.
+    let query = [("state", "open"), ("sort", "recentupdate"), PAGE];
+    let found = forge.client.list(&path(forge, &["pulls"]), &query, None).await?;
+    github::ours(forge, from, branch, &found)
 }
 
 pub(super) async fn create(forge: &Forge<'_>, draft: &Draft<'_>) -> Result<Pull, ForgeError> {
@@ -47,119 +34,109 @@ pub(super) async fn create(forge: &Forge<'_>, draft: &Draft<'_>) -> Result<Pull,
         None => branch.to_owned(),
     };
     let ask = json!({"title": title, "head": head, "base": into, "body": body});
-    let value = forge.client.send(Method::POST, &path(forge, &["pulls"]), &ask).await?;
-    forge.read(&value, read)
+    forge.send(Method::POST, &path(forge, &["pulls"]), &ask, read).await
 }
 
 pub(super) async fn change(
     forge: &Forge<'_>,
-    number: u64,
+    number: &str,
     change: &Change<'_>,
 ) -> Result<Pull, ForgeError> {
-    let mut ask = json!({});
-    if let Some(title) = change.title {
-        let is_draft = pull(forge, number).await?.title.starts_with(WIP);
-        ask["title"] = format!("{}{title}", if is_draft { WIP } else { "" }).into();
-    }
-    for (key, value) in [("body", change.body), ("base", change.into)] {
-        if let Some(value) = value {
-            ask[key] = value.into();
-        }
-    }
-    let number = number.to_string();
-    let path = path(forge, &["pulls", &number]);
-    let value = forge.client.send(Method::PATCH, &path, &ask).await?;
-    forge.read(&value, read)
-}
-
-pub(super) async fn ask(
-    forge: &Forge<'_>,
-    number: u64,
-    reviewers: &[String],
-) -> Result<(), ForgeError> {
-    let number = number.to_string();
-    let path = path(forge, &["pulls", &number, "requested_reviewers"]);
-    let ask = github::people_and_teams(reviewers);
-    forge.client.send(Method::POST, &path, &ask).await.map(drop)
+    let path = path(forge, &["pulls", number]);
+    let title = match change.title {
+        Some(title) => Some(forge.titled(&path, title, WIP).await?),
+        None => None,
+    };
+    let ask = fields([("title", title.as_deref()), ("body", change.body), ("base", change.into)]);
+    forge.send(Method::PATCH, &path, &ask, read).await
 }
 
 pub(super) async fn checks(forge: &Forge<'_>, commit: &str) -> Result<Vec<Check>, ForgeError> {
     let path = path(forge, &["commits", commit, "status"]);
-    let found = forge.client.get(&path, &[PAGE]).await?;
-    let found = forge.read(&found, |it| match &it["statuses"] {
-        // Without any it is null.
-        Value::Null => Some(Vec::new()),
-        all => all.as_array().cloned(),
-    })?;
-    forge.read_all(&found, check)
+    let found = forge.client.list(&path, &[PAGE], Some("statuses")).await?;
+    forge.read_all(&found, |value| {
+        let mut check = github::status(value)?;
+        check.log = job(&check.url).map(|(run, job)| format!("{commit} {run} {job}"));
+        // Its own runner's pages are named from the host on.
+        if let Some(page) = Some(&check.url).filter(|url| url.starts_with('/')) {
+            check.url = forge.place.address.web.join(page).ok()?.into();
+        }
+        Some(check)
+    })
 }
 
-pub(super) async fn comments(forge: &Forge<'_>, number: u64) -> Result<Vec<Comment>, ForgeError> {
-    let number = number.to_string();
+/// The run and the job of a page of its own runner: `…/actions/runs/7/jobs/0`.
+fn job(page: &str) -> Option<(u64, usize)> {
+    let (_, rest) = page.split_once("/actions/runs/")?;
+    let mut parts = rest.split('/');
+    let run = parts.next()?.parse().ok()?;
+    let job = parts.next().filter(|it| *it == "jobs").and_then(|_| parts.next())?;
+    Some((run, job.parse().ok()?))
+}
+
+/// A job's log, where its interface knows of runs and jobs: that of older ones does not.
+pub(super) async fn log(forge: &Forge<'_>, id: &str) -> Result<String, ForgeError> {
+    let gone = || ForgeError::NotFound {
+        host: forge.place.address.host.clone(),
+        what: format!("log of the job {id}"),
+    };
+    let (commit, number, at) = whole(id).ok_or_else(gone)?;
+    let runs = path(forge, &["actions", "runs"]);
+    let query = [("head_sha", commit), PAGE];
+    let runs = forge.client.list(&runs, &query, Some("workflow_runs")).await?;
+    // They have two names for it.
+    let is_it = |run: &&Value| ["index_in_repo", "run_number"].iter().any(|key| run[key] == number);
+    let run = runs.iter().find(is_it).ok_or_else(gone)?["id"].to_string();
+    let jobs = forge.client.get(&path(forge, &["actions", "runs", &run, "jobs"]), &[]).await?;
+    // Gitea's is a listing with a count.
+    let jobs = if jobs.is_array() { &jobs } else { &jobs["jobs"] };
+    let job = jobs.get(at).ok_or_else(gone)?["id"].to_string();
+    forge.client.text(&path(forge, &["actions", "jobs", &job, "logs"]), LOG).await
+}
+
+/// The commit, the run and the job that a log is asked for by.
+fn whole(id: &str) -> Option<(&str, u64, usize)> {
+    let mut parts = id.split(' ');
+    Some((parts.next()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+pub(super) async fn comments(forge: &Forge<'_>, number: &str) -> Result<Vec<Comment>, ForgeError> {
+    let at_line = |kind| move |it: &Value| comment(kind, it, ["position", "original_position"]);
     let mut comments = Vec::new();
-    let reviews = path(forge, &["pulls", &number, "reviews"]);
+    let reviews = path(forge, &["pulls", number, "reviews"]);
     for review in forge.client.list(&reviews, &[PAGE], None).await? {
-        comments.push(forge.read(&review, |it| comment("review", it))?);
+        comments.push(forge.read(&review, at_line("review"))?);
+        if review["comments_count"] == 0 {
+            continue;
+        }
         let id = forge.read(&review, |it| it["id"].as_u64())?.to_string();
-        let lines = path(forge, &["pulls", &number, "reviews", &id, "comments"]);
-        let lines = forge.client.list(&lines, &[], None).await?;
-        comments.extend(forge.read_all(&lines, |it| comment("line", it))?);
+        let lines = path(forge, &["pulls", number, "reviews", &id, "comments"]);
+        let mut lines = forge.client.list(&lines, &[], None).await?;
+        lines.retain(|line| line["resolver"].is_null());
+        comments.extend(forge.read_all(&lines, at_line("line"))?);
     }
-    let said = path(forge, &["issues", &number, "comments"]);
-    let said = forge.client.list(&said, &[], None).await?;
-    comments.extend(forge.read_all(&said, |it| comment("comment", it))?);
-    comments.retain(|comment| !comment.text.trim().is_empty());
+    let said = path(forge, &["issues", number, "comments"]);
+    comments.extend(forge.list(&said, &[], at_line("comment")).await?);
     Ok(comments)
 }
 
-pub(super) async fn merge(forge: &Forge<'_>, number: u64, commit: &str) -> Result<(), ForgeError> {
-    let number = number.to_string();
-    let path = path(forge, &["pulls", &number, "merge"]);
+pub(super) async fn merge(forge: &Forge<'_>, number: &str, commit: &str) -> Result<(), ForgeError> {
+    let path = path(forge, &["pulls", number, "merge"]);
     let ask = json!({"Do": "squash", "head_commit_id": commit});
     forge.client.send(Method::POST, &path, &ask).await.map(drop)
 }
 
-fn path<'a>(forge: &'a Forge<'_>, rest: &[&'a str]) -> Vec<&'a str> {
-    let (owner, name) = forge.place.address.owner_and_name();
-    [&["repos", owner, name], rest].concat()
-}
-
-fn read(value: &Value) -> Option<Pull> {
-    Some(Pull {
-        number: value["number"].as_u64()?,
-        url: value["html_url"].as_str()?.to_owned(),
-        title: text(value, "title"),
-        body: text(value, "body"),
-        into: value["base"]["ref"].as_str()?.to_owned(),
-        head: value["head"]["sha"].as_str()?.to_owned(),
-        standing: match value["state"].as_str()? {
-            _ if value["merged"] == true => Standing::Merged,
-            "open" => Standing::Open,
-            _ => Standing::Closed,
-        },
-    })
-}
-
-fn check(value: &Value) -> Option<Check> {
-    Some(Check {
-        name: value["context"].as_str()?.to_owned(),
-        verdict: match value["status"].as_str()? {
-            "success" | "warning" | "skipped" => Verdict::Passed,
-            "pending" => Verdict::Pending,
-            _ => Verdict::Failed,
-        },
-        said: text(value, "description"),
-        url: text(value, "target_url"),
-        log: None,
-    })
-}
-
-fn comment(kind: &str, value: &Value) -> Option<Comment> {
-    let line = value["position"].as_u64().or_else(|| value["original_position"].as_u64());
-    Some(Comment {
-        id: format!("{kind}-{}", value["id"].as_u64()?),
-        author: value["user"]["login"].as_str().unwrap_or("ghost").to_owned(),
-        at: at(value["path"].as_str(), line.filter(|line| *line > 0)),
-        text: text(value, "body"),
-    })
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_page_of_its_own_runner_is_known() {
+        assert_eq!(super::job("/ada/shop/actions/runs/7/jobs/0"), Some((7, 0)));
+        let of_an_attempt = "https://git.example/lab/ada/shop/actions/runs/7/jobs/2/attempt/1";
+        assert_eq!(super::job(of_an_attempt), Some((7, 2)));
+        for other in
+            ["https://ci.example/1", "/ada/shop/actions/runs/7", "/a/actions/runs/x/jobs/0"]
+        {
+            assert_eq!(super::job(other), None, "{other}");
+        }
+    }
 }

@@ -7,10 +7,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::place::Address;
-use super::{Change, Check, Comment, Draft, Forge, ForgeError, Pull, Standing, Verdict, at, text};
+use super::{
+    Change, Check, Comment, Draft, Forge, ForgeError, LOG, Pull, Standing, Verdict, at, fields,
+    text,
+};
 
-/// Most of a log that is read: its end, in bytes.
-const LOG: usize = 64 << 10;
 /// Items of a page.
 const PAGE: (&str, &str) = ("per_page", "100");
 
@@ -23,15 +24,29 @@ pub(super) async fn find(
     let head = format!("{owner}:{branch}");
     let query = [("state", "open"), ("head", head.as_str())];
     let found = forge.client.list(&path(forge, &["pulls"]), &query, None).await?;
-    // A fork of another name may have such a branch too.
-    let found = forge.read_all(&found, read)?;
-    Ok(found.into_iter().next())
+    ours(forge, from, branch, &found)
 }
 
-pub(super) async fn pull(forge: &Forge<'_>, number: u64) -> Result<Pull, ForgeError> {
-    let number = number.to_string();
-    let value = forge.client.get(&path(forge, &["pulls", &number]), &[]).await?;
-    forge.read(&value, read)
+/// The first of these for our branch: another fork may have one of its name.
+pub(super) fn ours(
+    forge: &Forge<'_>,
+    from: Option<&Address>,
+    branch: &str,
+    found: &[Value],
+) -> Result<Option<Pull>, ForgeError> {
+    let (owner, name) = from.unwrap_or(&forge.place.address).owner_and_name();
+    let whole = format!("{owner}/{name}");
+    let is_ours = |pull: &&Value| {
+        let head = &pull["head"];
+        // A fork that was deleted has no name.
+        let repo = head["repo"]["full_name"].as_str();
+        head["ref"] == branch && repo.is_some_and(|it| it.eq_ignore_ascii_case(&whole))
+    };
+    found.iter().find(is_ours).map(|pull| forge.read(pull, read)).transpose()
+}
+
+pub(super) async fn pull(forge: &Forge<'_>, number: &str) -> Result<Pull, ForgeError> {
+    forge.get(&path(forge, &["pulls", number]), read).await
 }
 
 pub(super) async fn create(forge: &Forge<'_>, draft: &Draft<'_>) -> Result<Pull, ForgeError> {
@@ -43,45 +58,31 @@ pub(super) async fn create(forge: &Forge<'_>, draft: &Draft<'_>) -> Result<Pull,
         ask["head"] = format!("{owner}:{branch}").into();
         ask["head_repo"] = name.into();
     }
-    let value = forge.client.send(Method::POST, &path(forge, &["pulls"]), &ask).await?;
-    forge.read(&value, read)
+    forge.send(Method::POST, &path(forge, &["pulls"]), &ask, read).await
 }
 
 pub(super) async fn change(
     forge: &Forge<'_>,
-    number: u64,
+    number: &str,
     change: &Change<'_>,
 ) -> Result<Pull, ForgeError> {
-    let number = number.to_string();
-    let mut ask = json!({});
-    let fields = [("title", change.title), ("body", change.body), ("base", change.into)];
-    for (key, value) in fields {
-        if let Some(value) = value {
-            ask[key] = value.into();
-        }
-    }
-    let path = path(forge, &["pulls", &number]);
-    let value = forge.client.send(Method::PATCH, &path, &ask).await?;
-    forge.read(&value, read)
+    let Change { title, body, into } = *change;
+    let ask = fields([("title", title), ("body", body), ("base", into)]);
+    forge.send(Method::PATCH, &path(forge, &["pulls", number]), &ask, read).await
 }
 
 pub(super) async fn ask(
     forge: &Forge<'_>,
-    number: u64,
+    number: &str,
     reviewers: &[String],
 ) -> Result<(), ForgeError> {
-    let number = number.to_string();
-    let path = path(forge, &["pulls", &number, "requested_reviewers"]);
-    forge.client.send(Method::POST, &path, &people_and_teams(reviewers)).await.map(drop)
-}
-
-/// `{"reviewers":[…],"team_reviewers":[…]}`.
-pub(super) fn people_and_teams(reviewers: &[String]) -> Value {
     let name = |it: &String| it.trim_start_matches('@').to_owned();
     let (teams, people): (Vec<_>, Vec<_>) =
         reviewers.iter().map(name).partition(|it| it.contains('/'));
     let teams: Vec<_> = teams.iter().filter_map(|it| it.rsplit('/').next()).collect();
-    json!({"reviewers": people, "team_reviewers": teams})
+    let ask = json!({"reviewers": people, "team_reviewers": teams});
+    let path = path(forge, &["pulls", number, "requested_reviewers"]);
+    forge.client.send(Method::POST, &path, &ask).await.map(drop)
 }
 
 pub(super) async fn checks(forge: &Forge<'_>, commit: &str) -> Result<Vec<Check>, ForgeError> {
@@ -98,34 +99,31 @@ pub(super) async fn log(forge: &Forge<'_>, id: &str) -> Result<String, ForgeErro
     forge.client.text(&path(forge, &["actions", "jobs", id, "logs"]), LOG).await
 }
 
-pub(super) async fn comments(forge: &Forge<'_>, number: u64) -> Result<Vec<Comment>, ForgeError> {
-    let number = number.to_string();
+pub(super) async fn comments(forge: &Forge<'_>, number: &str) -> Result<Vec<Comment>, ForgeError> {
     let mut comments = Vec::new();
     for (kind, path) in [
-        ("review", ["pulls", &number, "reviews"]),
-        ("line", ["pulls", &number, "comments"]),
-        ("comment", ["issues", &number, "comments"]),
+        ("review", ["pulls", number, "reviews"]),
+        ("line", ["pulls", number, "comments"]),
+        ("comment", ["issues", number, "comments"]),
     ] {
-        let found = forge.client.list(&self::path(forge, &path), &[PAGE], None).await?;
-        comments.extend(forge.read_all(&found, |value| comment(kind, value))?);
+        let read = |value: &Value| comment(kind, value, ["line", "original_line"]);
+        comments.extend(forge.list(&self::path(forge, &path), &[PAGE], read).await?);
     }
-    comments.retain(|comment| !comment.text.trim().is_empty());
     Ok(comments)
 }
 
-pub(super) async fn merge(forge: &Forge<'_>, number: u64, commit: &str) -> Result<(), ForgeError> {
-    let number = number.to_string();
-    let path = path(forge, &["pulls", &number, "merge"]);
+pub(super) async fn merge(forge: &Forge<'_>, number: &str, commit: &str) -> Result<(), ForgeError> {
+    let path = path(forge, &["pulls", number, "merge"]);
     let ask = json!({"sha": commit, "merge_method": "squash"});
     forge.client.send(Method::PUT, &path, &ask).await.map(drop)
 }
 
-fn path<'a>(forge: &'a Forge<'_>, rest: &[&'a str]) -> Vec<&'a str> {
+pub(super) fn path<'a>(forge: &'a Forge<'_>, rest: &[&'a str]) -> Vec<&'a str> {
     let (owner, name) = forge.place.address.owner_and_name();
     [&["repos", owner, name], rest].concat()
 }
 
-fn read(value: &Value) -> Option<Pull> {
+pub(super) fn read(value: &Value) -> Option<Pull> {
     let is_merged = value["merged_at"].is_string() || value["merged"] == true;
     Some(Pull {
         number: value["number"].as_u64()?,
@@ -161,11 +159,13 @@ fn check_run(value: &Value) -> Option<Check> {
     })
 }
 
-fn status(value: &Value) -> Option<Check> {
+/// What a program has said of a commit; Forgejo has another word for its state, and more of them.
+pub(super) fn status(value: &Value) -> Option<Check> {
+    let state = value["state"].as_str().or_else(|| value["status"].as_str())?;
     Some(Check {
         name: value["context"].as_str()?.to_owned(),
-        verdict: match value["state"].as_str()? {
-            "success" => Verdict::Passed,
+        verdict: match state {
+            "success" | "warning" | "skipped" => Verdict::Passed,
             "pending" => Verdict::Pending,
             _ => Verdict::Failed,
         },
@@ -175,8 +175,9 @@ fn status(value: &Value) -> Option<Check> {
     })
 }
 
-fn comment(kind: &str, value: &Value) -> Option<Comment> {
-    let line = value["line"].as_u64().or_else(|| value["original_line"].as_u64());
+/// A comment, with the first of these that is the number of a line.
+pub(super) fn comment(kind: &str, value: &Value, lines: [&str; 2]) -> Option<Comment> {
+    let line = lines.iter().filter_map(|key| value[key].as_u64()).find(|line| *line > 0);
     Some(Comment {
         id: format!("{kind}-{}", value["id"].as_u64()?),
         author: value["user"]["login"].as_str().unwrap_or("ghost").to_owned(),

@@ -5,89 +5,100 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Change, Check, Comment, Draft, Forge, ForgeError, Pull, Standing, Verdict, at, text};
+use super::place::Address;
+use super::{
+    Change, Check, Comment, Draft, Forge, ForgeError, LOG, Pull, Standing, Verdict, at, fields,
+    text,
+};
 
-/// Most of a log that is read: its end, in bytes.
-const LOG: usize = 64 << 10;
 /// Items of a page.
 const PAGE: (&str, &str) = ("per_page", "100");
+/// How the title of a draft begins.
+const DRAFT: &str = "Draft: ";
 
-pub(super) async fn find(forge: &Forge<'_>, branch: &str) -> Result<Option<Pull>, ForgeError> {
+pub(super) async fn find(
+    forge: &Forge<'_>,
+    from: Option<&Address>,
+    branch: &str,
+) -> Result<Option<Pull>, ForgeError> {
     let query = [("state", "opened"), ("source_branch", branch)];
     let found = forge.client.list(&path(forge, &["merge_requests"]), &query, None).await?;
-    Ok(forge.read_all(&found, read)?.into_iter().next())
+    let home = match from.filter(|_| !found.is_empty()) {
+        Some(from) => Some(project(forge, &from.path).await?),
+        None => None,
+    };
+    // Another fork may have a branch of its name.
+    let is_ours = |it: &&Value| match home {
+        Some(home) => it["source_project_id"] == home,
+        None => it["source_project_id"] == it["target_project_id"],
+    };
+    found.iter().find(is_ours).map(|it| forge.read(it, read)).transpose()
 }
 
-pub(super) async fn pull(forge: &Forge<'_>, number: u64) -> Result<Pull, ForgeError> {
-    let number = number.to_string();
-    let value = forge.client.get(&path(forge, &["merge_requests", &number]), &[]).await?;
-    forge.read(&value, read)
+pub(super) async fn pull(forge: &Forge<'_>, number: &str) -> Result<Pull, ForgeError> {
+    forge.get(&path(forge, &["merge_requests", number]), read).await
 }
 
 pub(super) async fn create(forge: &Forge<'_>, draft: &Draft<'_>) -> Result<Pull, ForgeError> {
     let Draft { from, branch, into, title, body, is_draft } = *draft;
-    let title = if is_draft { format!("Draft: {title}") } else { title.to_owned() };
+    let title = if is_draft { format!("{DRAFT}{title}") } else { title.to_owned() };
     let mut ask = json!({
         "source_branch": branch, "target_branch": into, "title": title, "description": body,
     });
     let mut path = path(forge, &["merge_requests"]);
     if let Some(from) = from {
         // It is made in the project that the branch is in.
-        let target = forge.client.get(&self::path(forge, &[]), &[]).await?;
-        ask["target_project_id"] = forge.read(&target, |it| it["id"].as_u64())?.into();
+        ask["target_project_id"] = project(forge, &forge.place.address.path).await?.into();
         path[1] = &from.path;
     }
-    let value = forge.client.send(Method::POST, &path, &ask).await?;
-    forge.read(&value, read)
+    forge.send(Method::POST, &path, &ask, read).await
 }
 
 pub(super) async fn change(
     forge: &Forge<'_>,
-    number: u64,
+    number: &str,
     change: &Change<'_>,
 ) -> Result<Pull, ForgeError> {
-    let mut ask = json!({});
-    if let Some(title) = change.title {
-        let is_draft = pull(forge, number).await?.title.starts_with("Draft: ");
-        ask["title"] = format!("{}{title}", if is_draft { "Draft: " } else { "" }).into();
-    }
-    for (key, value) in [("description", change.body), ("target_branch", change.into)] {
-        if let Some(value) = value {
-            ask[key] = value.into();
-        }
-    }
-    put(forge, number, &ask).await
+    let path = path(forge, &["merge_requests", number]);
+    let title = match change.title {
+        Some(title) => Some(forge.titled(&path, title, DRAFT).await?),
+        None => None,
+    };
+    let (title, body, into) = (title.as_deref(), change.body, change.into);
+    let ask = fields([("title", title), ("description", body), ("target_branch", into)]);
+    forge.send(Method::PUT, &path, &ask, read).await
 }
 
 pub(super) async fn ask(
     forge: &Forge<'_>,
-    number: u64,
+    number: &str,
     reviewers: &[String],
 ) -> Result<(), ForgeError> {
-    let mut ids = Vec::new();
+    let path = path(forge, &["merge_requests", number]);
+    // What is set takes the place of what was.
+    let known = |it: &Value| it["reviewers"].as_array().into_iter().flatten().map(id).collect();
+    let mut ids: Vec<u64> = forge.get(&path, known).await?;
     for name in reviewers.iter().map(|it| it.trim_start_matches('@')) {
-        let found = forge.client.list(&["users"], &[("username", name)], None).await?;
+        let found = forge.list(&["users"], &[("username", name)], id).await?;
         let host = forge.place.address.host.clone();
         let unknown = || ForgeError::NotFound { host, what: format!("user {name}") };
-        let user = found.first().ok_or_else(unknown)?;
-        ids.push(forge.read(user, |it| it["id"].as_u64())?);
+        ids.push(*found.first().ok_or_else(unknown)?);
     }
-    put(forge, number, &json!({"reviewer_ids": ids})).await.map(drop)
+    ids.sort_unstable();
+    ids.dedup();
+    forge.client.send(Method::PUT, &path, &json!({"reviewer_ids": ids})).await.map(drop)
 }
 
 pub(super) async fn checks(forge: &Forge<'_>, commit: &str) -> Result<Vec<Check>, ForgeError> {
-    let path = path(forge, &["repository", "commits", commit, "statuses"]);
-    let found = forge.client.list(&path, &[PAGE], None).await?;
-    forge.read_all(&found, check)
+    forge.list(&path(forge, &["repository", "commits", commit, "statuses"]), &[PAGE], check).await
 }
 
 pub(super) async fn log(forge: &Forge<'_>, id: &str) -> Result<String, ForgeError> {
     forge.client.text(&path(forge, &["jobs", id, "trace"]), LOG).await
 }
 
-pub(super) async fn comments(forge: &Forge<'_>, number: u64) -> Result<Vec<Comment>, ForgeError> {
-    let number = number.to_string();
-    let path = path(forge, &["merge_requests", &number, "notes"]);
+pub(super) async fn comments(forge: &Forge<'_>, number: &str) -> Result<Vec<Comment>, ForgeError> {
+    let path = path(forge, &["merge_requests", number, "notes"]);
     let query = [PAGE, ("sort", "asc"), ("order_by", "created_at")];
     let mut found = forge.client.list(&path, &query, None).await?;
     // What it notes itself, and what was settled.
@@ -95,22 +106,29 @@ pub(super) async fn comments(forge: &Forge<'_>, number: u64) -> Result<Vec<Comme
     forge.read_all(&found, comment)
 }
 
-pub(super) async fn merge(forge: &Forge<'_>, number: u64, commit: &str) -> Result<(), ForgeError> {
-    let number = number.to_string();
-    let path = path(forge, &["merge_requests", &number, "merge"]);
+pub(super) async fn merge(forge: &Forge<'_>, number: &str, commit: &str) -> Result<(), ForgeError> {
+    let path = path(forge, &["merge_requests", number, "merge"]);
     let ask = json!({"sha": commit, "squash": true});
-    forge.client.send(Method::PUT, &path, &ask).await.map(drop)
+    match forge.client.send(Method::PUT, &path, &ask).await {
+        // So it says that who the token is of may not merge this one.
+        Err(ForgeError::Unauthorized { host, said, .. }) => {
+            Err(ForgeError::Refused { host, status: 401, said })
+        }
+        done => done.map(drop),
+    }
 }
 
-async fn put(forge: &Forge<'_>, number: u64, ask: &Value) -> Result<Pull, ForgeError> {
-    let number = number.to_string();
-    let path = path(forge, &["merge_requests", &number]);
-    let value = forge.client.send(Method::PUT, &path, ask).await?;
-    forge.read(&value, read)
+/// The number of a project.
+async fn project(forge: &Forge<'_>, path: &str) -> Result<u64, ForgeError> {
+    forge.get(&["projects", path], id).await
 }
 
 fn path<'a>(forge: &'a Forge<'_>, rest: &[&'a str]) -> Vec<&'a str> {
     [&["projects", forge.place.address.path.as_str()], rest].concat()
+}
+
+fn id(value: &Value) -> Option<u64> {
+    value["id"].as_u64()
 }
 
 fn read(value: &Value) -> Option<Pull> {

@@ -6,7 +6,7 @@
 //! | `probe.rs` | what an unknown host speaks |
 //! | `token.rs` | what lets us in |
 //! | `client.rs` | requests: headers, waits, pages |
-//! | `github.rs`, `gitlab.rs`, `forgejo.rs` | one interface each |
+//! | `github.rs`, `gitlab.rs`, `forgejo.rs` | one interface each; Forgejo's is GitHub's in part |
 //! | `words.rs` | what forges say when they refuse |
 //!
 //! Invariant: what comes from a forge is text of strangers; nothing here runs or believes it.
@@ -23,15 +23,19 @@ mod words;
 
 use std::time::Duration;
 
+use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use client::Client;
+use client::{Client, Query};
 pub use client::{PATIENCE, Wait};
 pub use error::ForgeError;
 use place::{Address, Kind, Place};
 pub use probe::probe;
 use token::Token;
+
+/// Most of a check's log that is read: its end, in bytes.
+const LOG: usize = 64 << 10;
 
 /// A forge, and the project that is meant there.
 pub struct Forge<'a> {
@@ -179,10 +183,11 @@ impl<'a> Forge<'a> {
         from: Option<&Address>,
         branch: &str,
     ) -> Result<Option<Pull>, ForgeError> {
+        let from = self.fork(from);
         match self.place.kind {
-            Kind::GitHub => github::find(self, from, branch).await,
-            Kind::GitLab => gitlab::find(self, branch).await,
-            Kind::Forgejo => forgejo::find(self, from, branch).await,
+            Kind::GitHub => github::find(self, from.as_ref(), branch).await,
+            Kind::GitLab => gitlab::find(self, from.as_ref(), branch).await,
+            Kind::Forgejo => forgejo::find(self, from.as_ref(), branch).await,
         }
     }
 
@@ -191,10 +196,10 @@ impl<'a> Forge<'a> {
     /// # Errors
     /// There is none, or the forge cannot be asked.
     pub async fn pull(&self, number: u64) -> Result<Pull, ForgeError> {
+        let number = number.to_string();
         match self.place.kind {
-            Kind::GitHub => github::pull(self, number).await,
-            Kind::GitLab => gitlab::pull(self, number).await,
-            Kind::Forgejo => forgejo::pull(self, number).await,
+            Kind::GitHub | Kind::Forgejo => github::pull(self, &number).await,
+            Kind::GitLab => gitlab::pull(self, &number).await,
         }
     }
 
@@ -203,10 +208,12 @@ impl<'a> Forge<'a> {
     /// # Errors
     /// The forge refuses.
     pub async fn create(&self, draft: &Draft<'_>) -> Result<Pull, ForgeError> {
+        let from = self.fork(draft.from);
+        let draft = Draft { from: from.as_ref(), ..*draft };
         match self.place.kind {
-            Kind::GitHub => github::create(self, draft).await,
-            Kind::GitLab => gitlab::create(self, draft).await,
-            Kind::Forgejo => forgejo::create(self, draft).await,
+            Kind::GitHub => github::create(self, &draft).await,
+            Kind::GitLab => gitlab::create(self, &draft).await,
+            Kind::Forgejo => forgejo::create(self, &draft).await,
         }
     }
 
@@ -215,22 +222,23 @@ impl<'a> Forge<'a> {
     /// # Errors
     /// The forge refuses.
     pub async fn change(&self, number: u64, change: &Change<'_>) -> Result<Pull, ForgeError> {
+        let number = number.to_string();
         match self.place.kind {
-            Kind::GitHub => github::change(self, number, change).await,
-            Kind::GitLab => gitlab::change(self, number, change).await,
-            Kind::Forgejo => forgejo::change(self, number, change).await,
+            Kind::GitHub => github::change(self, &number, change).await,
+            Kind::GitLab => gitlab::change(self, &number, change).await,
+            Kind::Forgejo => forgejo::change(self, &number, change).await,
         }
     }
 
-    /// Asks these people to look at it; where a group can be asked, it is `owner/group`.
+    /// Asks these people to look at it too; where a group can be asked, it is `owner/group`.
     ///
     /// # Errors
     /// The forge refuses, or does not know one of them.
     pub async fn ask(&self, number: u64, reviewers: &[String]) -> Result<(), ForgeError> {
+        let number = number.to_string();
         match self.place.kind {
-            Kind::GitHub => github::ask(self, number, reviewers).await,
-            Kind::GitLab => gitlab::ask(self, number, reviewers).await,
-            Kind::Forgejo => forgejo::ask(self, number, reviewers).await,
+            Kind::GitHub | Kind::Forgejo => github::ask(self, &number, reviewers).await,
+            Kind::GitLab => gitlab::ask(self, &number, reviewers).await,
         }
     }
 
@@ -255,7 +263,7 @@ impl<'a> Forge<'a> {
         let text = match self.place.kind {
             Kind::GitHub => github::log(self, id).await,
             Kind::GitLab => gitlab::log(self, id).await,
-            Kind::Forgejo => return Ok(None),
+            Kind::Forgejo => forgejo::log(self, id).await,
         };
         match text {
             // A log expires, or is not for this token: the check has failed all the same.
@@ -264,16 +272,20 @@ impl<'a> Forge<'a> {
         }
     }
 
-    /// What people, and programs, have said about it, oldest first within its kinds.
+    /// What people, and programs, have said about it, oldest first within its kinds; without what
+    /// is settled by now, where the forge tells that.
     ///
     /// # Errors
     /// The forge cannot be asked.
     pub async fn comments(&self, number: u64) -> Result<Vec<Comment>, ForgeError> {
-        match self.place.kind {
-            Kind::GitHub => github::comments(self, number).await,
-            Kind::GitLab => gitlab::comments(self, number).await,
-            Kind::Forgejo => forgejo::comments(self, number).await,
-        }
+        let number = number.to_string();
+        let mut comments = match self.place.kind {
+            Kind::GitHub => github::comments(self, &number).await?,
+            Kind::GitLab => gitlab::comments(self, &number).await?,
+            Kind::Forgejo => forgejo::comments(self, &number).await?,
+        };
+        comments.retain(|comment| !comment.text.trim().is_empty());
+        Ok(comments)
     }
 
     /// Merges it, if it is still at this commit.
@@ -281,14 +293,67 @@ impl<'a> Forge<'a> {
     /// # Errors
     /// The forge refuses.
     pub async fn merge(&self, number: u64, commit: &str) -> Result<(), ForgeError> {
-        match self.place.kind {
-            Kind::GitHub => github::merge(self, number, commit).await,
-            Kind::GitLab => gitlab::merge(self, number, commit).await,
-            Kind::Forgejo => forgejo::merge(self, number, commit).await,
+        let number = number.to_string();
+        let mut pauses = client::PAUSES.into_iter();
+        loop {
+            let done = match self.place.kind {
+                Kind::GitHub => github::merge(self, &number, commit).await,
+                Kind::GitLab => gitlab::merge(self, &number, commit).await,
+                Kind::Forgejo => forgejo::merge(self, &number, commit).await,
+            };
+            let is_not_ready = matches!(done, Err(ForgeError::Refused { status: 405, .. }));
+            // A forge finds out in its own time whether it can be merged, and says no until then.
+            match pauses.next().filter(|_| is_not_ready) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return done,
+            }
         }
     }
 
-    /// Reads an answer by one of its readers.
+    /// The project that a branch is in, where that is another than the one it is for.
+    fn fork(&self, from: Option<&Address>) -> Option<Address> {
+        let from = from?.below(&self.place.address.web);
+        (from.path != self.place.address.path).then_some(from)
+    }
+
+    /// What a `GET` gives, by a reader of it.
+    async fn get<T>(
+        &self,
+        path: &[&str],
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<T, ForgeError> {
+        self.read(&self.client.get(path, &[]).await?, read)
+    }
+
+    /// What a listing gives, by a reader of its items.
+    async fn list<T>(
+        &self,
+        path: &[&str],
+        query: Query<'_>,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Vec<T>, ForgeError> {
+        self.read_all(&self.client.list(path, query, None).await?, read)
+    }
+
+    /// What a request gives that does something, by a reader of it.
+    async fn send<T>(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: &Value,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<T, ForgeError> {
+        self.read(&self.client.send(method, path, body).await?, read)
+    }
+
+    /// A title, for the pull request there: at forges where the title says that it is a draft, it
+    /// stays one.
+    async fn titled(&self, path: &[&str], title: &str, mark: &str) -> Result<String, ForgeError> {
+        let is_draft = |it: &Value| it["draft"] == true || text(it, "title").starts_with(mark);
+        let is_draft = self.get(path, |it| Some(is_draft(it))).await?;
+        Ok(if is_draft { format!("{mark}{title}") } else { title.to_owned() })
+    }
+
     fn read<T>(&self, value: &Value, read: impl Fn(&Value) -> Option<T>) -> Result<T, ForgeError> {
         read(value).ok_or_else(|| self.client.odd("a field is missing"))
     }
@@ -314,8 +379,17 @@ fn headers(kind: Kind, token: Option<&Token>) -> Option<HeaderMap> {
             &[("x-github-api-version", "2022-11-28")],
             bearer.as_deref(),
         ),
-        Kind::GitLab | Kind::Forgejo => client::headers("application/json", &[], bearer.as_deref()),
+        // A log is a text.
+        Kind::GitLab | Kind::Forgejo => {
+            client::headers("application/json, text/plain", &[], bearer.as_deref())
+        }
     }
+}
+
+/// The fields that are to be changed.
+fn fields<const N: usize>(of: [(&str, Option<&str>); N]) -> Value {
+    let of = of.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    of.map(|(key, value)| (key.to_owned(), Value::from(value))).collect()
 }
 
 /// The text of a field; empty where there is none.

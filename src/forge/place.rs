@@ -42,7 +42,8 @@ impl Kind {
 pub struct Address {
     /// The host, in lower case.
     pub host: String,
-    /// Where its pages are: `https://host[:port]/`.
+    /// Where its pages are: `https://host[:port]/`, and below that where the forge is not alone
+    /// there.
     pub web: Url,
     /// The project: `owner/name`, at GitLab with all its groups; without `.git`.
     pub path: String,
@@ -96,6 +97,16 @@ impl Address {
         let path = path.strip_suffix(".git").unwrap_or(path).trim_end_matches('/');
         let host = web.host_str()?.to_ascii_lowercase();
         (!path.is_empty()).then(|| Self { host, web, path: path.to_owned() })
+    }
+
+    /// The same project, at a forge whose pages are below this address: where the remote has that
+    /// in its path, as over https, it is no part of the project.
+    #[must_use]
+    pub fn below(&self, web: &Url) -> Self {
+        let root = web.path().trim_start_matches('/');
+        let rest = self.path.strip_prefix(root).filter(|rest| rest.contains('/'));
+        let path = rest.unwrap_or(&self.path).to_owned();
+        Self { host: self.host.clone(), web: web.clone(), path }
     }
 
     /// The last two parts of the path: what GitHub and Forgejo know a project by.
@@ -158,7 +169,9 @@ impl Place {
         if !api.path().ends_with('/') {
             api.set_path(&format!("{}/", api.path()));
         }
-        Ok(Self { kind, address: address.clone(), api, is_named })
+        let pages = pages(&api, kind).filter(|_| host == address.host);
+        let address = pages.map_or_else(|| address.clone(), |pages| address.below(&pages));
+        Ok(Self { kind, address, api, is_named })
     }
 
     /// The page where a person opens a pull request for a branch.
@@ -194,11 +207,24 @@ fn usual(address: &Address, kind: Kind) -> Result<Url, String> {
         (Kind::GitHub, host) if host.ends_with(".ghe.com") => {
             Url::parse(&format!("https://api.{host}/"))
         }
-        (Kind::GitHub, _) => address.web.join("api/v3/"),
-        (Kind::GitLab, _) => address.web.join("api/v4/"),
-        (Kind::Forgejo, _) => address.web.join("api/v1/"),
+        _ => address.web.join(below_pages(kind)),
     };
     found.map_err(|error| error.to_string())
+}
+
+/// Where the pages are of which the interface is in its usual place.
+fn pages(api: &Url, kind: Kind) -> Option<Url> {
+    let mut pages = api.clone();
+    pages.set_path(api.path().strip_suffix(below_pages(kind))?);
+    Some(pages)
+}
+
+fn below_pages(kind: Kind) -> &'static str {
+    match kind {
+        Kind::GitHub => "api/v3/",
+        Kind::GitLab => "api/v4/",
+        Kind::Forgejo => "api/v1/",
+    }
 }
 
 #[cfg(test)]
@@ -276,6 +302,25 @@ mod tests {
             bad("evilgit.example is another host than that of the remote")
         );
         assert_eq!(of("http://git.example/"), bad("it must begin with https://"));
+    }
+
+    #[test]
+    fn a_forge_may_be_below_its_host_and_at_a_port() {
+        let api = "https://git.example:8443/lab/api/v4";
+        let is = |remote: &str, path: &str| {
+            let address = Address::parse(remote).unwrap();
+            let place = Place::of(&address, Kind::GitLab, Some(api), true).unwrap();
+            let (web, project) = (place.address.web.as_str(), place.address.path.as_str());
+            assert_eq!((web, project), ("https://git.example:8443/lab/", path), "{remote}");
+            let page = place.compare_url("main", "x");
+            let below = format!("https://git.example:8443/lab/{path}/-/merge_requests/new?");
+            assert!(page.starts_with(&below), "{page}");
+        };
+        is("https://git.example:8443/lab/group/sub/a.b.git", "group/sub/a.b");
+        is("ssh://git@git.example:2222/group/sub/a.b.git", "group/sub/a.b");
+        is("git@git.example:group/a.b.git", "group/a.b");
+        // A group may be called so too.
+        is("git@git.example:lab/a.git", "lab/a");
     }
 
     #[test]

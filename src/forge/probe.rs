@@ -15,18 +15,28 @@ use crate::http::{chain, client};
 /// How long a host may take to say what it is.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Asks a host what it is; none where it is no forge that is known here.
+/// Asks a host what it is, and then what is below it by the first part of the project's path; none
+/// where it is no forge that is known here.
 ///
 /// # Errors
 /// There is no HTTP on this machine.
 pub async fn probe(address: &Address) -> Result<Option<Place>, ForgeError> {
     let client = client(&address.web).map_err(|error| ForgeError::Client(chain(&error)))?;
-    for kind in [Kind::Forgejo, Kind::GitLab, Kind::GitHub] {
-        if speaks(&client, address, kind).await {
-            return Place::of(address, kind, None, false).map(Some);
+    for address in [Some(address.clone()), one_below(address)].into_iter().flatten() {
+        for kind in [Kind::Forgejo, Kind::GitLab, Kind::GitHub] {
+            if speaks(&client, &address, kind).await {
+                return Place::of(&address, kind, None, false).map(Some);
+            }
         }
     }
     Ok(None)
+}
+
+/// A forge that is not alone on its host: `https://host/forge/owner/name`.
+fn one_below(address: &Address) -> Option<Address> {
+    let (first, rest) = address.path.split_once('/')?;
+    let web = address.web.join(&format!("{first}/")).ok()?;
+    rest.contains('/').then(|| address.below(&web))
 }
 
 async fn speaks(client: &Client, address: &Address, kind: Kind) -> bool {
@@ -70,6 +80,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_forge_may_be_one_below_its_host() {
+        let below = |remote: &str| {
+            let below = one_below(&Address::parse(remote).unwrap());
+            below.map(|it| (it.web.to_string(), it.path))
+        };
+        let lab = ("https://git.example:8443/lab/".to_owned(), "ada/shop".to_owned());
+        assert_eq!(below("https://git.example:8443/lab/ada/shop.git"), Some(lab));
+        assert_eq!(below("https://git.example/ada/shop.git"), None);
+    }
 
     #[test]
     fn each_kind_is_known_by_its_answer() {

@@ -87,6 +87,10 @@ fn run_hooks(
 ) -> Result<String, LandError> {
     hooks::check(repo, scratch, plan.way)?;
     let tree = scratch.index_tree()?;
+    if tree == repo.tree_of(plan.target.tip)? {
+        let said = "it left nothing to commit".to_owned();
+        return Err(LandError::Hook { name: hooks::before(plan.way).to_owned(), said });
+    }
     if tree != plan.tree {
         plan.land_on(repo, tree)?;
         if let Some(command) = session.spec.last_check().filter(|_| !wish.unverified) {

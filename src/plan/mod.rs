@@ -163,11 +163,14 @@ impl Plan {
         let tree = if way == Way::Rebase || matches!(wish.pick, Pick::Commits(_)) {
             let (commits, all) = pick::commits(repo, id, &work, base, wish.pick)?;
             is_all &= all;
-            replays = match (pick::replay(repo, id, &target, &commits), span.landing()?) {
-                (Err(LandError::Conflicts { .. }), landed @ Some(_)) => {
-                    return Err(span.landed(landed));
+            replays = match pick::replay(repo, id, &target, &commits) {
+                Err(error @ LandError::Conflicts { .. }) => {
+                    return Err(match span.brought()? {
+                        landed @ Some(_) => span.landed(landed),
+                        None => error,
+                    });
                 }
-                (replays, _) => replays?,
+                replays => replays?,
             };
             let Some(last) = replays.last() else { return Err(span.landed(span.landing()?)) };
             let tree = last.tree;
@@ -312,7 +315,7 @@ impl Span<'_> {
                 Err(self.landed(self.landing()?))
             }
             Merge::Clean(tree) => Ok(tree),
-            Merge::Conflicts(found) => Err(match self.landing()? {
+            Merge::Conflicts(found) => Err(match self.landing_under(&found)? {
                 Some(commit) => self.landed(Some(commit)),
                 None => LandError::Conflicts {
                     branch: target.name().to_owned(),
@@ -323,13 +326,30 @@ impl Span<'_> {
         }
     }
 
-    /// The commit of the target that brought the work, recognised by content: the first in which
-    /// every path that the session changed is as the session left it. Neither ancestry nor a
-    /// message decides, since a squash or a rebase elsewhere changes both.
-    fn landing(&self) -> Result<Option<ObjectId>, LandError> {
-        // So far back is it looked for.
-        const COMMITS: usize = 500;
-        let Self { repo, target, work, base, .. } = self;
+    /// The commit of the target that brought the work, where nothing of it is left to land.
+    fn brought(&self) -> Result<Option<ObjectId>, LandError> {
+        let Self { repo, target, work, .. } = self;
+        match repo.merge_commits(target.tip, work.commit)? {
+            Merge::Clean(tree) if tree == repo.tree_of(target.tip)? => self.landing(),
+            Merge::Clean(_) => Ok(None),
+            Merge::Conflicts(found) => self.landing_under(&found),
+        }
+    }
+
+    /// As [`Span::landing`], where the target has changed so since that these paths conflict. A
+    /// path that the session did not change is one that its work has moved to on the target, a file
+    /// that it deleted, say: that work is not there.
+    fn landing_under(&self, found: &[git::Clash]) -> Result<Option<ObjectId>, LandError> {
+        let entries = self.entries()?;
+        let is_known = |clash: &git::Clash| {
+            entries.iter().any(|(path, _)| String::from_utf8_lossy(path) == clash.path)
+        };
+        if found.iter().all(is_known) { self.landing() } else { Ok(None) }
+    }
+
+    /// Every path that the session changed, as the session left it.
+    fn entries(&self) -> Result<Vec<(git::BString, Option<git::TreeEntry>)>, LandError> {
+        let Self { repo, work, base, .. } = self;
         let mut entries = Vec::new();
         for file in repo.diff_stat(repo.tree_of(*base)?, work.tree)?.paths {
             if let git::Status::Renamed(from) = file.status {
@@ -338,6 +358,17 @@ impl Span<'_> {
             let entry = repo.entry(work.tree, &file.path)?;
             entries.push((file.path, entry));
         }
+        Ok(entries)
+    }
+
+    /// The commit of the target that brought the work, recognised by content: the first in which
+    /// every path that the session changed is as the session left it. Neither ancestry nor a
+    /// message decides, since a squash or a rebase elsewhere changes both.
+    fn landing(&self) -> Result<Option<ObjectId>, LandError> {
+        // So far back is it looked for.
+        const COMMITS: usize = 500;
+        let Self { repo, target, base, .. } = self;
+        let entries = self.entries()?;
         for commit in repo.commits_between(*base, target.tip)?.into_iter().take(COMMITS) {
             let tree = repo.tree_of(commit)?;
             let mut same = true;

@@ -44,11 +44,7 @@ impl Caging {
             let folder = request.shadow.as_deref();
             let shadow = folder.map(|folder| Shadow::make(&worktree, folder, &branch));
             let shadow = shadow.transpose().map_err(fault)?;
-            let sandbox = Sandbox::open(&request).map_err(fault)?;
-            let listener = sandbox.listen(&request.program);
-            let listener = listener.map_err(|error| {
-                Fault(format!("the sandbox's network cannot be opened: {error}"))
-            })?;
+            let (sandbox, listener) = Sandbox::open(&request).map_err(fault)?;
             Ok((sandbox, shadow, listener))
         });
         Ok(Self { making, allowed })

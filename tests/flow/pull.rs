@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A repository whose `origin` is `ada/shop` at a forge.
 pub(super) struct Bench {
-    repo: Repo,
+    pub(super) repo: Repo,
     pub(super) forge: Forge,
     remote: PathBuf,
     _http: Http,
@@ -27,8 +27,12 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(kind: Kind) -> Self {
-        let repo = Repo::new();
-        let root = repo.home().root().join("srv");
+        Self::of(kind, Repo::new())
+    }
+
+    /// With this repository, of which there may be others in the same home.
+    pub(super) fn of(kind: Kind, repo: Repo) -> Self {
+        let root = repo.home().root().join(format!("srv-{}", kind.name()));
         let remote = root.join("ada/shop.git");
         fs::create_dir_all(&remote).expect("a new folder");
         let path = remote.to_str().expect("a path of ours");
@@ -65,7 +69,7 @@ impl Bench {
     }
 
     /// git in the bare repository.
-    fn there(&self, args: &[&str]) -> String {
+    pub(super) fn there(&self, args: &[&str]) -> String {
         let remote = self.remote.to_str().expect("a path of ours");
         self.repo.git(&[&["--git-dir", remote], args].concat())
     }
@@ -86,7 +90,7 @@ impl Bench {
         self.forge.world().faults.push_back(Fault { path, status, headers, body });
     }
 
-    fn page(&self) -> &'static str {
+    pub(super) fn page(&self) -> &'static str {
         match self.forge.world().kind {
             Kind::GitHub => "FORGE/ada/shop/pull/1",
             Kind::GitLab => "FORGE/ada/shop/-/merge_requests/1",
@@ -265,6 +269,8 @@ fn tries_are_counted_and_nothing_is_merged_unless_told() {
     bench
         .forge
         .ci(|_, _| vec![Check { name: "test".to_owned(), state: "success", log: String::new() }]);
+    // It has not found out yet whether it can be merged.
+    bench.fault("/merge", 405, "", "{\"message\":\"Pull Request is not mergeable\"}");
     let watch = ["pr", "add-one", "--watch", "--interval", "1", "--auto"];
     let out = bench.said(bench.cmd(&watch));
     assert_eq!((out.stdout, out.code), (format!("{page} is merged\n"), 0));
@@ -372,7 +378,7 @@ fn at_no_forge_that_is_known_the_branch_is_pushed() {
     bench.repo.git(&["remote", "set-url", "origin", bench.remote.to_str().unwrap()]);
     let out = bench.said(bench.cmd(&["pr", "add-one"]));
     let hint = "hint: git config agent.forge.<host>.type github|gitlab|forgejo names it\n";
-    let why = "warning: the remote origin is at no forge: [ROOT]/srv/ada/shop.git\n";
+    let why = "warning: the remote origin is at no forge: [ROOT]/srv-github/ada/shop.git\n";
     assert!(out.code == 3 && out.stderr.starts_with(&format!("{why}{hint}")), "{out:#?}");
     assert_eq!(bench.there(&["for-each-ref", "refs/heads"]).lines().count(), 2);
 }
@@ -398,6 +404,55 @@ fn one_that_is_there_already_is_updated() {
         assert_eq!(out, Out::ok(&format!("Updated {}  {SUM}\n", bench.page())), "{kind:?}");
         assert_eq!(bench.forge.world().pulls, [pull]);
     }
+}
+
+#[test]
+fn one_from_a_strangers_fork_is_left_alone_though_its_branch_is_called_as_ours() {
+    for kind in Kind::ALL {
+        let bench = Bench::new(kind);
+        let id = bench.session("Add one");
+        let strange = Pull {
+            number: 1,
+            title: "Mine".to_owned(),
+            branch: format!("agent-pr/{id}"),
+            into: "main".to_owned(),
+            state: "open".to_owned(),
+            ..Pull::default()
+        };
+        bench.forge.world().pulls = vec![strange.clone()];
+        bench.forge.world().foreign = vec![1];
+        // The forge may know itself by another address than ours.
+        let listing = if kind == Kind::GitLab { "/merge_requests" } else { "/pulls" };
+        let next = "link: <http://forge.internal/x?page=2>; rel=\"next\"\r\n";
+        bench.fault(listing, 200, next, "[]");
+        let page = bench.page().replace('1', "2");
+        let out = bench.said(bench.cmd(&["pr", "add-one"]));
+        assert_eq!(out, Out::ok(&format!("Opened {page}  {SUM}\n")), "{kind:?}");
+        let world = bench.forge.world();
+        assert_eq!((world.pulls.len(), &world.pulls[0]), (2, &strange), "{kind:?}");
+        let asked = world.requests.iter().filter(|it| it.target.contains("page=2"));
+        assert_eq!(asked.count(), 1, "{kind:?}");
+    }
+}
+
+#[test]
+fn at_gitlab_who_was_asked_before_stays_asked_and_not_all_may_merge() {
+    let bench = Bench::new(Kind::GitLab);
+    bench.session("Add one");
+    bench.cmd(&["pr", "add-one"]).run().success();
+    bench.forge.world().pulls[0].reviewers = vec!["user 9".to_owned()];
+    bench.cmd(&["pr", "add-one", "--reviewer", "@bob"]).run().success();
+    assert_eq!(bench.forge.world().pulls[0].reviewers, ["user 7", "user 9"]);
+    bench
+        .forge
+        .ci(|_, _| vec![Check { name: "test".to_owned(), state: "success", log: String::new() }]);
+    bench.fault("/merge", 401, "", "{\"message\":\"401 Unauthorized\"}");
+    let watch = ["pr", "add-one", "--watch", "--interval", "1", "--auto"];
+    let out = bench.said(bench.cmd(&watch));
+    let said = "error: 127.0.0.1 refused: 401 Unauthorized (401)\n\
+                hint: The branch is pushed; what the token may do is set at the forge\n";
+    assert!(out.code == 1 && out.stderr.ends_with(said), "{out:#?}");
+    assert_eq!(bench.forge.world().pulls[0].state, "open");
 }
 
 #[test]

@@ -23,7 +23,7 @@
 //! | `home.rs` | [`home::Home`]: a temporary home with git's identity and nothing else; no process outlives it |
 //! | `cmd.rs` | [`cmd::Cmd`]: a program run there; [`cmd::Out`]: all that it said |
 //! | `repo.rs` | [`repo::Repo`]: a real repository in one of many [`repo::Shape`]s; runs the built program |
-//! | `forge/` | [`forge::Forge`]: a strict forge: GitHub, GitLab, Forgejo |
+//! | `forge/` | [`forge::Forge`]: a forge, strict by its own description: GitHub, GitLab, Forgejo |
 //! | `remote.rs` | [`remote::Http`], [`remote::Ssh`]: servers that git pushes to |
 //! | `normal.rs` | output without what differs from run to run |
 //! | `server/` | [`server::Server`]: the model, scripted, strict, and faulty on demand |

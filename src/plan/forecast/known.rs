@@ -149,7 +149,7 @@ impl Known {
             file::replace_unsynced(&path, text.as_bytes())
         });
         if let Err(error) = written {
-            tracing::warn!(%error, "what collides is found out again next time");
+            tracing::debug!(%error, "what collides is found out again next time");
         }
     }
 }

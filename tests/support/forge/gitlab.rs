@@ -1,149 +1,78 @@
 //! GitLab, as far as it is asked (REST, version 4).
 //!
-//! Invariant: paths, fields and queries are those of <https://docs.gitlab.com/api/>.
+//! Invariant: who is asked to look at a merge request takes the place of who was before.
 
 use serde_json::{Value, json};
 
 use super::{Check, Comment, Endpoint, Pull, World, text};
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
-        method: "GET",
-        path: "/projects/ada%2Fshop/merge_requests",
-        query: &["state", "source_branch", "target_branch", "per_page", "page"],
-        required: &[],
-        optional: &[],
-        run: |world, _, _, query| {
-            let branch = query.iter().find(|(key, _)| key == "source_branch");
-            let found = world
-                .pulls
-                .iter()
-                .filter(|pull| pull.state == "open" && branch.is_none_or(|it| it.1 == pull.branch));
-            (200, found.map(|pull| view(world, pull)).collect())
-        },
-    },
-    Endpoint {
-        method: "POST",
-        path: "/projects/ada%2Fshop/merge_requests",
-        query: &[],
-        required: &["source_branch", "target_branch", "title"],
-        optional: &["description", "target_project_id", "reviewer_ids", "remove_source_branch"],
-        run: |world, _, body, _| {
-            let title = text(body, "title");
-            let pull = Pull {
-                draft: title.starts_with("Draft: "),
-                title,
-                body: text(body, "description"),
-                branch: text(body, "source_branch"),
-                into: text(body, "target_branch"),
-                ..Pull::default()
-            };
-            match world.open(pull) {
-                Ok(pull) => (201, view(world, &pull)),
-                Err(why) if why.contains("already exists") => (409, json!({"message": [why]})),
-                Err(why) => (400, json!({"message": {"source_branch": [why]}})),
-            }
-        },
-    },
-    Endpoint {
-        method: "GET",
-        path: "/projects/ada%2Fshop/merge_requests/*",
-        query: &[],
-        required: &[],
-        optional: &[],
-        run: |world, parts, _, _| shown(world, &parts[0]),
-    },
-    Endpoint {
-        method: "PUT",
-        path: "/projects/ada%2Fshop/merge_requests/*",
-        query: &[],
-        required: &[],
-        optional: &["title", "description", "target_branch", "reviewer_ids", "state_event"],
-        run: |world, parts, body, _| {
-            if let Some(pull) = world.pull(&parts[0]) {
-                let set = |field: &mut String, key: &str| {
-                    if let Some(value) = body[key].as_str() {
-                        value.clone_into(field);
-                    }
-                };
-                set(&mut pull.title, "title");
-                set(&mut pull.body, "description");
-                set(&mut pull.into, "target_branch");
-                let ids = body["reviewer_ids"].as_array().into_iter().flatten();
-                pull.reviewers.extend(ids.map(|id| format!("user {id}")));
-            }
-            shown(world, &parts[0])
-        },
-    },
-    Endpoint {
-        method: "GET",
-        path: "/users",
-        query: &["username"],
-        required: &[],
-        optional: &[],
-        run: |_, _, _, query| match query.first() {
-            Some((_, name)) if name == "bob" => (200, json!([{"id": 7, "username": "bob"}])),
-            _ => (200, json!([])),
-        },
-    },
-    Endpoint {
-        method: "PUT",
-        path: "/projects/ada%2Fshop/merge_requests/*/merge",
-        query: &[],
-        required: &[],
-        optional: &["sha", "squash", "auto_merge", "should_remove_source_branch"],
-        run: |world, parts, body, _| {
-            let tip = world.pull(&parts[0]).map(|pull| pull.branch.clone());
-            let tip = tip.and_then(|branch| world.tip(&branch));
-            if tip != body["sha"].as_str().map(str::to_owned) {
-                return (409, json!({"message": "SHA does not match HEAD of source branch"}));
-            }
-            if let Some(pull) = world.pull(&parts[0]) {
-                "merged".clone_into(&mut pull.state);
-            }
-            shown(world, &parts[0])
-        },
-    },
-    Endpoint {
-        method: "GET",
-        path: "/projects/ada%2Fshop/repository/commits/*/statuses",
-        query: &["ref", "stage", "name", "all", "per_page", "page"],
-        required: &[],
-        optional: &[],
-        run: |world, parts, _, _| {
-            (200, world.checks(&parts[0]).iter().enumerate().map(status).collect())
-        },
-    },
-    Endpoint {
-        method: "GET",
-        path: "/projects/ada%2Fshop/jobs/*/trace",
-        query: &[],
-        required: &[],
-        optional: &[],
-        run: |world, parts, _, _| {
-            let at = parts[0].parse::<usize>().unwrap_or_default();
-            let commit = world.pulls.last().and_then(|pull| world.tip(&pull.branch));
-            let checks = world.checks(&commit.unwrap_or_default());
-            match checks.get(at.wrapping_sub(1)) {
-                Some(check) => (200, check.log.clone().into()),
-                None => (404, json!({"message": "404 Not Found"})),
-            }
-        },
-    },
-    Endpoint {
-        method: "GET",
-        path: "/projects/ada%2Fshop/merge_requests/*/notes",
-        query: &["sort", "order_by", "per_page", "page"],
-        required: &[],
-        optional: &[],
-        run: |world, _, _, _| {
-            let system = json!({
-                "id": 100, "body": "added 1 commit", "author": {"username": "ada"}, "system": true,
-            });
-            let notes = world.comments.iter().enumerate().map(note);
-            (200, [system].into_iter().chain(notes).collect())
-        },
-    },
+    ("GET", "/projects/{id}/merge_requests", |world, _, _, query| {
+        let branch = query.iter().find(|(key, _)| key == "source_branch");
+        let found = world
+            .pulls
+            .iter()
+            .filter(|pull| pull.state == "open" && branch.is_none_or(|it| it.1 == pull.branch));
+        (200, found.map(|pull| view(world, pull)).collect())
+    }),
+    ("POST", "/projects/{id}/merge_requests", |world, _, body, _| {
+        let title = text(body, "title");
+        let pull = Pull {
+            draft: title.starts_with("Draft: "),
+            title,
+            body: text(body, "description"),
+            branch: text(body, "source_branch"),
+            into: text(body, "target_branch"),
+            ..Pull::default()
+        };
+        match world.open(pull) {
+            Ok(pull) => (201, view(world, &pull)),
+            Err(why) if why.contains("already exists") => (409, json!({"message": [why]})),
+            Err(why) => (400, json!({"message": {"source_branch": [why]}})),
+        }
+    }),
+    ("GET", "/projects/{id}/merge_requests/{merge_request_iid}", |world, parts, _, _| {
+        shown(world, &parts[0])
+    }),
+    ("PUT", "/projects/{id}/merge_requests/{merge_request_iid}", |world, parts, body, _| {
+        world.change(&parts[0], body, ["title", "description", "target_branch"]);
+        if let (Some(pull), Some(ids)) = (world.pull(&parts[0]), body["reviewer_ids"].as_array()) {
+            pull.reviewers = ids.iter().map(|id| format!("user {id}")).collect();
+        }
+        shown(world, &parts[0])
+    }),
+    ("GET", "/users", |_, _, _, query| match query.first() {
+        Some((_, name)) if name == "bob" => (200, json!([user(7, "bob")])),
+        _ => (200, json!([])),
+    }),
+    ("PUT", "/projects/{id}/merge_requests/{merge_request_iid}/merge", |world, parts, body, _| {
+        match world.merge(&parts[0], &body["sha"]) {
+            Some(_) => shown(world, &parts[0]),
+            None => (409, json!({"message": "SHA does not match HEAD of source branch"})),
+        }
+    }),
+    ("GET", "/projects/{id}/repository/commits/{sha}/statuses", |world, parts, _, _| {
+        let view = |(at, check): (usize, &Check)| status(&parts[0], at, check);
+        (200, world.checks(&parts[0]).iter().enumerate().map(view).collect())
+    }),
+    ("GET", "/projects/{id}/jobs/{job_id}/trace", |world, parts, _, _| {
+        match world.log(&parts[0]) {
+            Some(log) => (200, log.into()),
+            None => (404, json!({"message": "404 Not Found"})),
+        }
+    }),
+    ("GET", "/projects/{id}/merge_requests/{merge_request_iid}/notes", |world, _, _, _| {
+        let system = Comment {
+            author: "ada".to_owned(),
+            path: String::new(),
+            line: 0,
+            text: "added 1 commit".to_owned(),
+        };
+        let mut system = note((100, &system));
+        system["system"] = true.into();
+        let all = world.said(true).chain(world.said(false));
+        (200, [system].into_iter().chain(all.map(note)).collect())
+    }),
 ];
 
 fn shown(world: &mut World, number: &str) -> (u16, Value) {
@@ -154,37 +83,57 @@ fn shown(world: &mut World, number: &str) -> (u16, Value) {
 }
 
 fn view(world: &World, pull: &Pull) -> Value {
+    let ids = pull.reviewers.iter().filter_map(|it| it.strip_prefix("user ")?.parse().ok());
+    let reviewers: Vec<_> = ids.map(|id| user(id, "one")).collect();
     json!({
         "id": 4_000 + pull.number,
         "iid": pull.number,
+        "project_id": 3,
+        "source_project_id": if world.home(pull) == "ada/shop" { 3 } else { 5 },
+        "target_project_id": 3,
         "web_url": format!("{}/ada/shop/-/merge_requests/{}", world.base, pull.number),
         "title": pull.title,
         "description": pull.body,
         "draft": pull.draft,
         "state": if pull.state == "open" { "opened" } else { &pull.state },
+        "author": user(1, "ada"),
+        "reviewers": reviewers,
         "source_branch": pull.branch,
         "target_branch": pull.into,
         "sha": world.tip(&pull.branch),
     })
 }
 
-fn status((at, check): (usize, &Check)) -> Value {
+fn user(id: u64, name: &str) -> Value {
+    let page = format!("https://git.example/{name}");
+    json!({"id": id, "username": name, "name": name, "state": "active", "web_url": page})
+}
+
+fn status(commit: &str, at: usize, check: &Check) -> Value {
     let status = match check.state {
         "failure" => "failed",
         "pending" => "running",
         state => state,
     };
     json!({
-        "id": at + 1, "name": check.name, "status": status, "allow_failure": false,
+        "id": at + 1, "sha": commit, "name": check.name, "status": status, "allow_failure": false,
         "description": null, "target_url": format!("https://ci.example/{}", at + 1),
     })
 }
 
-fn note((at, comment): (usize, &Comment)) -> Value {
-    let position = (!comment.path.is_empty())
-        .then(|| json!({"new_path": comment.path, "new_line": comment.line}));
-    json!({
-        "id": at + 1, "body": comment.text, "author": {"username": comment.author},
-        "system": false, "resolvable": position.is_some(), "resolved": false, "position": position,
-    })
+fn note((id, comment): (usize, &Comment)) -> Value {
+    let mut note = json!({
+        "id": id, "body": comment.text, "author": user(2, &comment.author), "system": false,
+        "created_at": "2026-01-02T03:04:05Z", "noteable_id": 4_001, "noteable_type": "MergeRequest",
+        "resolvable": !comment.path.is_empty(),
+    });
+    if !comment.path.is_empty() {
+        let [base, start, head] = ["a", "b", "c"];
+        note["resolved"] = false.into();
+        note["position"] = json!({
+            "base_sha": base, "start_sha": start, "head_sha": head, "position_type": "text",
+            "old_path": comment.path, "new_path": comment.path, "new_line": comment.line,
+        });
+    }
+    note
 }

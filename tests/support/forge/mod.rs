@@ -1,17 +1,17 @@
 //! Forges that refuse what the real ones refuse: GitHub, GitLab and Forgejo, with the branches of a
 //! real bare repository behind them.
 //!
-//! Invariant: a request with a path, a field, a query or a header that the published interface does
-//! not have is refused and remembered; a forge that is dropped with such a request fails the test.
+//! Invariant: a request that the published interface does not take, and an answer that it does not
+//! give, are remembered; a forge that is dropped with such a one fails the test.
 
+pub mod description;
 mod forgejo;
 mod github;
 mod gitlab;
 pub mod prism;
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
+
+use self::description::{Description, decoded};
+use super::server::http;
 
 /// Which one is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,20 +112,23 @@ pub struct World {
     /// The bare repository behind it.
     remote: PathBuf,
     pub pulls: Vec<Pull>,
+    /// The numbers of those that are from a stranger's fork.
+    pub foreign: Vec<u64>,
     pub comments: Vec<Comment>,
     pub requests: Vec<Request>,
     pub faults: VecDeque<Fault>,
     ci: Option<Ci>,
     broken: Vec<String>,
     base: String,
+    /// The host that logs are kept on.
+    store: String,
 }
 
-/// A forge on a free port of 127.0.0.1.
+/// A forge on a free port of 127.0.0.1, and the host of its logs on another.
 pub struct Forge {
-    port: u16,
     world: Arc<Mutex<World>>,
     over: Arc<AtomicBool>,
-    server: Option<JoinHandle<()>>,
+    servers: Vec<(u16, JoinHandle<()>)>,
 }
 
 /// What is answered.
@@ -132,54 +138,54 @@ struct Answer {
     body: String,
 }
 
-/// From the parts of the path, the body and the query to status and answer.
+/// From the parts of the path below the project, the body and the query to status and answer; of a
+/// redirect the answer is where to.
 type Run = fn(&mut World, &[String], &Value, &[(String, String)]) -> (u16, Value);
 
-/// One thing that the interface can be asked for.
-struct Endpoint {
-    method: &'static str,
-    /// Parts of the path; `*` stands for any, and is given to the handler.
-    path: &'static str,
-    query: &'static [&'static str],
-    required: &'static [&'static str],
-    optional: &'static [&'static str],
-    run: Run,
-}
+/// One thing that is played: its method, its path as it is described, and what it does.
+type Endpoint = (&'static str, &'static str, Run);
 
 impl Forge {
     /// Plays this one over a bare repository.
     pub fn serve(kind: Kind, remote: &Path) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("it is bound").port();
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        let ports = listeners.each_ref().map(|it| it.local_addr().expect("it is bound").port());
+        let [base, store] = ports.map(|port| format!("http://127.0.0.1:{port}"));
         let world = World {
             kind,
             remote: remote.to_owned(),
             pulls: Vec::new(),
+            foreign: Vec::new(),
             comments: Vec::new(),
             requests: Vec::new(),
             faults: VecDeque::new(),
             ci: None,
             broken: Vec::new(),
-            base: format!("http://127.0.0.1:{port}"),
+            base,
+            store,
         };
         let world = Arc::new(Mutex::new(world));
         let over = Arc::new(AtomicBool::new(false));
-        let (served, is_over) = (Arc::clone(&world), Arc::clone(&over));
-        let server = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if is_over.load(Ordering::SeqCst) {
-                    return;
+        let answers: [fn(&mut World, &Request) -> Answer; 2] = [World::answer, World::stored];
+        let servers = listeners.into_iter().zip(answers).map(|(listener, answer)| {
+            let (served, is_over) = (Arc::clone(&world), Arc::clone(&over));
+            std::thread::spawn(move || {
+                for stream in listener.incoming() {
+                    if is_over.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    // A client that went away has what it wanted.
+                    let _ = stream.and_then(|stream| serve(&stream, &served, answer));
                 }
-                // A client that went away has what it wanted.
-                let _ = stream.and_then(|stream| serve(stream, &served));
-            }
+            })
         });
-        Self { port, world, over, server: Some(server) }
+        let servers = ports.into_iter().zip(servers).collect();
+        Self { world, over, servers }
     }
 
     /// The address of its interface.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.world().base.clone()
     }
 
     pub fn world(&self) -> MutexGuard<'_, World> {
@@ -195,13 +201,13 @@ impl Forge {
 impl Drop for Forge {
     fn drop(&mut self) {
         self.over.store(true, Ordering::SeqCst);
-        // Wakes the server, which looks whether it is over.
-        drop(TcpStream::connect(("127.0.0.1", self.port)));
-        if let Some(server) = self.server.take() {
+        for (port, server) in self.servers.drain(..) {
+            // Wakes the server, which looks whether it is over.
+            drop(TcpStream::connect(("127.0.0.1", port)));
             drop(server.join());
         }
         if !std::thread::panicking() {
-            assert_eq!(self.world().broken, [""; 0], "requests that no forge would take");
+            assert_eq!(self.world().broken, [""; 0], "what no forge would take or answer");
         }
     }
 }
@@ -241,7 +247,10 @@ impl World {
         if self.tip(&pull.into).is_none() {
             return Err("base invalid".to_owned());
         }
-        if let Some(there) = self.pulls.iter().find(|it| it.is_open_for(&pull.branch)) {
+        let is_it = |it: &&Pull| {
+            it.state == "open" && it.branch == pull.branch && !self.foreign.contains(&it.number)
+        };
+        if let Some(there) = self.pulls.iter().find(is_it) {
             let number = there.number;
             return Err(format!(
                 "A pull request already exists for ada:{}: !{number}",
@@ -258,7 +267,72 @@ impl World {
         self.pulls.iter_mut().find(|pull| pull.number.to_string() == number)
     }
 
+    /// Changes what these fields say: the title, the description, the branch it is for.
+    fn change(&mut self, number: &str, body: &Value, keys: [&str; 3]) {
+        let Some(pull) = self.pull(number) else { return };
+        let fields = [&mut pull.title, &mut pull.body, &mut pull.into];
+        for (field, key) in fields.into_iter().zip(keys) {
+            if let Some(value) = body[key].as_str() {
+                value.clone_into(field);
+            }
+        }
+    }
+
+    /// Asks these to look at it.
+    fn ask(&mut self, number: &str, names: impl Iterator<Item = String>) {
+        if let Some(pull) = self.pull(number) {
+            pull.reviewers.extend(names);
+        }
+    }
+
+    /// People and teams, as two forges are told of them.
+    fn ask_both(&mut self, number: &str, body: &Value) {
+        let names = [&body["reviewers"], &body["team_reviewers"]];
+        let names = names.into_iter().filter_map(Value::as_array).flatten();
+        self.ask(number, names.filter_map(Value::as_str).map(str::to_owned));
+    }
+
+    /// Merges it, if this is what it is at: that commit.
+    fn merge(&mut self, number: &str, commit: &Value) -> Option<String> {
+        let branch = self.pull(number)?.branch.clone();
+        let tip = self.tip(&branch).filter(|tip| commit == tip)?;
+        "merged".clone_into(&mut self.pull(number)?.state);
+        Some(tip)
+    }
+
+    /// The log of a check of the last one, from 1.
+    fn log(&self, at: &str) -> Option<String> {
+        let at = at.parse::<usize>().ok()?.checked_sub(1)?;
+        let commit = self.pulls.last().and_then(|pull| self.tip(&pull.branch))?;
+        self.checks(&commit).get(at).map(|check| check.log.clone())
+    }
+
+    /// The project that its branch is in.
+    fn home(&self, pull: &Pull) -> &'static str {
+        if self.foreign.contains(&pull.number) { "eve/shop" } else { "ada/shop" }
+    }
+
+    /// The comments that are on a line, or those that are not, with their numbers from 1.
+    fn said(&self, on_line: bool) -> impl Iterator<Item = (usize, &Comment)> {
+        let all = self.comments.iter().enumerate().map(|(at, comment)| (at + 1, comment));
+        all.filter(move |(_, comment)| comment.path.is_empty() != on_line)
+    }
+
     fn answer(&mut self, request: &Request) -> Answer {
+        self.requests.push(request.clone());
+        self.answer_to(request)
+    }
+
+    /// The host of the logs: who comes there with a token has told it to strangers.
+    fn stored(&mut self, request: &Request) -> Answer {
+        if request.header("authorization").is_some() {
+            self.broken.push(format!("the token went to {}", self.store));
+        }
+        let log = self.log(request.target.trim_start_matches('/'));
+        Answer { status: 200, headers: String::new(), body: log.unwrap_or_default() }
+    }
+
+    fn answer_to(&mut self, request: &Request) -> Answer {
         let path = request.target.split('?').next().unwrap_or_default();
         if let Some(at) = self.faults.iter().position(|fault| path.ends_with(fault.path))
             && let Some(Fault { status, headers, body, .. }) = self.faults.remove(at)
@@ -269,20 +343,21 @@ impl World {
             Kind::GitHub | Kind::GitLab => format!("Bearer {TOKEN}"),
             Kind::Forgejo => format!("token {TOKEN}"),
         };
-        let header = |name: &str| {
-            request.headers.iter().find(|(key, _)| key == name).map(|it| it.1.as_str())
-        };
-        if header("authorization") != Some(&token) {
+        if request.header("authorization") != Some(&token) {
             return Answer::json(401, &json!({"message": "Bad credentials"}));
         }
-        match self.check_and_run(request, &header) {
+        match self.check_and_run(request) {
+            Ok((status @ 300..400, to)) => {
+                let headers = format!("location: {}\r\n", to.as_str().unwrap_or_default());
+                Answer { status, headers, body: String::new() }
+            }
             Ok((status, value)) => {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 let etag = format!(
                     "\"{:x}\"",
                     text.bytes().fold(7_u64, |a, b| { a.wrapping_mul(31).wrapping_add(b.into()) })
                 );
-                if request.method == "GET" && header("if-none-match") == Some(&etag) {
+                if request.method == "GET" && request.header("if-none-match") == Some(&etag) {
                     return Answer { status: 304, headers: String::new(), body: String::new() };
                 }
                 Answer { status, headers: format!("etag: {etag}\r\n"), body: text }
@@ -295,17 +370,14 @@ impl World {
         }
     }
 
-    fn check_and_run<'a>(
-        &mut self,
-        request: &Request,
-        header: &dyn Fn(&str) -> Option<&'a str>,
-    ) -> Result<(u16, Value), String> {
+    fn check_and_run(&mut self, request: &Request) -> Result<(u16, Value), String> {
+        let header = |name: &str| request.header(name);
         if !header("user-agent").is_some_and(|it| it.starts_with("git-agent/")) {
             return Err("no user agent".to_owned());
         }
         let accept = match self.kind {
             Kind::GitHub => "application/vnd.github+json",
-            Kind::GitLab | Kind::Forgejo => "application/json",
+            Kind::GitLab | Kind::Forgejo => "application/json, text/plain",
         };
         if header("accept") != Some(accept) {
             return Err("accept".to_owned());
@@ -314,47 +386,42 @@ impl World {
             return Err("no version".to_owned());
         }
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
-        let endpoints = match self.kind {
-            Kind::GitHub => github::ENDPOINTS,
-            Kind::GitLab => gitlab::ENDPOINTS,
-            Kind::Forgejo => forgejo::ENDPOINTS,
+        let (endpoints, project) = match self.kind {
+            Kind::GitHub => (github::ENDPOINTS, &["ada", "shop"][..]),
+            Kind::GitLab => (gitlab::ENDPOINTS, &["ada/shop"][..]),
+            Kind::Forgejo => (forgejo::ENDPOINTS, &["ada", "shop"][..]),
         };
-        let (endpoint, parts) = endpoints
+        let operation = Description::of(self.kind).operation(&request.method, path)?;
+        let (_, _, run) = endpoints
             .iter()
-            .filter(|it| it.method == request.method)
-            .find_map(|it| Some((it, matched(it.path, path)?)))
-            .ok_or("no such path")?;
+            .find(|(method, path, _)| *method == request.method && *path == operation.path)
+            .ok_or("it is not played")?;
+        let (whose, parts) = operation.parts.split_at(project.len().min(operation.parts.len()));
+        if !whose.is_empty() && whose != project {
+            return Err("it is another project".to_owned());
+        }
         let query: Vec<(String, String)> = query
             .split('&')
             .filter_map(|pair| pair.split_once('='))
             .map(|(key, value)| (decoded(key), decoded(value)))
             .collect();
-        if let Some((key, _)) = query.iter().find(|(key, _)| !endpoint.query.contains(&&**key)) {
-            return Err(format!("query {key}"));
-        }
         let body = match request.body.as_str() {
             "" => Value::Null,
             text => serde_json::from_str(text).map_err(|error| error.to_string())?,
         };
-        let fields = body.as_object().cloned().unwrap_or_default();
-        if !fields.is_empty() && header("content-type") != Some("application/json") {
+        if !body.is_null() && header("content-type") != Some("application/json") {
             return Err("content type".to_owned());
         }
-        if let Some(missing) = endpoint.required.iter().find(|it| !fields.contains_key(**it)) {
-            return Err(format!("missing {missing}"));
-        }
-        let known =
-            |key: &str| endpoint.required.contains(&key) || endpoint.optional.contains(&key);
-        if let Some(unknown) = fields.keys().find(|key| !known(key)) {
-            return Err(format!("unknown field {unknown}"));
-        }
-        Ok((endpoint.run)(self, &parts, &body, &query))
+        operation.takes(&query, &body)?;
+        let (status, answer) = run(self, parts, &body, &query);
+        operation.answers(status, &answer).map_err(|why| format!("answered: {why}"))?;
+        Ok((status, answer))
     }
 }
 
-impl Pull {
-    fn is_open_for(&self, branch: &str) -> bool {
-        self.state == "open" && self.branch == branch
+impl Request {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|it| it.1.as_str())
     }
 }
 
@@ -364,75 +431,24 @@ impl Answer {
     }
 }
 
-/// The parts of a path that stand for `*`, if it is of this shape.
-fn matched(shape: &str, path: &str) -> Option<Vec<String>> {
-    let (shape, path) = (shape.split('/'), path.split('/').collect::<Vec<_>>());
-    let shape: Vec<_> = shape.collect();
-    let mut parts = Vec::new();
-    if shape.len() != path.len() {
-        return None;
-    }
-    for (wanted, part) in shape.iter().zip(path) {
-        match *wanted {
-            "*" => parts.push(decoded(part)),
-            wanted if wanted == part => {}
-            _ => return None,
-        }
-    }
-    Some(parts)
-}
-
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'%' => {
-                let hex = [rest.next().unwrap_or(b'0'), rest.next().unwrap_or(b'0')];
-                let hex = String::from_utf8_lossy(&hex).into_owned();
-                bytes.push(u8::from_str_radix(&hex, 16).unwrap_or(b'?'));
-            }
-            b'+' => bytes.push(b' '),
-            byte => bytes.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 fn text(value: &Value, key: &str) -> String {
     value[key].as_str().unwrap_or_default().to_owned()
 }
 
-fn serve(mut stream: TcpStream, world: &Mutex<World>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let mut first = String::new();
-    reader.read_line(&mut first)?;
-    let mut words = first.split_whitespace().map(str::to_owned);
-    let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(()) };
-    let (mut headers, mut length) = (Vec::new(), 0);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        let name = name.to_ascii_lowercase();
-        if name == "content-length" {
-            length = value.parse().unwrap_or(0);
-        }
-        headers.push((name, value.to_owned()));
-    }
-    let mut body = String::new();
-    (&mut reader).take(length).read_to_string(&mut body)?;
+fn serve(
+    stream: &TcpStream,
+    world: &Mutex<World>,
+    answer: fn(&mut World, &Request) -> Answer,
+) -> std::io::Result<()> {
+    let Some(request) = http::Reader::new(stream).request()? else { return Ok(()) };
+    let http::Request { method, path: target, headers, body, .. } = request;
+    let body = String::from_utf8_lossy(&body).into_owned();
     let request = Request { method, target, headers, body };
     let Answer { status, headers, body } = {
         let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = world.answer(&request);
-        world.requests.push(request);
-        answer
+        answer(&mut world, &request)
     };
-    let mut head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n{headers}");
-    // Writing to a string does not fail.
-    let _ =
-        write!(head, "content-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body.as_bytes())
+    let headers = format!("connection: close\r\n{headers}");
+    let mut stream = stream;
+    stream.write_all(&http::plain(status, &headers, "application/json", &body))
 }

@@ -1,8 +1,8 @@
-//! GitHub's own `OpenAPI` description, served by Prism, which judges requests by it.
+//! The descriptions of forges, served by Prism, which judges requests by them.
 //!
 //! `github.json` is cut from `@octokit/openapi` 23.0.2 (`generated/api.github.com.json`): the paths
 //! that are used, and what they refer to, without descriptions; the media type of answers is the
-//! one that GitHub asks clients to accept.
+//! one that GitHub asks clients to accept. Of the others tells `description.rs`.
 //!
 //! Invariant: the first run installs Prism with npm, below the build's folder; where there is no
 //! npm, that is said aloud.
@@ -12,14 +12,14 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Request;
+use super::{Kind, Request};
 
-const DESCRIPTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/forge/github.json");
 const PACKAGE: &str = "@stoplight/prism-cli@5.16.0";
 
-/// A server that knows what GitHub takes.
+/// A server that knows what a forge takes.
 pub struct Prism {
     child: Child,
     port: u16,
@@ -28,17 +28,20 @@ pub struct Prism {
 impl Prism {
     /// Starts it; none, and a word on standard error, where this machine can't.
     #[expect(clippy::disallowed_methods, reason = "a server lives beside the test")]
-    pub fn start() -> Option<Self> {
+    pub fn start(kind: Kind) -> Option<Self> {
         let skip = |why: &str| {
             // Said even where the output of a test that passes is not shown.
             drop(writeln!(
                 std::io::stderr(),
-                "SKIPPED: no request is held against GitHub's own description: {why}"
+                "SKIPPED: no request is held against a forge's own description: {why}"
             ));
             None
         };
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("prism");
         let program = folder.join("node_modules/.bin/prism");
+        // One test installs it for all.
+        static INSTALL: Mutex<()> = Mutex::new(());
+        let _installs = INSTALL.lock().unwrap_or_else(PoisonError::into_inner);
         if !program.exists() {
             fs::create_dir_all(&folder).expect("a folder of the build");
             let folder = folder.to_str().expect("a path of ours");
@@ -54,8 +57,10 @@ impl Prism {
         }
         let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
         let port = port.expect("a free port").port();
+        let description = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/forge");
+        let description = description.join(kind.name()).with_extension("json");
         let mut command = std::process::Command::new(&program);
-        command.args(["mock", "-h", "127.0.0.1", "-p", &port.to_string(), DESCRIPTION]);
+        command.args(["mock", "-h", "127.0.0.1", "-p", &port.to_string()]).arg(description);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let Ok(child) = command.spawn() else { return skip("Prism cannot be started") };
         let mut server = Self { child, port };

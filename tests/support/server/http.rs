@@ -1,4 +1,4 @@
-//! HTTP/1.1, as much of it as a client of a model needs, by hand so that it can be done wrong.
+//! HTTP/1.1, as much of it as our clients need, by hand so that it can be done wrong.
 //!
 //! Invariant: what is read is kept as it came, byte for byte.
 
@@ -29,18 +29,18 @@ impl Request {
 }
 
 /// The reading side of one connection.
-pub(super) struct Reader<'a> {
+pub struct Reader<'a> {
     stream: &'a TcpStream,
     buffer: Vec<u8>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(stream: &'a TcpStream) -> Self {
+    pub fn new(stream: &'a TcpStream) -> Self {
         Self { stream, buffer: Vec::with_capacity(64 * 1024) }
     }
 
     /// The next request; `None` when the client has closed the connection.
-    pub(super) fn request(&mut self) -> io::Result<Option<Request>> {
+    pub fn request(&mut self) -> io::Result<Option<Request>> {
         if self.buffer.is_empty() && !self.fill()? {
             return Ok(None);
         }
@@ -129,7 +129,7 @@ fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Er
 }
 
 /// A whole answer that is not streamed.
-pub(super) fn plain(status: u16, headers: &str, content_type: &str, body: &str) -> Vec<u8> {
+pub fn plain(status: u16, headers: &str, content_type: &str, body: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 {status} {}\r\ncontent-type: {content_type}\r\n{headers}content-length: {}\r\n\r\n{body}",
         reason(status),
@@ -139,7 +139,7 @@ pub(super) fn plain(status: u16, headers: &str, content_type: &str, body: &str) 
 }
 
 /// The head of a streamed answer.
-pub(super) fn stream_head(headers: &str) -> Vec<u8> {
+pub fn stream_head(headers: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n{headers}transfer-encoding: chunked\r\n\r\n"
     )
@@ -147,7 +147,7 @@ pub(super) fn stream_head(headers: &str) -> Vec<u8> {
 }
 
 /// One chunk. An empty one ends the body.
-pub(super) fn chunk(data: &[u8], to: &mut Vec<u8>) {
+pub fn chunk(data: &[u8], to: &mut Vec<u8>) {
     to.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
     to.extend_from_slice(data);
     to.extend_from_slice(b"\r\n");
@@ -156,6 +156,8 @@ pub(super) fn chunk(data: &[u8], to: &mut Vec<u8>) {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        302 => "Found",
+        304 => "Not Modified",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",

@@ -24,7 +24,7 @@ mod anthropic;
 mod chat;
 mod check;
 mod dialect;
-mod http;
+pub mod http;
 mod prefix;
 mod responses;
 mod script;
