@@ -81,9 +81,11 @@ fn make_sessions(root: &Path) {
 /// Lets as many sessions as [`COLLIDING`] change the same line, and finds that out.
 fn collide(root: &Path) {
     let file = path(S, 1);
-    let mut stream = String::new();
+    let (mut stream, mut refs) = (String::new(), String::new());
     for number in 0..COLLIDING {
         let text = format!("{number}\n");
+        // It holds no record.
+        writeln!(refs, "delete refs/agent/session-{number:04}").unwrap();
         write!(
             stream,
             "commit refs/heads/agent/session-{number:04}\ncommitter A <a@b> 1700000000 +0000\n\
@@ -93,7 +95,8 @@ fn collide(root: &Path) {
         .unwrap();
     }
     fs::write(root.join(".git/x"), stream).unwrap();
-    sh(root, "git fast-import --quiet <.git/x");
+    fs::write(root.join(".git/y"), refs).unwrap();
+    sh(root, "git fast-import --quiet <.git/x && git update-ref --stdin <.git/y");
     let listed = Store::open(&root.join(".git")).list().unwrap().sessions.into_iter();
     let sessions = listed.take(COLLIDING).map(|session| {
         let state = session.state().unwrap();
