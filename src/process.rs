@@ -49,6 +49,7 @@ pub struct Cmd {
     env: Vec<(OsString, Option<OsString>)>,
     env_clear: bool,
     stdin: Vec<u8>,
+    tells_end: bool,
 }
 
 /// A child that has ended.
@@ -83,6 +84,7 @@ impl Cmd {
             env: Vec::new(),
             env_clear: false,
             stdin: Vec::new(),
+            tells_end: false,
         }
     }
 
@@ -105,7 +107,8 @@ impl Cmd {
     #[must_use]
     pub fn before(self, cmd: Self) -> Self {
         let args = [self.args, vec![cmd.program], cmd.args].concat();
-        Self { program: self.program, args, ..cmd }
+        let tells_end = self.tells_end || cmd.tells_end;
+        Self { program: self.program, args, tells_end, ..cmd }
     }
 
     /// Runs in this folder.
@@ -140,6 +143,14 @@ impl Cmd {
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
+        self
+    }
+
+    /// It says how it ended as soon as nothing of it runs any more, and takes its time to go: see
+    /// [`Cmd::start`].
+    #[must_use]
+    pub fn tells_end(mut self) -> Self {
+        self.tells_end = true;
         self
     }
 

@@ -349,6 +349,7 @@ pub(super) fn rest_after(error: &ModelError) -> Rest {
             kind: QuestionKind::Key,
             ..Question::default()
         })),
+        ModelError::CommandFailed { .. } => Rest::Failed { reason: error.to_string() },
         _ => Rest::Paused { reason: error.to_string() },
     }
 }

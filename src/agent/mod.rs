@@ -205,7 +205,8 @@ impl<W: World> Agent<'_, W> {
             return if is_done { Err(Rest::Done { summary }) } else { Ok(()) };
         };
         // A person who speaks gives it another go.
-        let is_over = self.conversation.red_rounds() > self.limits.red_rounds;
+        let rounds = if self.model.can_mend() { self.limits.red_rounds } else { 0 };
+        let is_over = self.conversation.red_rounds() > rounds;
         if is_over && !self.steer(Moment::Turn)? {
             let reason = format!("verify still fails: {} (exit {})", red.command, red.exit);
             return Err(Rest::Failed { reason });

@@ -12,13 +12,13 @@ pub struct BoundArgs {
     #[arg(long, value_name = "PATTERN", value_parser = restricts)]
     scope: Vec<String>,
     /// Change no file here (may be repeated)
-    #[arg(long, value_name = "PATTERN", value_parser = restricts)]
+    #[arg(long, value_name = "PATTERN", value_parser = restricts, hide_short_help = true)]
     exclude: Vec<String>,
     /// Ask before a file here is changed; agent.protect holds too (may be repeated)
-    #[arg(long, value_name = "PATTERN", value_parser = restricts)]
+    #[arg(long, value_name = "PATTERN", value_parser = restricts, hide_short_help = true)]
     protect: Vec<String>,
     /// Ask before more files than this are changed
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true, hide_short_help = true)]
     max_files: Option<u32>,
 }
 

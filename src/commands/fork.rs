@@ -10,6 +10,7 @@ use clap::builder::NonEmptyStringValueParser;
 use super::context::{Context, SessionArg};
 use super::control::{self, Woken};
 use super::message;
+use super::rewind;
 use super::start::{layout, tell_included};
 use super::view;
 use crate::agent::Conversation;
@@ -42,7 +43,7 @@ pub struct Args {
     #[arg(short = 'F', long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: Option<PathBuf>,
     /// The last step both share (default: the last that is finished)
-    #[arg(long, value_name = "STEP")]
+    #[arg(long, value_name = "STEP", value_parser = rewind::step, allow_negative_numbers = true)]
     at: Option<u32>,
     /// Branch to work on, made anew (default: agent/NAME)
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]

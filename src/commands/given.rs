@@ -32,11 +32,11 @@ pub struct GivenArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     context: Vec<PathBuf>,
     /// Give the model these lines of a file, as src/lib.rs:10-20 (may be repeated)
-    #[arg(long = "file", value_name = "PATH:L1-L2", value_hint = ValueHint::FilePath)]
+    #[arg(long = "file", value_name = "PATH:L1-L2", value_hint = ValueHint::FilePath, hide_short_help = true)]
     lines: Vec<String>,
     /// Give the model what was said in a session of Claude Code, Codex or Copilot CLI: the file of
     /// its transcript
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
     from_session: Option<PathBuf>,
     /// Take along what is in no commit here, as the session's first commit, by you
     #[arg(long, value_enum, value_name = "WHAT")]

@@ -15,16 +15,16 @@ use crate::session::store::Store;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct LimitArgs {
     /// Ask a person when it has cost this much, as 5 or 2.50 (default: agent.budget)
-    #[arg(long, value_name = "DOLLARS", value_parser = amount::dollars, allow_negative_numbers = true)]
+    #[arg(long, value_name = "DOLLARS", value_parser = amount::dollars, allow_hyphen_values = true)]
     budget: Option<Bound>,
     /// Ask a person after this many tokens, as 500k or 2m (default: agent.maxTokens)
-    #[arg(long, value_name = "TOKENS", value_parser = amount::tokens, allow_negative_numbers = true)]
+    #[arg(long, value_name = "TOKENS", value_parser = amount::tokens, allow_hyphen_values = true)]
     max_tokens: Option<Bound>,
     /// Ask a person after this many steps (default: agent.maxSteps)
-    #[arg(long, value_name = "STEPS", value_parser = amount::steps, allow_negative_numbers = true)]
+    #[arg(long, value_name = "STEPS", value_parser = amount::steps, allow_hyphen_values = true)]
     max_steps: Option<Bound>,
     /// Ask a person after this much time at work, as 90m or 2h (default: agent.timeout)
-    #[arg(long, value_name = "TIME", value_parser = amount::time, allow_negative_numbers = true)]
+    #[arg(long, value_name = "TIME", value_parser = amount::time, allow_hyphen_values = true)]
     timeout: Option<Bound>,
 }
 

@@ -15,6 +15,7 @@ pub mod question;
 pub mod sandbox;
 pub mod several;
 pub mod view;
+pub mod wish;
 
 pub mod start;
 

@@ -6,17 +6,19 @@
 mod answer;
 mod background;
 mod comments;
+mod link;
 mod open;
 mod outside;
 mod watch;
 
 use clap::builder::NonEmptyStringValueParser;
 
+pub(super) use link::link;
+
 use super::context::{Context, SessionArg};
 use crate::error::Result;
 use crate::plan::Way;
 use crate::policy::{Capability, Policy};
-use crate::session::pull::PullWish;
 use crate::session::store::Session;
 use crate::ui::Ui;
 
@@ -96,15 +98,6 @@ impl HowArgs {
     fn way(&self) -> Way {
         if self.rebase { Way::Rebase } else { Way::Squash }
     }
-}
-
-/// Notes that a pull request is to be opened when a session is done.
-///
-/// # Errors
-/// The file system says no.
-pub(super) fn wish(session: &Session, is_watched: bool) -> Result {
-    let options = ["--in-background"].into_iter().chain(is_watched.then_some("--watch"));
-    Ok(PullWish::new(options.map(str::to_owned).collect()).write(session)?)
 }
 
 /// Opens or updates it, or says what would be done.

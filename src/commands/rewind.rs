@@ -30,7 +30,7 @@ pub struct Args {
     #[command(flatten)]
     session: SessionArg,
     /// The step whose end is meant, as `git agent log` counts them; 0 is the start
-    #[arg(required_unless_present_any = ["undo", "redo"])]
+    #[arg(required_unless_present_any = ["undo", "redo"], value_parser = step, allow_negative_numbers = true)]
     step: Option<u32>,
     /// Return to where it was before the last rewind
     #[arg(long, conflicts_with_all = ["step", "redo"])]
@@ -64,6 +64,14 @@ struct View<'a> {
 struct File<'a> {
     path: &'a str,
     status: char,
+}
+
+/// The number of a step.
+///
+/// # Errors
+/// It is none; says what would be.
+pub(super) fn step(text: &str) -> std::result::Result<u32, String> {
+    text.parse().map_err(|_| "expected a step from 0, as git agent log counts them".to_owned())
 }
 
 /// Rewinds, or says what a rewind would do.

@@ -6,6 +6,7 @@ mod attempts;
 mod carry;
 mod gates;
 mod hosts;
+mod pull;
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ use super::control::{self, Woken};
 use super::follow::{self, Form};
 use super::given::GivenArgs;
 use super::limits::{self, LimitArgs};
-use super::{message, pr, sandbox, view};
+use super::{message, sandbox, view};
 use crate::agent::Rules;
 use crate::config::{CommitStrategy, Config};
 use crate::error::{CommandError, Result};
@@ -40,6 +41,7 @@ use crate::trust::team::{self, Settings};
 use crate::ui::{Ui, card};
 use attempts::AttemptArgs;
 use gates::GateArgs;
+use pull::EndArgs;
 
 /// Start a session on a task, in the background
 ///
@@ -59,75 +61,72 @@ pub struct Args {
     /// Read the task from this file
     #[arg(short = 'F', long = "task-file", value_name = "FILE")]
     file: Option<PathBuf>,
-    #[command(flatten)]
-    given: GivenArgs,
-    /// The model, as provider/name (default: agent.model)
-    #[arg(long, value_name = "PROVIDER/NAME", value_parser = filled())]
-    model: Option<String>,
-    /// The model that goes on when the other is not to be had (default: agent.fallbackModel)
-    #[arg(long, value_name = "PROVIDER/NAME", value_parser = filled())]
-    fallback_model: Option<String>,
-    /// Command that must exit 0 on the committed tree before the session is done (may be repeated)
-    #[arg(long, value_name = "CMD", value_parser = filled())]
-    verify: Vec<String>,
-    /// Commit to start from
-    #[arg(long, value_name = "REV", default_value = "HEAD", value_parser = filled())]
-    base: String,
-    /// Branch to work on, made anew (default: agent/NAME)
-    #[arg(long, value_name = "NAME", value_parser = filled())]
-    branch: Option<String>,
-    /// Name of the session's worktree folder (default: from the task)
-    #[arg(long, value_name = "NAME", value_parser = filled())]
-    worktree: Option<String>,
-    /// Text that every commit's subject begins with, as in "feat(cart):"
-    #[arg(long, value_name = "TEXT")]
-    commit_prefix: Option<String>,
-    /// When to commit on the branch
-    #[arg(long, value_enum, value_name = "WHEN")]
-    commit_strategy: Option<CommitStrategy>,
-    /// What the commands of the agent are kept from (default: agent.sandbox, which is full)
-    #[arg(long, value_enum, value_name = "LEVEL")]
-    sandbox: Option<Level>,
-    /// Hosts that commands may reach, as in crates.io, *.example.com, host:port (see also
-    /// agent.sandbox.allowHost); needs a full sandbox
-    #[arg(long, value_name = "HOST", num_args = 1..)]
-    allow_net: Vec<Pattern>,
-    /// Give the model no way to ask; whatever needs a person pauses
-    #[arg(long)]
-    unattended: bool,
-    #[command(flatten)]
-    bounds: BoundArgs,
-    #[command(flatten)]
-    limits: LimitArgs,
-    #[command(flatten)]
-    gates: GateArgs,
-    #[command(flatten)]
-    attempts: AttemptArgs,
-    /// Share one budget among all sessions that are started with this name
-    #[arg(long, value_name = "NAME", value_parser = filled())]
-    share_budget: Option<String>,
-    /// The batch that it belongs to
-    #[arg(long, value_name = "ID", hide = true, value_parser = filled())]
-    batch: Option<String>,
-    /// What goes first where as many sessions run as may
-    #[arg(long, value_enum, value_name = "PRIORITY", default_value_t)]
-    priority: Priority,
-    /// Open a pull request when it is done, as git agent pr does
-    #[arg(long)]
-    pr: bool,
-    /// And watch it: what its checks and reviewers find goes back to the session (implies --pr)
-    #[arg(long)]
-    babysit: bool,
     /// Wait for the end: exit 0 when done, 1 when failed, 3 when it needs a person
     #[arg(long, conflicts_with = "attach")]
     wait: bool,
     /// Follow the session's log until it rests; Ctrl-C leaves it running
     #[arg(long)]
     attach: bool,
+    /// Give the model no way to ask; whatever needs a person pauses
+    #[arg(long, hide_short_help = true)]
+    unattended: bool,
+    /// What goes first where as many sessions run as may
+    #[arg(long, value_enum, value_name = "PRIORITY", default_value_t, hide_short_help = true)]
+    priority: Priority,
     /// Say what would be started, and start nothing
     #[arg(long, conflicts_with_all = ["wait", "attach"])]
     dry_run: bool,
+    /// The batch that it belongs to
+    #[arg(long, value_name = "ID", hide = true, value_parser = filled())]
+    batch: Option<String>,
+    /// The model, as provider/name (default: agent.model)
+    #[arg(long, value_name = "PROVIDER/NAME", value_parser = filled(), help_heading = "Model")]
+    model: Option<String>,
+    /// The model that goes on when the other is not to be had (default: agent.fallbackModel)
+    #[arg(long, value_name = "PROVIDER/NAME", value_parser = filled(), help_heading = "Model", hide_short_help = true)]
+    fallback_model: Option<String>,
+    #[command(flatten, next_help_heading = "Checks and gates")]
+    gates: GateArgs,
+    #[command(flatten, next_help_heading = "Limits")]
+    limits: LimitArgs,
+    /// Share one budget among all sessions that are started with this name
+    #[arg(long, value_name = "NAME", value_parser = filled(), help_heading = "Limits", hide_short_help = true)]
+    share_budget: Option<String>,
+    #[command(flatten, next_help_heading = "Context")]
+    given: GivenArgs,
+    #[command(flatten, next_help_heading = "What it may change")]
+    bounds: BoundArgs,
+    /// What the commands of the agent are kept from (default: agent.sandbox, which is full)
+    #[arg(long, value_enum, value_name = "LEVEL", help_heading = SANDBOX, hide_short_help = true)]
+    sandbox: Option<Level>,
+    /// Hosts that commands may reach, as in crates.io, *.example.com, host:port (see also
+    /// agent.sandbox.allowHost); needs a full sandbox
+    #[arg(long, value_name = "HOST", num_args = 1.., help_heading = SANDBOX)]
+    allow_net: Vec<Pattern>,
+    /// Commit to start from
+    #[arg(long, value_name = "REV", default_value = "HEAD", value_parser = filled(), help_heading = BRANCH)]
+    base: String,
+    /// Branch to work on, made anew (default: agent/NAME)
+    #[arg(long, value_name = "NAME", value_parser = filled(), help_heading = BRANCH)]
+    branch: Option<String>,
+    /// Name of the session's worktree folder (default: from the task)
+    #[arg(long, value_name = "NAME", value_parser = filled(), help_heading = BRANCH, hide_short_help = true)]
+    worktree: Option<String>,
+    /// Text that every commit's subject begins with, as in "feat(cart):"
+    #[arg(long, value_name = "TEXT", help_heading = BRANCH, hide_short_help = true)]
+    commit_prefix: Option<String>,
+    /// When to commit on the branch
+    #[arg(long, value_enum, value_name = "WHEN", help_heading = BRANCH, hide_short_help = true)]
+    commit_strategy: Option<CommitStrategy>,
+    #[command(flatten, next_help_heading = "Several attempts")]
+    attempts: AttemptArgs,
+    #[command(flatten, next_help_heading = "Pull request")]
+    end: EndArgs,
 }
+
+/// Headings of the page of help that stand above options of this file.
+const BRANCH: &str = "Branch and commits";
+const SANDBOX: &str = "Sandbox and network";
 
 /// What the editor shows below the place for the task.
 const EDITOR_HELP: &str = "\
@@ -173,6 +172,9 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     if args.dry_run {
         return foretell(&context, args, &plan);
     }
+    if args.end.given().is_some() {
+        args.end.route(&context, &plan.config, &first(&context, args, &plan)?)?;
+    }
     for (at, way) in plan.attempts.iter().enumerate() {
         let is_known = plan.attempts[..at].iter().any(|other| other.choice == way.choice);
         if !is_known {
@@ -181,11 +183,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     }
     carry::along(&context, args, &mut plan)?;
     let created = create_all(&context, args, &plan)?;
-    if args.pr || args.babysit {
-        for made in &created {
-            pr::wish(&made.session, args.babysit)?;
-        }
-    }
+    created.iter().try_for_each(|made| args.end.note(&made.session))?;
     limits::make_shared(&context.store, args.share_budget.as_deref(), &plan.limits)?;
     let started = created.iter().zip(&plan.attempts).map(|(created, way)| {
         let woken = control::queue_up(&context, &created.session, Some(args.priority))?;
@@ -249,11 +247,11 @@ fn plan(context: &Context<'_>, args: &Args, probing: &sandbox::Probing) -> Resul
         limits::of_new(&context.store, &args.limits, args.share_budget.as_deref(), &config)?;
     let sandbox = sandbox::level(args.sandbox, &config.sandbox, probing)?;
     let hosts = hosts::of(context, args, &config, sandbox)?;
-    let given = if args.verify.is_empty() { &config.verify } else { &args.verify };
+    let given = if args.gates.verify.is_empty() { &config.verify } else { &args.gates.verify };
     let checks = allowed::checks(given, policy.as_ref());
     let gates = args.gates.to_gates(&checks)?;
     if let Some(policy) = policy {
-        if args.pr || args.babysit {
+        if args.end.given().is_some() {
             policy.check_capability(Capability::Pr)?;
         }
         let models = fallback.iter().chain(attempts.iter().map(|way| &way.choice));
@@ -292,10 +290,9 @@ impl Args {
             (self.branch.is_some(), "--branch"),
             (self.worktree.is_some(), "--worktree"),
             (self.attach, "--attach"),
-            (self.pr, "--pr"),
-            (self.babysit, "--babysit"),
         ];
-        given.into_iter().find_map(|(is_given, flag)| is_given.then_some(flag))
+        let given = given.into_iter().find_map(|(is_given, flag)| is_given.then_some(flag));
+        given.or_else(|| self.end.given())
     }
 }
 
@@ -537,19 +534,25 @@ pub(super) fn tell_included(ui: &Ui, created: &Created) {
     }
 }
 
-fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
+/// What the first session would be.
+fn first(context: &Context<'_>, args: &Args, plan: &Plan) -> Result<Spec> {
     let slug = id::slug(&plan.task);
     let wish = Wish { slug: &slug, name: args.worktree.as_deref(), branch: args.branch.as_deref() };
     let place = worktree::place(&context.repo, &layout(&plan.config), &wish)?;
-    let group = group(plan)?;
-    let spec = spec(context, args, plan, 0, group.as_deref(), &place);
+    Ok(spec(context, args, plan, 0, group(plan)?.as_deref(), &place))
+}
+
+fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
+    let spec = first(context, args, plan)?;
+    let route = args.end.route(context, &plan.config, &spec)?;
     let (branch, worktree) = (spec.branch_name(), view::from_here(&spec.worktree));
     let verify = if spec.verify.is_empty() { "none".to_owned() } else { spec.verify.join("; ") };
     let first = match plan.attempts.len() {
         1 => format!("Would start a session on branch {branch}, in {worktree}"),
         of => format!("Would start {of} attempts, the first on branch {branch}, in {worktree}"),
     };
-    let mut lines = vec![first, format!("  base     {} ({})", spec.base.name, spec.base.commit)];
+    let base = card::short(&spec.base.commit);
+    let mut lines = vec![first, format!("  base     {} ({base})", spec.base.name)];
     for Way { choice, endpoint, approach } in &plan.attempts {
         let how = if approach.is_empty() { String::new() } else { format!(": {approach}") };
         lines.push(format!("  model    {} at {}{how}", choice.label(), endpoint.address()));
@@ -564,6 +567,7 @@ fn foretell(context: &Context<'_>, args: &Args, plan: &Plan) -> Result {
         lines.push(format!("  gates    {}", gates.join("; ")));
     }
     lines.extend(plan.given.iter().map(|given| format!("  given    {}", given.what)));
+    lines.extend(route.map(|route| format!("  pull     request into {}", route.base())));
     context.ui.answer(&lines.join("\n"))?;
     tell_waiting(context.ui, &plan.waiting);
     Ok(())

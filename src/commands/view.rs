@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::error::Result;
-use crate::event::{GateKind, Limit};
+use crate::event::{GateKind, Limit, PullRequest};
 use crate::git::{ObjectId, Repo};
 use crate::queue;
 use crate::session::size::Size;
@@ -72,16 +72,21 @@ pub fn session(session: &Session, state: &State) -> SessionView {
             .filter_map(|it| state.gate(it))
             .collect(),
         experiment: spec.experiment,
-        pull_request: state.pull_request.as_ref().map(|pull| PullView {
-            number: pull.number,
-            url: pull.url.clone(),
-            state: pull.state.clone(),
-            branch: pull.branch.clone(),
-            label: pull.label(),
-        }),
+        pull_request: state.pull_request.as_ref().map(pull),
         note: note(state),
         model: spec.model_label(),
         size: None,
+    }
+}
+
+/// A pull request as `list` shows it.
+pub fn pull(pull: &PullRequest) -> PullView {
+    PullView {
+        number: pull.number,
+        url: pull.url.clone(),
+        state: pull.state.clone(),
+        branch: pull.branch.clone(),
+        label: pull.label(),
     }
 }
 

@@ -127,6 +127,7 @@ fn unverified(said: CommandError, id: &str, why: &Unverified) -> CommandError {
         Unverified::NotRun(_) | Unverified::Changed(_) | Unverified::Failed { .. } => {
             said.hint(format!("git agent resume {id} verifies it again"))
         }
+        Unverified::HalfDone(_) => said.hint(format!("git agent log {id} shows what it said")),
     };
     said.hint(format!("git agent worktree merge {id} --no-verify lands it as it is"))
 }

@@ -18,8 +18,7 @@ pub struct Choice {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Provider {
     pub(super) name: &'static str,
-    /// None is a transcript.
-    pub(super) wire: Option<Wire>,
+    pub(super) kind: Kind,
     /// Address where nothing else is said, in the form of the vendor's own variable.
     pub(super) base: &'static str,
     /// The variable that holds the address.
@@ -28,6 +27,16 @@ pub(super) struct Provider {
     pub(super) key_env: &'static [(&'static str, bool)],
     /// Whose prices hold, if anybody's.
     pub(super) prices: Option<&'static str>,
+}
+
+/// What answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Server(Wire),
+    /// A file that says what was answered before.
+    Transcript,
+    /// A command that does the work by itself.
+    Command,
 }
 
 /// The wire formats.
@@ -42,10 +51,10 @@ pub(super) enum Wire {
 }
 
 /// All providers. Ports are those that the servers listen on by default.
-pub(super) const PROVIDERS: [Provider; 9] = [
+pub(super) const PROVIDERS: [Provider; 10] = [
     Provider {
         name: "anthropic",
-        wire: Some(Wire::Anthropic),
+        kind: Kind::Server(Wire::Anthropic),
         base: "https://api.anthropic.com",
         base_env: Some("ANTHROPIC_BASE_URL"),
         key_env: &[("ANTHROPIC_API_KEY", false), ("ANTHROPIC_AUTH_TOKEN", true)],
@@ -53,7 +62,7 @@ pub(super) const PROVIDERS: [Provider; 9] = [
     },
     Provider {
         name: "openai",
-        wire: Some(Wire::Responses),
+        kind: Kind::Server(Wire::Responses),
         base: "https://api.openai.com/v1",
         base_env: Some("OPENAI_BASE_URL"),
         key_env: &[("OPENAI_API_KEY", false)],
@@ -61,7 +70,7 @@ pub(super) const PROVIDERS: [Provider; 9] = [
     },
     Provider {
         name: "chat",
-        wire: Some(Wire::Chat),
+        kind: Kind::Server(Wire::Chat),
         base: "https://api.openai.com/v1",
         base_env: Some("OPENAI_BASE_URL"),
         key_env: &[("OPENAI_API_KEY", false)],
@@ -69,7 +78,7 @@ pub(super) const PROVIDERS: [Provider; 9] = [
     },
     Provider {
         name: "openrouter",
-        wire: Some(Wire::Chat),
+        kind: Kind::Server(Wire::Chat),
         base: "https://openrouter.ai/api/v1",
         base_env: None,
         key_env: &[("OPENROUTER_API_KEY", false)],
@@ -79,11 +88,16 @@ pub(super) const PROVIDERS: [Provider; 9] = [
     local("lmstudio", "http://127.0.0.1:1234/v1", None),
     local("llamacpp", "http://127.0.0.1:8080/v1", None),
     local("vllm", "http://127.0.0.1:8000/v1", None),
-    Provider { name: "replay", wire: None, base: "", base_env: None, key_env: &[], prices: None },
+    here("replay", Kind::Transcript),
+    here("exec", Kind::Command),
 ];
 
+const fn here(name: &'static str, kind: Kind) -> Provider {
+    Provider { name, kind, base: "", base_env: None, key_env: &[], prices: None }
+}
+
 const fn local(name: &'static str, base: &'static str, base_env: Option<&'static str>) -> Provider {
-    Provider { name, wire: Some(Wire::Chat), base, base_env, key_env: &[], prices: None }
+    Provider { name, kind: Kind::Server(Wire::Chat), base, base_env, key_env: &[], prices: None }
 }
 
 /// A name that names no model.
@@ -144,22 +158,34 @@ impl Choice {
         self.provider.key_env.iter().map(|(name, _)| *name)
     }
 
-    /// The model as the provider names it; for `replay` the path of the transcript.
+    /// The model as the provider names it; for `replay` the path of the transcript, for `exec` the
+    /// command.
     pub fn model(&self) -> &str {
         &self.model
     }
 
-    /// The choice as people read it: of a transcript its file's name, not where it lies here.
+    /// The choice as people read it: of a transcript its file's name, not where it lies here; of a
+    /// command the program's.
     pub fn label(&self) -> String {
-        let file = Path::new(&self.model).file_name().filter(|_| self.provider.wire.is_none());
+        let path = match self.provider.kind {
+            Kind::Server(_) => None,
+            Kind::Transcript => Some(self.model.as_str()),
+            Kind::Command => self.model.split_whitespace().next(),
+        };
+        let file = path.and_then(|path| Path::new(path).file_name());
         let model = file.map_or_else(|| self.model.as_str().into(), |file| file.to_string_lossy());
         format!("{}/{model}", self.provider.name)
+    }
+
+    /// The command that does the work, where no model does.
+    pub fn command(&self) -> Option<&str> {
+        (self.provider.kind == Kind::Command).then_some(&self.model)
     }
 
     /// The same choice seen from any folder: the path of a transcript is made absolute.
     #[must_use]
     pub fn anchored(mut self, cwd: &Path) -> Self {
-        if self.provider.wire.is_none() {
+        if self.provider.kind == Kind::Transcript {
             self.model = cwd.join(&self.model).to_string_lossy().into_owned();
         }
         self
@@ -227,12 +253,17 @@ mod tests {
         assert_eq!(choice.to_string(), "openrouter/anthropic/claude-x");
         let replay: Choice = "replay/a b.jsonl".parse().unwrap();
         assert_eq!(replay.anchored(Path::new("/x")).to_string(), "replay//x/a b.jsonl");
+        let exec: Choice = "exec/./a/mod -x b/c".parse().unwrap();
+        assert_eq!(exec.command(), Some("./a/mod -x b/c"));
+        assert_eq!(exec.label(), "exec/mod");
+        assert_eq!(exec.anchored(Path::new("/x")).to_string(), "exec/./a/mod -x b/c");
     }
 
     #[test]
     fn a_wrong_name_says_which_are_right() {
         let error = |given: &str| given.parse::<Choice>().unwrap_err();
-        let known = "anthropic, openai, chat, openrouter, ollama, lmstudio, llamacpp, vllm, replay";
+        let known = "anthropic, openai, chat, openrouter, ollama, lmstudio, llamacpp, vllm, replay, \
+                     exec";
         let unknown = |given: &str, nearest| ChoiceError::UnknownProvider {
             given: given.to_owned(),
             known: known.to_owned(),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::choice::{Choice, PROVIDERS, Provider, Wire};
+use super::choice::{Choice, Kind, PROVIDERS, Provider, Wire};
 use crate::git::credential;
 use crate::http::is_loopback;
 use crate::process::{Cmd, ProcessError};
@@ -38,6 +38,7 @@ pub struct Endpoint {
 pub(super) enum Place {
     Server { base: Url, key: Option<Key>, wire: Wire },
     Transcript(PathBuf),
+    Command(String),
 }
 
 /// What opens the door. `Debug` shows neither.
@@ -110,12 +111,18 @@ impl Endpoint {
     /// # Errors
     /// There is no key, the address is none or not safe, or the key command fails.
     pub fn resolve(choice: &Choice, around: &Surroundings<'_>) -> Result<Self, EndpointError> {
-        let Some(wire) = choice.provider.wire else {
-            let path = around.cwd.join(&choice.model);
-            let sources = vec![path.display().to_string()];
-            return Ok(Self { place: Place::Transcript(path), sources });
-        };
-        find(choice.provider, wire, around)
+        match choice.provider.kind {
+            Kind::Server(wire) => find(choice.provider, wire, around),
+            Kind::Transcript => {
+                let path = around.cwd.join(&choice.model);
+                let sources = vec![path.display().to_string()];
+                Ok(Self { place: Place::Transcript(path), sources })
+            }
+            Kind::Command => {
+                let place = Place::Command(choice.model.clone());
+                Ok(Self { place, sources: Vec::new() })
+            }
+        }
     }
 
     /// What it was found in, by name: variables, configuration keys, helpers.
@@ -123,11 +130,11 @@ impl Endpoint {
         &self.sources
     }
 
-    /// The host that is asked; none for a transcript.
+    /// The host that is asked; none where no server is.
     pub fn host(&self) -> Option<&str> {
         match &self.place {
             Place::Server { base, .. } => base.host_str(),
-            Place::Transcript(_) => None,
+            Place::Transcript(_) | Place::Command(_) => None,
         }
     }
 
@@ -136,6 +143,7 @@ impl Endpoint {
         match &self.place {
             Place::Server { base, .. } => base.as_str().trim_end_matches('/').to_owned(),
             Place::Transcript(path) => path.display().to_string(),
+            Place::Command(_) => "this machine".to_owned(),
         }
     }
 }
@@ -149,6 +157,7 @@ impl Place {
                 (base, wire) == (b, w) && secret(key) == secret(k)
             }
             (Self::Transcript(path), Self::Transcript(other)) => path == other,
+            (Self::Command(command), Self::Command(other)) => command == other,
             _ => false,
         }
     }
@@ -172,7 +181,10 @@ pub fn look(around: &Surroundings<'_>) -> Vec<(&'static str, Looked)> {
         .filter(|provider| {
             provider.name != "chat" || (around.config)("agent.chat.baseUrl").is_some()
         })
-        .filter_map(|provider| Some((provider, provider.wire?)))
+        .filter_map(|provider| match provider.kind {
+            Kind::Server(wire) => Some((provider, wire)),
+            Kind::Transcript | Kind::Command => None,
+        })
         .map(|(provider, wire)| {
             let looked = match find(provider, wire, around) {
                 Ok(endpoint) => Looked::Found(endpoint.sources),
@@ -361,7 +373,7 @@ mod tests {
                 Key::ApiKey(key) => key.expose_secret().to_owned(),
                 Key::Bearer(key) => format!("Bearer {}", key.expose_secret()),
             }),
-            Place::Transcript(_) => None,
+            Place::Transcript(_) | Place::Command(_) => None,
         };
         Ok((endpoint.address(), key, endpoint.sources().to_vec()))
     }

@@ -10,6 +10,7 @@ mod anthropic_stream;
 mod choice;
 mod dialect;
 mod endpoint;
+mod exec;
 mod http;
 mod openai_chat;
 mod openai_responses;
@@ -31,6 +32,7 @@ pub use self::retry::Pace;
 use self::choice::Wire as Format;
 use self::dialect::{Brief, Dialect, History};
 use self::endpoint::Place;
+use self::exec::Command;
 use self::http::Wire;
 use self::price::Known;
 use self::replay::Transcript;
@@ -131,6 +133,20 @@ pub enum ModelError {
         /// How many it holds.
         answers: usize,
     },
+    /// The command that was to do the work did not.
+    #[error("'{command}' has failed: {said}")]
+    CommandFailed {
+        /// The command.
+        command: String,
+        /// How it ended.
+        said: String,
+    },
+    /// The command has done what it can.
+    #[error("'{command}' has run, and can do no more")]
+    CommandOver {
+        /// The command.
+        command: String,
+    },
 }
 
 /// Whether there is something behind an endpoint that would answer, as far as a look can tell; for
@@ -141,6 +157,7 @@ pub enum ModelError {
 pub async fn knock(endpoint: &Endpoint) -> Result<(), ModelError> {
     match &endpoint.place {
         Place::Transcript(path) => Transcript::open(path).map(drop),
+        Place::Command(_) => Ok(()),
         Place::Server { base, key, wire } => {
             let (base, key) = (base.clone(), key.clone());
             let wire = Wire::new(base, key, dialect(*wire), Pace::default(), PATIENCE)?;
@@ -194,6 +211,7 @@ pub struct Model {
 enum Way {
     Server(Box<Server>),
     Replay(Box<Transcript>),
+    Exec(Command),
 }
 
 /// A conversation as a server sees it.
@@ -214,6 +232,7 @@ impl Model {
         let known = known(&setup.choice);
         let way = match &setup.endpoint.place {
             Place::Transcript(path) => Way::Replay(Box::new(Transcript::open(path)?)),
+            Place::Command(command) => Way::Exec(Command::new(command)),
             Place::Server { base, key, wire } => {
                 let dialect = dialect(*wire);
                 if setup.max_output.is_none() {
@@ -244,11 +263,16 @@ impl Model {
         self.setup.endpoint.sources()
     }
 
+    /// Whether it can mend what it is told of.
+    pub fn can_mend(&self) -> bool {
+        !matches!(self.way, Way::Exec(_))
+    }
+
     /// The window that is counted with, in tokens; a transcript has none that could be full.
     pub fn context_window(&self) -> Option<u64> {
         let known = self.known.as_ref().map(|known| known.context);
         let usual = match &self.way {
-            Way::Replay(_) => None,
+            Way::Replay(_) | Way::Exec(_) => None,
             Way::Server(_) => Some(window::window(&self.setup.choice, known)),
         };
         self.setup.window.or(usual)
@@ -298,6 +322,7 @@ impl Model {
                 server.history.count_calls(calls);
             }
             Way::Replay(transcript) => transcript.restart(answers),
+            Way::Exec(command) => command.restart(answers),
         }
     }
 
@@ -313,6 +338,7 @@ impl Model {
             }
             (Way::Replay(transcript), Message::Assistant(_)) => transcript.pushed(),
             (Way::Replay(_), _) => {}
+            (Way::Exec(command), message) => command.push(message),
         }
     }
 
@@ -343,6 +369,7 @@ impl Model {
                 wire.answer(body, &decoder, on).await
             }
             Way::Replay(transcript) => transcript.answer(on),
+            Way::Exec(command) => command.answer(),
         }
     }
 }

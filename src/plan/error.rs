@@ -358,6 +358,9 @@ pub enum Unverified {
         /// Its exit code.
         exit: i32,
     },
+    /// The command that was to do the work did not come to its end.
+    #[error("'{0}' did not do it")]
+    HalfDone(String),
     /// The work has changed since.
     #[error("the work has changed since '{0}' passed")]
     Changed(String),

@@ -112,6 +112,10 @@ impl Work {
         tree: ObjectId,
         branch: &str,
     ) -> Result<(bool, Option<Unverified>), Unverified> {
+        // Half of what a command does is no work, even where nothing else was asked of it.
+        if let (Phase::Failed, None, Some(command)) = (state.phase, &state.verify, spec.command()) {
+            return Err(Unverified::HalfDone(command));
+        }
         let was_this = state.verify.as_ref().is_some_and(|record| self.tree == record.tree);
         match self.verified(spec, state) {
             Ok(verified) if !verified || tree == self.tree => Ok((verified, None)),

@@ -42,6 +42,9 @@ pub struct Running {
     pid: u32,
     exit: Option<i32>,
     tree: Tree,
+    /// Where it says that nothing of it runs any more, if it does.
+    word: Option<Receiver>,
+    is_alone: bool,
     over: bool,
     guard: Option<Guard>,
     output: Arc<Mutex<Capture>>,
@@ -53,6 +56,10 @@ impl Cmd {
     /// Starts it in a process group of its own, with what [`Cmd::stdin`] gives it to read and both
     /// outputs in one pipe, so that they are kept in the order in which they arrive.
     ///
+    /// One that [`Cmd::tells_end`] has the writing end of a pipe for its standard input instead:
+    /// there it writes its exit code, an `i32` in the machine's byte order, once all that it
+    /// started has ended. Its own end may take the kernel longer, and is not waited for.
+    ///
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
@@ -62,6 +69,13 @@ impl Cmd {
         let mut command = self.command();
         command.env(MARK, &watch.mark).process_group(0);
         command.stdin(if self.stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
+        let mut word = None;
+        if self.tells_end {
+            let (told, tell) = std::io::pipe().map_err(|source| self.error(source))?;
+            command.stdin(tell);
+            let told = Receiver::from_owned_fd(OwnedFd::from(told));
+            word = Some(told.map_err(|source| self.error(source))?);
+        }
         command.stderr(input.try_clone().map_err(|source| self.error(source))?).stdout(input);
         let output = Receiver::from_owned_fd(OwnedFd::from(output));
         let output = output.map_err(|source| self.error(source))?;
@@ -86,6 +100,8 @@ impl Cmd {
             pid,
             exit: None,
             tree: Tree::new(pid, watch.mark),
+            word,
+            is_alone: false,
             over: false,
             guard: watch.guard,
             output: capture,
@@ -100,9 +116,16 @@ impl Running {
     /// runs. Processes that it left behind are not waited for: see [`Running::is_over`].
     pub async fn wait(&mut self, limit: Duration) -> Option<i32> {
         if self.exit.is_none() {
-            let Ok(ended) = timeout(limit, self.child.wait()).await else { return None };
-            // Whoever reaped it first knows the code; to a caller it has ended all the same.
-            self.exit = Some(ended.map_or(255, exit_code));
+            let ended = async {
+                tokio::select! {
+                    biased;
+                    code = told(self.word.as_mut()) => (code, true),
+                    // Whoever reaped it first knows the code; to a caller it has ended all the same.
+                    ended = self.child.wait() => (ended.map_or(255, exit_code), false),
+                }
+            };
+            let Ok((code, is_alone)) = timeout(limit, ended).await else { return None };
+            (self.exit, self.is_alone) = (Some(code), is_alone);
             drop(timeout(DRAIN, &mut self.reader).await);
         }
         self.exit
@@ -133,7 +156,10 @@ impl Running {
     /// Whether nothing of it runs any more: the child has ended, its group is empty, and nobody
     /// holds its output.
     pub fn is_over(&mut self) -> bool {
-        if !self.over && self.exit.is_some() && self.reader.is_finished() && !self.tree.group_runs()
+        if !self.over
+            && self.exit.is_some()
+            && self.reader.is_finished()
+            && (self.is_alone || !self.tree.group_runs())
         {
             self.over = true;
             self.forget();
@@ -188,6 +214,17 @@ impl Drop for Running {
             self.forget();
         }
     }
+}
+
+/// The exit code that a child tells; never, if it tells none.
+async fn told(word: Option<&mut Receiver>) -> i32 {
+    let mut code = [0; 4];
+    if let Some(word) = word
+        && word.read_exact(&mut code).await.is_ok()
+    {
+        return i32::from_ne_bytes(code);
+    }
+    std::future::pending().await
 }
 
 async fn collect(mut output: Receiver, capture: Arc<Mutex<Capture>>) {
@@ -247,6 +284,24 @@ mod tests {
         assert!(running.wait_all(SECOND).await);
         let (mut running, _folder) = start("kill -9 $$");
         assert_eq!(running.wait(10 * SECOND).await, Some(137));
+    }
+
+    #[tokio::test]
+    async fn who_tells_its_end_is_not_waited_for() {
+        let tells = "exec >/dev/null 2>&1; printf '\\003\\000\\000\\000' >&0; exec sleep 60";
+        for (script, exit) in [(tells, 3), ("exit 4", 4), ("printf x >&0; exit 5", 5)] {
+            let folder = tempfile::tempdir().unwrap();
+            let mark = format!("test-{}-told.1", std::process::id());
+            let log = folder.path().join("1.log");
+            let watch = Watch { log, mark: mark.clone(), guard: None };
+            let cmd = Cmd::new("bash").args(["-c", script]).tells_end();
+            let mut running = cmd.start(watch).unwrap();
+            assert_eq!(running.wait(30 * SECOND).await, Some(exit));
+            assert!(running.wait_all(10 * SECOND).await);
+            assert_eq!(text(&running), "");
+            // It has told its end and lies: nobody else ends it.
+            super::super::tree::signal_marked(&mark, rustix::process::Signal::KILL);
+        }
     }
 
     #[tokio::test]

@@ -28,19 +28,27 @@ pub(super) struct Cage {
 }
 
 impl Cage {
-    /// Makes the namespaces by the first mechanism that works here; `env` is what the tools have.
+    /// Makes the namespaces by the first mechanism that works here; `env` is what the tools have,
+    /// `view` is looked up while they are made.
     ///
     /// # Errors
     /// None does: why, one for each.
     pub(super) fn open(
         program: &Path,
         env: &[(OsString, OsString)],
-        view: &View,
         layers: &Layers,
+        view: impl FnOnce() -> View,
     ) -> Result<Self, Vec<String>> {
+        let mut first = Some(hold(Mechanism::Bubblewrap, program, env, layers));
+        let view = view();
         let mut reasons = Vec::new();
         for mechanism in [Mechanism::Bubblewrap, Mechanism::Namespaces] {
-            match Self::by(mechanism, program, env, view, layers) {
+            let holding = first.take();
+            let holding = holding.unwrap_or_else(|| hold(mechanism, program, env, layers));
+            let furnished = holding.and_then(|holding| {
+                holding.map(|it| Self::furnish(it, mechanism, program, &view, layers)).transpose()
+            });
+            match furnished {
                 Ok(Some(cage)) => return Ok(cage),
                 Ok(None) => reasons.push("bubblewrap is not installed".to_owned()),
                 Err(error) => reasons.push(format!("{mechanism}: {error}")),
@@ -49,26 +57,13 @@ impl Cage {
         Err(reasons)
     }
 
-    fn by(
+    fn furnish(
+        mut companion: Companion,
         mechanism: Mechanism,
         program: &Path,
-        env: &[(OsString, OsString)],
         view: &View,
         layers: &Layers,
-    ) -> io::Result<Option<Self>> {
-        let path = env.iter().find(|(key, _)| key == "PATH").map(|(_, path)| path.as_os_str());
-        let holder = match mechanism {
-            Mechanism::Bubblewrap => {
-                let payload = inner(program, &Task::Wait);
-                match bwrap::command(path, layers, payload) {
-                    Some(command) => command,
-                    None => return Ok(None),
-                }
-            }
-            Mechanism::Namespaces => inner(program, &Task::Hold { layers: layers.clone() }),
-        };
-        let holder = holder.dir("/").env_clear();
-        let mut companion = holder.accompany().map_err(|error| error.source)?;
+    ) -> io::Result<Self> {
         let said = companion.hear()?;
         let pid = said.strip_prefix(HELD).and_then(|pid| pid.parse().ok());
         let holder = Holder::of(pid.ok_or_else(|| io::Error::other(said))?)?;
@@ -86,8 +81,24 @@ impl Cage {
             writable: view.writable(),
             layers: layers.clone(),
         };
-        Ok(Some(Self { _companion: companion, mechanism, walls }))
+        Ok(Self { _companion: companion, mechanism, walls })
     }
+}
+
+/// Starts the process that is to hold the namespaces; none where that mechanism is not there.
+fn hold(
+    mechanism: Mechanism,
+    program: &Path,
+    env: &[(OsString, OsString)],
+    layers: &Layers,
+) -> io::Result<Option<Companion>> {
+    let path = env.iter().find(|(key, _)| key == "PATH").map(|(_, path)| path.as_os_str());
+    let holder = match mechanism {
+        Mechanism::Bubblewrap => bwrap::command(path, layers, inner(program, &Task::Wait)),
+        Mechanism::Namespaces => Some(inner(program, &Task::Hold { layers: layers.clone() })),
+    };
+    let started = holder.map(|holder| holder.dir("/").env_clear().accompany());
+    started.transpose().map_err(|error| error.source)
 }
 
 /// This program, on its way inside.

@@ -1,7 +1,7 @@
 //! `git-agent __inner`: this program again, on the way into the sandbox.
 //!
-//! A call passes three processes. The one that was started enters the namespaces, waits, and ends
-//! with the command's exit code. Its child is the first process of a process namespace of its own:
+//! A call passes three processes. The one that was started enters the namespaces, waits, tells the
+//! command's exit code and ends with it. Its child is the first process of a process namespace of its own:
 //! with it everything that the command has started ends, and as long as any of that runs it stays.
 //! The child of that one becomes the command.
 //!
@@ -14,6 +14,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use rustix::fs::{FileType, OFlags};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::{
     DumpableBehavior, Pid, Resource, Rlimit, WaitOptions, WaitStatus, setrlimit, waitpid,
@@ -116,6 +117,7 @@ fn attempt(args: &[OsString]) -> io::Result<i32> {
 /// Runs a command behind its walls.
 fn cage(walls: &Walls, command: &[OsString]) -> io::Result<i32> {
     let folder = std::env::current_dir()?;
+    let word = take_word()?;
     syscall::close_on_exec_from(3)?;
     let Some(holder) = walls.holder else {
         wall_in(Level::Reduced, walls)?;
@@ -133,14 +135,24 @@ fn cage(walls: &Walls, command: &[OsString]) -> io::Result<i32> {
     match syscall::fork()? {
         Some(child) => {
             drop(tell);
-            let mut code = [0; 4];
-            match rustix::io::read(&told, &mut code)? {
-                4 => Ok(i32::from_ne_bytes(code)),
-                _ => wait_for(child),
+            let mut end = [0; 5];
+            match rustix::io::read(&told, &mut end)? {
+                5 => {}
+                _ => return wait_for(child),
             }
+            let [code @ .., is_alone] = end;
+            if is_alone == 0 {
+                return Ok(i32::from_ne_bytes(code));
+            }
+            // The kernel takes longer to take the namespaces down than many a command runs.
+            if let Some(word) = word {
+                let_go()?;
+                rustix::io::write(&word, &code)?;
+            }
+            wait_for(child)
         }
         None => {
-            drop(told);
+            drop((told, word));
             end(first_process(walls, &folder, command, tell))
         }
     }
@@ -172,7 +184,8 @@ fn first_process(
     reap(child, tell)
 }
 
-/// Waits until nothing runs any more; tells the command's exit code if that has to wait.
+/// Waits until nothing runs any more. Tells the command's exit code, and whether it is alone then,
+/// when that is so or the command itself has ended.
 fn reap(command: Pid, tell: OwnedFd) -> io::Result<i32> {
     let mut exit = 0;
     let mut tell = Some(tell);
@@ -187,14 +200,40 @@ fn reap(command: Pid, tell: OwnedFd) -> io::Result<i32> {
             Ok(Some(_)) => {}
             Ok(None) => {
                 if let Some(tell) = tell.take() {
-                    rustix::io::write(&tell, &exit.to_ne_bytes())?;
+                    say(&tell, exit, false)?;
                 }
                 options = WaitOptions::empty();
             }
             Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return Ok(exit),
+            Err(_) => {
+                if let Some(tell) = tell.take() {
+                    say(&tell, exit, true)?;
+                }
+                return Ok(exit);
+            }
         }
     }
+}
+
+fn say(tell: &OwnedFd, exit: i32, is_alone: bool) -> io::Result<()> {
+    let [a, b, c, d] = exit.to_ne_bytes();
+    rustix::io::write(tell, &[a, b, c, d, u8::from(is_alone)])?;
+    Ok(())
+}
+
+/// Where the end of the call is to be told: a pipe in place of the standard input, which is empty
+/// from then on. See [`Cmd::start`].
+fn take_word() -> io::Result<Option<OwnedFd>> {
+    let input = rustix::stdio::stdin();
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(input)?.st_mode);
+    let access = rustix::fs::fcntl_getfl(input)? & OFlags::ACCMODE;
+    if kind != FileType::Fifo || access != OFlags::WRONLY {
+        return Ok(None);
+    }
+    let word = rustix::io::fcntl_dupfd_cloexec(input, 3)?;
+    let null = fs::OpenOptions::new().read(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(Some(word))
 }
 
 /// Puts up the layers that a process puts up around itself.

@@ -171,11 +171,16 @@ impl Sandbox {
         let mut sandbox = Self::new(&request.root, &request.caller)?;
         let unavailable = |reasons| SandboxError::Unavailable { level: request.level, reasons };
         let is_kept = request.level == Level::Full && request.shadow.is_some();
-        let mut view = view_of(request, &sandbox.env, sandbox.tmp.path(), is_kept);
-        let is_kept = !view.kept_apart().is_empty();
-        let kept = is_kept.then(|| Kept::take(&request.common_dir)).flatten();
-        view.keep_in(kept.as_ref().map(Kept::folder));
-        let wall = Wall::put_up(request, &sandbox.env, &view, sandbox.tmp.path());
+        let mut kept = None;
+        let look_up = || {
+            let mut view = view_of(request, &sandbox.env, sandbox.tmp.path(), is_kept);
+            if !view.kept_apart().is_empty() {
+                kept = Kept::take(&request.common_dir);
+            }
+            view.keep_in(kept.as_ref().map(Kept::folder));
+            view
+        };
+        let wall = Wall::put_up(request, &sandbox.env, look_up, sandbox.tmp.path());
         let wall = wall.map_err(unavailable)?.keeping(kept);
         if wall.level() == Level::Full {
             let inside = (OsString::from("TMPDIR"), OsString::from(wall::TMP));

@@ -203,9 +203,11 @@ impl View {
     /// Hides what is below a folder and not everybody may read.
     fn mask_private(&mut self, folder: &Path) {
         for entry in fs_err::read_dir(folder).into_iter().flatten().flatten() {
-            // Certificates are hundreds of links, whose kind the listing tells.
-            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-            let Some(found) = entry.metadata().ok().filter(|_| !is_link) else { continue };
+            // Certificates are hundreds of links, which the listing tells.
+            if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                continue;
+            }
+            let Ok(found) = entry.metadata() else { continue };
             let needed = if found.is_dir() { 0o005 } else { 0o004 };
             let path = entry.path();
             if self.mounts.contains_key(&path) {

@@ -132,28 +132,28 @@ impl Wall {
 
 #[cfg(target_os = "linux")]
 impl Wall {
-    /// Puts up the wall of a level, and nothing less.
+    /// Puts up the wall of a level, and nothing less; `view` looks up what commands see.
     ///
     /// # Errors
     /// Why the machine cannot.
     pub(super) fn put_up(
         request: &Request,
         env: &[(OsString, OsString)],
-        view: &View,
+        view: impl FnOnce() -> View,
         tmp: &Path,
     ) -> Result<Self, Vec<String>> {
         let layers = request.layers.clone();
         let walls = match request.level {
             Level::None => return Ok(Self::default()),
             Level::Reduced => {
-                let walls = reduced(request, view, tmp, layers);
+                let walls = reduced(request, &view(), tmp, layers);
                 let way = inner(&request.program, &Task::Run(walls));
                 check(&way, env).map_err(|reason| vec![reason])?;
                 return Ok(Self { level: Level::Reduced, way: Some(way), ..Self::default() });
             }
-            Level::Full => Cage::open(&request.program, env, view, &layers)?,
+            Level::Full => Cage::open(&request.program, env, &layers, view)?,
         };
-        let way = inner(&request.program, &Task::Run(walls.walls.clone()));
+        let way = inner(&request.program, &Task::Run(walls.walls.clone())).tells_end();
         check(&way, env).map_err(|reason| vec![reason])?;
         Ok(Self {
             level: Level::Full,
@@ -196,21 +196,21 @@ fn check(way: &Cmd, env: &[(OsString, OsString)]) -> Result<(), String> {
 
 #[cfg(not(target_os = "linux"))]
 impl Wall {
-    /// Puts up the wall of a level, and nothing less.
+    /// Puts up the wall of a level, and nothing less; `view` looks up what commands see.
     ///
     /// # Errors
     /// Why the machine cannot.
     pub(super) fn put_up(
         request: &Request,
         env: &[(OsString, OsString)],
-        view: &View,
+        view: impl FnOnce() -> View,
         tmp: &Path,
     ) -> Result<Self, Vec<String>> {
         match request.level {
             Level::None => Ok(Self::default()),
             Level::Full => Err(vec!["there are no namespaces on this system".to_owned()]),
             Level::Reduced => {
-                let mut readable = view.readable();
+                let mut readable = view().readable();
                 readable.push(request.common_dir.clone());
                 let mut writable = vec![request.root.clone(), tmp.to_owned()];
                 writable.extend(request.writable.iter().cloned());

@@ -13,6 +13,9 @@ use super::format::{FORMAT, FormatError};
 use super::store::Session;
 use crate::file;
 
+/// How a notice begins that says why a pull request came to nothing.
+pub const NEEDS_PERSON: &str = "the pull request needs you: ";
+
 /// The pull request that is to be opened when the session is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullWish {

@@ -276,6 +276,11 @@ impl Spec {
         self.model.parse::<Choice>().map_or_else(|_| self.model.clone(), |choice| choice.label())
     }
 
+    /// The command that does the work, where no model does.
+    pub fn command(&self) -> Option<String> {
+        self.model.parse::<Choice>().ok()?.command().map(str::to_owned)
+    }
+
     /// Reads a spec; `path` names it in errors.
     ///
     /// # Errors

@@ -201,6 +201,55 @@ fn help_is_an_answer_and_man_finds_its_page() {
 }
 
 #[test]
+fn short_help_has_what_is_common_and_long_help_all_of_it_under_headings() {
+    let repo = Repo::new();
+    let (short, long) =
+        (repo.agent(&["start", "-h"]).success(), repo.agent(&["start", "--help"]).success());
+    let headings: Vec<&str> =
+        long.lines().filter(|line| !line.starts_with(' ') && line.ends_with(':')).collect();
+    assert_eq!(
+        headings,
+        [
+            "Arguments:",
+            "Options:",
+            "Model:",
+            "Checks and gates:",
+            "Limits:",
+            "Context:",
+            "What it may change:",
+            "Sandbox and network:",
+            "Branch and commits:",
+            "Several attempts:",
+            "Pull request:",
+            "Global options:",
+            "Examples:",
+        ]
+    );
+    // What tells of a flag says in which part of the page it stands.
+    let part = |flag: &str| {
+        let above = &long[..long.find(&format!("--{flag}")).unwrap()];
+        headings.iter().rfind(|heading| above.contains(&format!("\n{heading}\n"))).copied()
+    };
+    let parts = ["wait", "verify", "share-budget", "from-session", "max-files", "base", "models"];
+    assert_eq!(
+        parts.map(|flag| part(flag).unwrap()),
+        [
+            "Options:",
+            "Checks and gates:",
+            "Limits:",
+            "Context:",
+            "What it may change:",
+            "Branch and commits:",
+            "Several attempts:",
+        ]
+    );
+    for rare in ["--fallback-model", "--min-coverage", "--protect", "--commit-prefix", "--models"] {
+        assert!(long.contains(rare) && !short.contains(rare), "{rare}: {short}");
+    }
+    assert!(short.lines().count() < 80, "{short}");
+}
+
+#[test]
 fn the_demo_needs_nothing_and_ends_with_a_merged_commit() {
     let repo = Repo::new();
     let root = repo.home().root();

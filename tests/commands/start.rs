@@ -37,7 +37,7 @@ fn no_model_is_chosen() {
 fn a_model_that_there_is_none_of() {
     let repo = Repo::new();
     let known = "the known ones are anthropic, openai, chat, openrouter, ollama, lmstudio, \
-                 llamacpp, vllm, replay";
+                 llamacpp, vllm, replay, exec";
     let choose = "hint: git config --global agent.model anthropic/<model>, or --model";
     refused(
         &repo,

@@ -43,11 +43,15 @@ fn what_is_typed_wrong() {
         ),
         (
             &["rewind", "x", "-1"],
-            "unexpected argument '-1' found\nhint: to pass '-1' as a value, use '-- -1'\nhint: git agent rewind -h",
+            "invalid value '-1' for '[STEP]': expected a step from 0, as git agent log counts them\nhint: git agent rewind -h",
         ),
         (
             &["rewind", "x", "two"],
-            "invalid value 'two' for '[STEP]': invalid digit found in string\nhint: git agent rewind -h",
+            "invalid value 'two' for '[STEP]': expected a step from 0, as git agent log counts them\nhint: git agent rewind -h",
+        ),
+        (
+            &["fork", "x", "--at", "-3"],
+            "invalid value '-3' for '--at <STEP>': expected a step from 0, as git agent log counts them\nhint: git agent fork -h",
         ),
         (
             &["rewind", "x", "2", "--undo"],

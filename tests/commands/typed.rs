@@ -46,6 +46,14 @@ fn what_is_typed_wrong_is_wrong_use() {
             "invalid value 'many' for '--max-steps <STEPS>': expected a number of steps from 1, or none\nhint: git agent start -h",
         ),
         (
+            &["start", "x", "--timeout", "-5m"],
+            "invalid value '[time]' for '--timeout <TIME>': expected a time, such as [time] or [time], or none\nhint: git agent start -h",
+        ),
+        (
+            &["start", "x", "-n", "-1"],
+            "invalid value '-1' for '--attempts <N>': -1 is not in 1..=32\nhint: git agent start -h",
+        ),
+        (
             &["start", "x", "-F", "f"],
             "the argument '[TASK]...' cannot be used with '--task-file <FILE>'\nhint: git agent start -h",
         ),

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -14,8 +15,10 @@ use crate::support::cmd::Out;
 use crate::support::home::Home;
 use crate::support::repo::Repo;
 
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Repositories side by side in one home.
-fn repositories(names: &[&str]) -> Vec<Repo> {
+pub(super) fn repositories(names: &[&str]) -> Vec<Repo> {
     let home = Arc::new(Home::new());
     let make = |name: &&str| {
         let path = home.root().join(name);
@@ -30,7 +33,7 @@ fn repositories(names: &[&str]) -> Vec<Repo> {
 }
 
 /// The program, run where all of them are.
-fn batch(repos: &[Repo], args: &[&str]) -> Out {
+pub(super) fn batch(repos: &[Repo], args: &[&str]) -> Out {
     let home = repos[0].home();
     let args = [&["batch"], args].concat();
     home.cmd(home.program()).dir(home.root()).args(&args).run()
@@ -129,9 +132,51 @@ fn a_command_that_fails_is_told_and_nothing_lands() {
         ],
     );
     assert_eq!(out.code, 1, "{out:#?}");
-    assert!(out.stdout.contains("exit 2"), "{out:#?}");
+    assert!(out.stdout.contains("has failed: exit 2"), "{out:#?}");
     assert!(out.stderr.contains("error: nothing lands: "), "{out:#?}");
     assert_eq!(main_has(&repos[0]), "old");
+    let states = status(&repos);
+    let states = states["batch"]["repositories"].as_array().unwrap().iter();
+    let states: Vec<_> = states.map(|row| row["state"].clone()).collect();
+    assert_eq!(states, [json!("done"), json!("failed")]);
+}
+
+#[test]
+fn half_of_what_a_command_does_is_not_landed_by_hand_either() {
+    let repos = repositories(&["api"]);
+    let exec = "echo half > words.txt; exit 3";
+    let out = batch(&repos, &["Rename it", "--repos", "api", "--exec", exec, "--wait"]);
+    assert_eq!(out.code, 1, "{out:#?}");
+    let refused = repos[0].agent(&["merge", "rename-it"]);
+    let said = format!("error: rename-it-[id] is not verified: '{exec}' did not do it\nhint: ");
+    let refused = repos[0].normal(&refused);
+    assert!(refused.code == 1 && refused.stderr.starts_with(&said), "{refused:#?}");
+    assert_eq!(main_has(&repos[0]), "old");
+    // Nothing is run twice in silence.
+    repos[0].agent(&["resume", "rename-it"]).success();
+    let status = repos[0].wait_state("rename-it", "failed", PATIENCE);
+    assert_eq!(
+        status["reason"].as_str().unwrap().split(" · ").next().unwrap(),
+        format!("'{exec}' has failed: exit 3")
+    );
+    assert_eq!(repos[0].git(&["rev-list", "--count", "main..agent/rename-it"]), "1");
+    repos[0].agent(&["merge", "rename-it", "--no-verify"]).success();
+    assert_eq!(main_has(&repos[0]), "half");
+}
+
+#[test]
+fn a_command_whose_work_does_not_pass_has_failed() {
+    let repos = repositories(&["api"]);
+    let exec = "echo new > words.txt";
+    let args = ["Rename it", "--repos", "api", "--exec", exec, "--wait", "--", "--verify"];
+    let out = batch(&repos, &[&args[..], &["grep old words.txt"]].concat());
+    assert_eq!(out.code, 1, "{out:#?}");
+    assert!(out.stdout.contains("verify still fails: grep old words.txt (exit 1)"), "{out:#?}");
+    let refused = repos[0].agent(&["merge", "rename-it"]);
+    assert!(
+        refused.stderr.contains("'grep old words.txt' failed with exit code 1"),
+        "{refused:#?}"
+    );
 }
 
 #[test]
@@ -167,7 +212,6 @@ fn what_makes_no_batch_starts_nothing() {
     for (args, said) in [
         (&["--repos", "api"][..], "a batch needs a task"),
         (&["Do it"], "no repository is named"),
-        (&["Do it", "--repos", "api", "--prs"], "a batch opens no pull requests yet"),
         (&["status", "nobody"], "no batch 'nobody'"),
     ] {
         let out = batch(&repos, args);

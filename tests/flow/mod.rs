@@ -5,6 +5,7 @@
 mod attempts;
 mod audit;
 mod batch;
+mod batch_pulls;
 mod credit;
 mod forecast;
 mod gate;

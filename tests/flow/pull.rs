@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A repository whose `origin` is `ada/shop` at a forge.
 pub(super) struct Bench {
-    repo: Repo,
+    pub(super) repo: Repo,
     pub(super) forge: Forge,
     remote: PathBuf,
     _http: Http,
@@ -27,8 +27,12 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(kind: Kind) -> Self {
-        let repo = Repo::new();
-        let root = repo.home().root().join("srv");
+        Self::of(kind, Repo::new())
+    }
+
+    /// With this repository, of which there may be others in the same home.
+    pub(super) fn of(kind: Kind, repo: Repo) -> Self {
+        let root = repo.home().root().join(format!("srv-{}", kind.name()));
         let remote = root.join("ada/shop.git");
         fs::create_dir_all(&remote).expect("a new folder");
         let path = remote.to_str().expect("a path of ours");
@@ -65,7 +69,7 @@ impl Bench {
     }
 
     /// git in the bare repository.
-    fn there(&self, args: &[&str]) -> String {
+    pub(super) fn there(&self, args: &[&str]) -> String {
         let remote = self.remote.to_str().expect("a path of ours");
         self.repo.git(&[&["--git-dir", remote], args].concat())
     }
@@ -86,7 +90,7 @@ impl Bench {
         self.forge.world().faults.push_back(Fault { path, status, headers, body });
     }
 
-    fn page(&self) -> &'static str {
+    pub(super) fn page(&self) -> &'static str {
         match self.forge.world().kind {
             Kind::GitHub => "FORGE/ada/shop/pull/1",
             Kind::GitLab => "FORGE/ada/shop/-/merge_requests/1",
@@ -372,7 +376,7 @@ fn at_no_forge_that_is_known_the_branch_is_pushed() {
     bench.repo.git(&["remote", "set-url", "origin", bench.remote.to_str().unwrap()]);
     let out = bench.said(bench.cmd(&["pr", "add-one"]));
     let hint = "hint: git config agent.forge.<host>.type github|gitlab|forgejo names it\n";
-    let why = "warning: the remote origin is at no forge: [ROOT]/srv/ada/shop.git\n";
+    let why = "warning: the remote origin is at no forge: [ROOT]/srv-github/ada/shop.git\n";
     assert!(out.code == 3 && out.stderr.starts_with(&format!("{why}{hint}")), "{out:#?}");
     assert_eq!(bench.there(&["for-each-ref", "refs/heads"]).lines().count(), 2);
 }

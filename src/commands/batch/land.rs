@@ -39,7 +39,7 @@ pub(super) fn land(ui: &Ui, batch: &Batch) -> Result {
         landed.push(row);
     }
     for row in &landed {
-        ui.narrate(&format!("  landed {} in {}", name(row), row.path.display()));
+        ui.narrate(&format!("  landed {} in {}", row.session(), row.path.display()));
     }
     Ok(())
 }
@@ -47,7 +47,7 @@ pub(super) fn land(ui: &Ui, batch: &Batch) -> Result {
 fn refused(row: &Row, why: &str, rest: &str) -> CommandError {
     let message = format!("{rest}: {}: {why}", row.path.display());
     let folder = row.path.display();
-    CommandError::no(message).hint(format!("git agent -C {folder} merge {}", name(row)))
+    CommandError::no(message).hint(format!("git agent -C {folder} merge {}", row.session()))
 }
 
 /// Takes landings back, the last first; the commands for those that could not be.
@@ -55,11 +55,13 @@ fn take_back(ui: &Ui, landed: &[&Row]) -> Vec<String> {
     let mut left = Vec::new();
     for row in landed.iter().rev() {
         match merge(row, &["--undo"]) {
-            Ok(()) => ui.narrate(&format!("  took back {} in {}", name(row), row.path.display())),
+            Ok(()) => {
+                ui.narrate(&format!("  took back {} in {}", row.session(), row.path.display()));
+            }
             Err(why) => {
                 ui.warning(&format!("{}: {why}", row.path.display()));
                 let folder = row.path.display();
-                left.push(format!("git agent -C {folder} merge --undo {}", name(row)));
+                left.push(format!("git agent -C {folder} merge --undo {}", row.session()));
             }
         }
     }
@@ -67,15 +69,11 @@ fn take_back(ui: &Ui, landed: &[&Row]) -> Vec<String> {
 }
 
 fn merge(row: &Row, how: &[&str]) -> std::result::Result<(), String> {
-    let args = [&["merge", name(row)], how].concat();
+    let args = [&["merge", row.session()], how].concat();
     let done = agent(&row.path, &args).and_then(|cmd| Ok(cmd.run()?));
     match done {
         Ok(done) if done.exit == 0 => Ok(()),
         Ok(done) => Err(why(&done)),
         Err(error) => Err(error.line()),
     }
-}
-
-fn name(row: &Row) -> &str {
-    row.session.as_deref().unwrap_or_default()
 }

@@ -9,22 +9,17 @@ use std::path::PathBuf;
 use fs_err as fs;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::error::{CommandError, Result};
-use crate::event::{Event, Update};
 use crate::file;
-use crate::message::{Answer, StopReason, ToolCall, Usage};
 use crate::session::format::{self, FORMAT};
+use crate::session::id;
 use crate::session::store::BATCH;
-
-/// How long the command of a batch may take in a repository, in seconds.
-const EXEC_S: u64 = 600;
 
 /// A batch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Batch {
-    format: u32,
+    pub(super) format: u32,
     pub(super) id: String,
     pub(super) task: String,
     pub(super) created: Timestamp,
@@ -34,11 +29,25 @@ pub(super) struct Batch {
     /// The command that does the work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) exec: Option<String>,
+    /// The pull requests that it ends in, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pulls: Option<Pulls>,
     #[serde(default, rename = "repository")]
     pub(super) members: Vec<Member>,
 }
 
-/// A repository of a batch.
+/// The pull requests of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pulls {
+    /// Whether none is opened before all sessions are done.
+    #[serde(default)]
+    pub(super) together: bool,
+    /// Options of `git agent pr` for each.
+    #[serde(default)]
+    pub(super) options: Vec<String>,
+}
+
+/// A repository of a batch; without a session and an error it has not had its turn.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Member {
     /// A folder in it.
@@ -52,10 +61,20 @@ pub(super) struct Member {
 }
 
 impl Batch {
-    pub(super) fn new(task: &str, budget: Option<f64>, exec: Option<&str>) -> Result<Self> {
-        let (id, created) = (super::fresh(task)?, super::now());
-        let (task, exec) = (task.to_owned(), exec.map(str::to_owned));
-        Ok(Self { format: FORMAT, id, task, created, budget, exec, members: Vec::new() })
+    /// A new one, in which no repository has had its turn.
+    pub(super) fn new(task: &str, folders: &[PathBuf]) -> Result<Self> {
+        let id = id::fresh(&id::slug(task)).map_err(|error| CommandError::no(error.to_string()))?;
+        let member = |folder: &PathBuf| Member { path: folder.clone(), session: None, error: None };
+        Ok(Self {
+            format: FORMAT,
+            id,
+            task: task.to_owned(),
+            created: Timestamp::now(),
+            budget: None,
+            exec: None,
+            pulls: None,
+            members: folders.iter().map(member).collect(),
+        })
     }
 
     /// The batch with this id, or the only one that begins so; the last without one.
@@ -104,55 +123,14 @@ impl Batch {
         Ok(file::replace(&folder.join(format!("{}.toml", self.id)), text.as_bytes())?)
     }
 
-    /// Takes away what was made for one that is not begun.
-    pub(super) fn forget(&self) -> Result {
-        for extension in ["toml", "jsonl"] {
-            match fs::remove_file(folder()?.join(format!("{}.{extension}", self.id))) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
     /// The name of the budget that they share.
     pub(super) fn budget_name(&self) -> String {
         format!("{BATCH}{}", self.id)
     }
 
-    /// The model that runs the command and is done: a transcript of just that. None where a model
-    /// of the user's does the work.
-    pub(super) fn exec_model(&self) -> Result<Option<String>> {
-        let Some(command) = &self.exec else { return Ok(None) };
-        let arguments = json!({"command": command, "timeout_s": EXEC_S}).to_string();
-        let call = ToolCall { id: "exec".to_owned(), name: "bash".to_owned(), arguments };
-        let answer = |text: &str, calls: Vec<ToolCall>, stop| Answer {
-            text: text.to_owned(),
-            thought: String::new(),
-            calls,
-            stop,
-            usage: Usage::default(),
-            raw: None,
-        };
-        let subject = self.task.lines().next().unwrap_or_default();
-        let said = format!("Ran `{command}`.");
-        let mut lines = String::new();
-        for (at, answer) in [
-            answer(subject, vec![call], StopReason::ToolUse),
-            answer(&said, Vec::new(), StopReason::EndTurn),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let step = u32::from(at > 0) + 1;
-            lines.push_str(&Event::now(step, Update::AgentMessage(answer)).to_line()?);
-            lines.push('\n');
-        }
-        let folder = folder()?;
-        fs::create_dir_all(&folder)?;
-        let path = folder.join(format!("{}.jsonl", self.id));
-        file::replace(&path, lines.as_bytes())?;
-        Ok(Some(format!("replay/{}", path.display())))
+    /// The command that does the work, in a model's place. None where a model of the user's does.
+    pub(super) fn exec_model(&self) -> Option<String> {
+        self.exec.as_ref().map(|command| format!("exec/{command}"))
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod land;
 mod list;
+mod pull;
 mod row;
 
 use std::collections::BTreeSet;
@@ -16,16 +17,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueHint;
-use jiff::Timestamp;
 
-use self::list::{Batch, Member};
+use self::list::{Batch, Member, Pulls};
 use self::row::Row;
 use super::message;
+use super::wish::PullArgs;
 use crate::config::{Bound, amount};
 use crate::error::{CommandError, Kind, Result, ResultExt, exit};
 use crate::git::Repo;
 use crate::process::{Cmd, Finished};
-use crate::session::id;
 use crate::session::state::Phase;
 use crate::ui::Ui;
 
@@ -37,6 +37,12 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Each repository gets a session; as many run at once as agent.maxRunningTotal says, and with
 /// --budget all of them share one. A repository that fails keeps no other from going on: exit code
 /// 1, with the table of all. With --exec a command does the work in each, and no model is asked.
+///
+/// With --prs nothing lands here: a session that is done, its checks passed, ends in a pull request,
+/// as by git agent pr, and each tells of the others in its description. That goes on in the
+/// background; --wait waits for it. With --coordinate-merges too, none is opened before all sessions
+/// are done, and each says in which order they are to be merged. Whoever may read one reads the
+/// addresses of all.
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -45,7 +51,9 @@ Examples:
   git agent batch \"Move to the new logger\" --repos api,web,../tools --budget 20 --wait
   git agent batch \"Move to the new logger\" -F repos.txt -- --verify \"make test\"
   git agent batch \"Rename the crate\" -F repos.txt --exec \"sed -i s/old/new/ Cargo.toml\"
+  git agent batch \"Rename the crate\" -F repos.txt --exec ./rename --prs --draft --wait
   git agent batch status
+  git agent batch pr
   git agent batch merge"
 )]
 pub struct Args {
@@ -68,12 +76,15 @@ pub struct Args {
     /// Wait until all rest: exit 0 when all are done, 1 when one is not, 3 when one needs a person
     #[arg(long)]
     wait: bool,
-    /// Wait, and land all of them in the order given if all are done, or none
+    /// Wait, and land all of them in the order given if all are done, or none; with --prs, open all
+    /// pull requests then, or none
     #[arg(long)]
     coordinate_merges: bool,
-    /// Open a pull request in each
+    /// Open a pull request in each once its session is done, instead of landing
     #[arg(long)]
     prs: bool,
+    #[command(flatten)]
+    pull: PullArgs,
     /// Say what would be started, and start nothing
     #[arg(long, conflicts_with_all = ["wait", "coordinate_merges"])]
     dry_run: bool,
@@ -91,6 +102,10 @@ enum Verb {
     Status(Which),
     /// Show all batches
     List(Listing),
+    /// Open the pull requests of a batch that are not open yet, and let all tell of each other
+    ///
+    /// Those that are there stay as they are; git agent pr SESSION brings one up to date.
+    Pr(Opening),
     /// Land all sessions of a batch in their order, or none
     ///
     /// Each landing is rehearsed first; where one would be refused, nothing lands. Where one is
@@ -106,6 +121,17 @@ struct Which {
     /// Print JSON: {"format":1,"batch":{…}}
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Opening {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    pull: PullArgs,
+    /// After the run of this session: only its own, and the last lets all tell of each other
+    #[arg(long, value_name = "SESSION", hide = true)]
+    of: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -126,6 +152,7 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
             row::show(ui, &batch, &row::rows(&batch), which.json)
         }
         Some(Verb::List(listing)) => row::show_all(ui, &Batch::all()?, listing.json),
+        Some(Verb::Pr(opening)) => open(ui, opening),
         Some(Verb::Merge(which)) => {
             let batch = Batch::find(which.id.as_deref())?;
             let landed = land::land(ui, &batch);
@@ -137,29 +164,28 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
 }
 
 fn begin(ui: &Ui, args: &Args) -> Result {
-    if args.prs {
-        return Err(CommandError::usage("--prs: a batch opens no pull requests yet")
-            .hint("git push in each worktree: git agent batch status --json names them"));
-    }
     let Some(task) = args.task.as_deref().map(str::trim).filter(|task| !task.is_empty()) else {
         return Err(CommandError::usage("a batch needs a task")
             .hint("git agent batch \"…\" --repos a,b    git agent batch status"));
     };
     let task = message::without_secrets(ui, task);
-    let folders = folders(args)?;
-    let mut batch = Batch::new(&task, args.budget.and_then(|bound| bound.0), args.exec.as_deref())?;
-    let model = batch.exec_model()?;
+    let options = args.pull.options();
+    let pulls = args.prs || !options.is_empty();
+    let mut batch = Batch {
+        budget: args.budget.and_then(|bound| bound.0),
+        exec: args.exec.clone(),
+        pulls: pulls.then(|| Pulls::new(options, args.coordinate_merges)),
+        ..Batch::new(&task, &folders(args)?)?
+    };
     if args.dry_run {
-        let told =
-            folders.iter().map(|folder| foretell(ui, args, &batch, model.as_deref(), folder));
-        let has_failed = told.filter(|told| !told).count() > 0;
-        batch.forget()?;
-        return if has_failed { failed() } else { Ok(()) };
+        let told = batch.members.iter().map(|member| foretell(ui, args, &batch, &member.path));
+        return if told.filter(|told| !told).count() > 0 { failed() } else { Ok(()) };
     }
-    for folder in &folders {
-        let member = start(args, &batch, model.as_deref(), folder);
+    batch.write()?;
+    for at in 0..batch.members.len() {
+        let member = start(args, &batch, &batch.members[at].path);
         if !args.json {
-            let name = folder.display();
+            let name = member.path.display();
             match (&member.session, &member.error) {
                 (Some(session), _) => ui.narrate(&format!("  {name}: started {session}")),
                 (None, error) => {
@@ -167,23 +193,59 @@ fn begin(ui: &Ui, args: &Args) -> Result {
                 }
             }
         }
-        batch.members.push(member);
+        batch.members[at] = member;
         batch.write()?;
     }
     let waits = args.wait || args.coordinate_merges;
-    if waits {
-        await_rest(&batch);
-    }
-    let landed = match args.coordinate_merges {
-        true => land::land(ui, &batch),
-        false => Ok(()),
-    };
-    let rows = row::rows(&batch);
+    let (rows, ended) = if waits { finish(ui, args, &batch) } else { (row::rows(&batch), Ok(())) };
     row::show(ui, &batch, &rows, args.json)?;
-    let id = &batch.id;
-    ui.hint(&format!("git agent batch status {id}    git agent batch merge {id}"));
-    landed?;
+    let (id, next) = (&batch.id, if batch.pulls.is_some() { "pr" } else { "merge" });
+    ui.hint(&format!("git agent batch status {id}    git agent batch {next} {id}"));
+    ended?;
     outcome(&rows, waits)
+}
+
+/// Waits for all of them, and does with them what was asked for.
+fn finish(ui: &Ui, args: &Args, batch: &Batch) -> (Vec<Row>, Result) {
+    let is_each = batch.pulls.is_some() && !args.coordinate_merges;
+    let mut rows = await_rest(batch, |row| {
+        if is_each {
+            pull::open(ui, batch, row);
+        }
+    });
+    let ended = match (&batch.pulls, args.coordinate_merges) {
+        (Some(_), true) => pull::open_all(ui, batch, &mut rows),
+        (Some(_), false) => {
+            pull::link(ui, batch, &rows);
+            Ok(())
+        }
+        (None, true) => {
+            let landed = land::land(ui, batch);
+            rows.iter_mut().for_each(Row::refresh);
+            landed
+        }
+        (None, false) => Ok(()),
+    };
+    (rows, ended)
+}
+
+/// Opens the pull requests of a batch.
+fn open(ui: &Ui, opening: &Opening) -> Result {
+    let Opening { which, pull, of } = opening;
+    let mut batch = Batch::find(which.id.as_deref())?;
+    if let Some(session) = of {
+        return pull::after(ui, &batch, session);
+    }
+    let options = pull.options();
+    let pulls = batch.pulls.get_or_insert_default();
+    if !options.is_empty() {
+        pulls.options = options;
+    }
+    let mut rows = row::rows(&batch);
+    let opened = pull::open_all(ui, &batch, &mut rows);
+    row::show(ui, &batch, &rows, which.json)?;
+    opened?;
+    outcome(&rows, false)
 }
 
 /// Told by the table: what is said of a batch at its end.
@@ -191,7 +253,7 @@ fn outcome(rows: &[Row], was_awaited: bool) -> Result {
     if rows.iter().any(|row| row.has_failed(was_awaited)) {
         return failed();
     }
-    match was_awaited && rows.iter().any(|row| row.phase == Some(Phase::NeedsInput)) {
+    match rows.iter().any(|row| row.is_by_hand() || (was_awaited && row.is_asking())) {
         true => Err(CommandError::new(Kind::Told(exit::NEEDS_PERSON), "")),
         false => Ok(()),
     }
@@ -237,9 +299,9 @@ fn agent(folder: &Path, args: &[&str]) -> Result<Cmd> {
 }
 
 /// Starts the session of a repository; what went wrong is in what is returned.
-fn start(args: &Args, batch: &Batch, model: Option<&str>, folder: &Path) -> Member {
+fn start(args: &Args, batch: &Batch, folder: &Path) -> Member {
     let mut member = Member { path: folder.to_owned(), session: None, error: None };
-    match asked(args, batch, model, folder, &[]).and_then(|cmd| Ok(cmd.run()?)) {
+    match asked(args, batch, folder, &[]).and_then(|cmd| Ok(cmd.run()?)) {
         Ok(done) if done.exit == 0 => {
             let said = String::from_utf8_lossy(&done.stdout);
             member.session = said.split_whitespace().nth(1).map(str::to_owned);
@@ -250,8 +312,8 @@ fn start(args: &Args, batch: &Batch, model: Option<&str>, folder: &Path) -> Memb
     member
 }
 
-fn foretell(ui: &Ui, args: &Args, batch: &Batch, model: Option<&str>, folder: &Path) -> bool {
-    let done = asked(args, batch, model, folder, &["--dry-run"]).and_then(|cmd| Ok(cmd.run()?));
+fn foretell(ui: &Ui, args: &Args, batch: &Batch, folder: &Path) -> bool {
+    let done = asked(args, batch, folder, &["--dry-run"]).and_then(|cmd| Ok(cmd.run()?));
     let (said, is_well) = match done {
         Ok(done) if done.exit == 0 => (String::from_utf8_lossy(&done.stdout).into_owned(), true),
         Ok(done) => (format!("Would fail: {}\n", why(&done)), false),
@@ -260,25 +322,19 @@ fn foretell(ui: &Ui, args: &Args, batch: &Batch, model: Option<&str>, folder: &P
     ui.answer(&format!("{}\n{said}", folder.display())).is_ok() && is_well
 }
 
-fn asked(
-    args: &Args,
-    batch: &Batch,
-    model: Option<&str>,
-    folder: &Path,
-    more: &[&str],
-) -> Result<Cmd> {
-    let cmd = agent(folder, &["start", "-", "--batch", &batch.id])?.args(more);
-    let cmd = match model {
-        Some(model) => cmd.args(["--model", model]),
-        None => cmd,
-    };
-    let cmd = match batch.budget {
-        Some(dollars) => {
-            let dollars = dollars.to_string();
-            cmd.args(["--share-budget", &batch.budget_name(), "--budget", &dollars])
-        }
-        None => cmd,
-    };
+fn asked(args: &Args, batch: &Batch, folder: &Path, more: &[&str]) -> Result<Cmd> {
+    let mut cmd = agent(folder, &["start", "-", "--batch", &batch.id])?.args(more);
+    if let Some(model) = batch.exec_model() {
+        cmd = cmd.args(["--model", &model]);
+    }
+    if let Some(dollars) = batch.budget {
+        let dollars = dollars.to_string();
+        cmd = cmd.args(["--share-budget", &batch.budget_name(), "--budget", &dollars]);
+    }
+    if let Some(pulls) = &batch.pulls {
+        let pr = if pulls.together { "--pr-later" } else { "--pr" };
+        cmd = cmd.arg(pr).args(&pulls.options);
+    }
     Ok(cmd.args(&args.rest).stdin(batch.task.clone()))
 }
 
@@ -289,20 +345,21 @@ fn why(done: &Finished) -> String {
     line.map_or_else(|| format!("exit {}", done.exit), str::to_owned)
 }
 
-/// Waits until nobody works on any of them.
-fn await_rest(batch: &Batch) {
-    let works = |row: &Row| row.phase.is_some_and(Phase::needs_supervisor);
-    while row::rows(batch).iter().any(works) {
+/// Waits until nobody works on any of them; of each is told once, when it rests.
+fn await_rest(batch: &Batch, mut rests: impl FnMut(&mut Row)) -> Vec<Row> {
+    let mut rows = row::rows(batch);
+    let mut told = vec![false; rows.len()];
+    loop {
+        for (row, told) in rows.iter_mut().zip(&mut told).filter(|(_, told)| !**told) {
+            row.refresh();
+            if !row.phase.is_some_and(Phase::needs_supervisor) {
+                *told = true;
+                rests(row);
+            }
+        }
+        if told.iter().all(|told| *told) {
+            return rows;
+        }
         std::thread::sleep(LOOK);
     }
-}
-
-/// A new id: the task's slug and a tail.
-fn fresh(task: &str) -> Result<String> {
-    id::fresh(&id::slug(task)).map_err(|error| CommandError::no(error.to_string()))
-}
-
-/// When it was begun, for a list.
-fn now() -> Timestamp {
-    Timestamp::now()
 }

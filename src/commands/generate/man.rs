@@ -24,7 +24,9 @@ pub(super) fn pages(command: clap::Command) -> Result<Vec<Generated>> {
 
 fn add(command: &clap::Command, pages: &mut Vec<Generated>) -> Result {
     let is_root = pages.is_empty();
-    let man = Man::new(command.clone()).manual("git-agent manual");
+    // Of what short help leaves out, a page would leave out the text.
+    let whole = command.clone().mut_args(|arg| arg.hide_short_help(false));
+    let man = Man::new(whole).manual("git-agent manual");
     let mut bytes = Vec::new();
     man.render_title(&mut bytes)?;
     man.render_name_section(&mut bytes)?;
@@ -109,4 +111,17 @@ fn own_sections() -> Roff {
         roman("(1)"),
     ]);
     roff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_short_help_leaves_out_has_its_text() {
+        let rare = clap::Arg::new("rare").long("rare").help("Seldom of use").hide_short_help(true);
+        let pages = pages(clap::Command::new("p").arg(rare)).unwrap();
+        let page = String::from_utf8(pages[0].bytes.clone()).unwrap();
+        assert!(page.contains("Seldom of use"), "{page}");
+    }
 }

@@ -114,7 +114,7 @@ pub(super) fn tell(ui: &Ui, session: &Session, done: &Done, as_json: bool) -> Re
             ui.warning(why);
             ui.hint(hint);
             ui.hint(&format!("git format-patch -o . {}^! makes a mail of it", short(&pull.commit)));
-            Err(CommandError::new(Kind::Told(exit::NEEDS_PERSON), ""))
+            Err(CommandError::new(Kind::Told(exit::NEEDS_PERSON), why))
         }
     }
 }

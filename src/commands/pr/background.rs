@@ -9,6 +9,7 @@ use crate::error::{CommandError, Kind, Result};
 use crate::event::{Event, Update};
 use crate::plan::work;
 use crate::session::journal::Journal;
+use crate::session::pull::NEEDS_PERSON;
 use crate::session::store::Session;
 
 /// Notes why it went no further.
@@ -18,10 +19,12 @@ use crate::session::store::Session;
 pub(super) fn note(context: &Context<'_>, session: &Session, error: &CommandError) -> Result {
     let id = &session.id;
     let why = match error.kind {
-        Kind::Told(_) => format!("git agent pr {id} says how it stands"),
+        Kind::Told(_) if error.message.is_empty() => {
+            format!("git agent pr {id} says how it stands")
+        }
         _ => error.line(),
     };
-    let text = format!("the pull request needs you: {why}");
+    let text = format!("{NEEDS_PERSON}{why}");
     let (_lock, mut state) = work::hold(&context.repo, session)?;
     let (mut journal, _torn) = Journal::open(&session.journal_path())?;
     journal.append(&[Event::now(state.step, Update::Notice(text.clone()))])?;

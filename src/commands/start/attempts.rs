@@ -14,10 +14,10 @@ const MOST: i64 = 32;
 pub(super) struct AttemptArgs {
     /// Make this many attempts at the task, each in a session of its own; compare shows them side
     /// by side, and pick lands one
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST))]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST), allow_negative_numbers = true)]
     attempts: Option<u32>,
     /// How one attempt is to go about the task; given several times, one attempt for each
-    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new(), hide_short_help = true)]
     approach: Vec<String>,
     /// One attempt with each of these models; of several approaches, one for each
     #[arg(
@@ -25,6 +25,7 @@ pub(super) struct AttemptArgs {
         value_name = "PROVIDER/NAME,…",
         value_delimiter = ',',
         conflicts_with = "model",
+        hide_short_help = true,
         value_parser = NonEmptyStringValueParser::new(),
     )]
     models: Vec<String>,

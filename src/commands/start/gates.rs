@@ -7,24 +7,27 @@ use clap::builder::NonEmptyStringValueParser;
 use crate::error::{CommandError, Result};
 use crate::session::spec::Gates;
 
-/// What the work must measure up to, besides the verify commands.
+/// What the work must measure up to: its verify commands, and more.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct GateArgs {
+    /// Command that must exit 0 on the committed tree before the session is done (may be repeated)
+    #[arg(long, value_name = "CMD", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) verify: Vec<String>,
     /// Not done while tests run less than this share of the lines, in per cent, as 90 or 87.5
-    #[arg(long, value_name = "PERCENT", value_parser = percent, allow_negative_numbers = true)]
+    #[arg(long, value_name = "PERCENT", value_parser = percent, allow_hyphen_values = true, hide_short_help = true)]
     min_coverage: Option<f64>,
     /// The report that verify leaves: lcov, Cobertura XML or llvm-cov JSON (default: found by its
     /// usual name)
-    #[arg(long, value_name = "PATH", requires = "min_coverage", value_parser = inside)]
+    #[arg(long, value_name = "PATH", requires = "min_coverage", value_parser = inside, hide_short_help = true)]
     coverage_report: Option<String>,
     /// Time this command on the base and on the work, several runs of each
-    #[arg(long, value_name = "CMD", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "CMD", value_parser = NonEmptyStringValueParser::new(), hide_short_help = true)]
     bench: Option<String>,
     /// Not done while it takes this much longer than on the base, as 10%
-    #[arg(long, value_name = "PERCENT", requires = "bench", value_parser = slowdown, allow_negative_numbers = true)]
+    #[arg(long, value_name = "PERCENT", requires = "bench", value_parser = slowdown, allow_hyphen_values = true, hide_short_help = true)]
     max_slowdown: Option<f64>,
     /// Find something out: the work never lands without --force
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     experiment: bool,
 }
 

@@ -21,41 +21,45 @@ use crate::ui::units;
 /// How often a session is given its conflicts back.
 const RESOLVED_AT_MOST: usize = 2;
 
+/// Headings of the page of help.
+const WHAT: &str = "What lands, and how";
+const CHECKS: &str = "Conflicts, checks and hooks";
+
 /// How work is brought to its branch.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct HowArgs {
     /// One commit with all of it (the default)
-    #[arg(long, group = "way")]
+    #[arg(long, group = "way", help_heading = WHAT)]
     squash: bool,
     /// A merge commit that keeps the session's own commits
-    #[arg(long, group = "way")]
+    #[arg(long, group = "way", help_heading = WHAT)]
     merge: bool,
     /// The session's commits, each made again on top of the branch
-    #[arg(long, group = "way")]
+    #[arg(long, group = "way", help_heading = WHAT)]
     rebase: bool,
     /// The session's own commits, if the branch has no others since
-    #[arg(long, group = "way")]
+    #[arg(long, group = "way", help_heading = WHAT)]
     ff_only: bool,
     /// Only what it changed at these paths; may be given several times
-    #[arg(long, value_name = "PATHSPEC", conflicts_with_all = ["merge", "rebase", "ff_only", "pick_commits"])]
+    #[arg(long, value_name = "PATHSPEC", conflicts_with_all = ["merge", "rebase", "ff_only", "pick_commits"], help_heading = WHAT)]
     pick: Vec<String>,
     /// Only these of its commits, by id or place: 1,3-5; each made again, unless with --squash
-    #[arg(long, value_name = "LIST", conflicts_with_all = ["merge", "ff_only"])]
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["merge", "ff_only"], help_heading = WHAT, hide_short_help = true)]
     pick_commits: Option<String>,
     /// Branch to land on (default: the one it started from, else that of the main checkout)
-    #[arg(long, value_name = "BRANCH", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "BRANCH", value_parser = NonEmptyStringValueParser::new(), help_heading = WHAT)]
     into: Option<String>,
     /// Give conflicts back to the session, and land what it makes of them
-    #[arg(long, conflicts_with = "dry_run")]
+    #[arg(long, conflicts_with = "dry_run", help_heading = CHECKS)]
     resolve: bool,
     /// Land it without a run of its verify commands on what will be landed
-    #[arg(long)]
+    #[arg(long, help_heading = CHECKS)]
     no_verify: bool,
     /// Run none of your hooks for commits
-    #[arg(long)]
+    #[arg(long, help_heading = CHECKS, hide_short_help = true)]
     pub(super) no_hooks: bool,
     /// Land the work of an experiment too
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = CHECKS)]
     force: bool,
     /// Say what would be done, and write nothing
     #[arg(short = 'n', long)]

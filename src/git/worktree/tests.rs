@@ -344,4 +344,8 @@ fn what_changes_in_a_new_worktree_within_a_tick_of_its_clock_is_found() {
     assert_eq!(fixture.git_in(&path, &["diff-files", "--name-only"]), "a");
     fixture.git_in(&path, &["add", "-A"]);
     assert_eq!(taken.tree.to_string(), fixture.git_in(&path, &["write-tree"]));
+    // Nobody reads what has been at rest for a tick.
+    std::thread::sleep(std::time::Duration::from_millis(25));
+    snapshot.take(&crate::file::Changed::Anything).unwrap();
+    assert_eq!(snapshot.suspects().unwrap(), Vec::<BString>::new());
 }

@@ -17,7 +17,7 @@ use crate::session::state::State;
 /// How our part of the text begins and ends; neither is shown.
 const BEGIN: &str =
     "<!-- git-agent: what is between these lines is written anew at each update -->";
-const END: &str = "<!-- git-agent: end -->";
+pub(super) const END: &str = "<!-- git-agent: end -->";
 
 /// What is said.
 #[derive(Clone, Copy, Debug)]
