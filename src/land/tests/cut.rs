@@ -135,6 +135,7 @@ fn s14_a_filter_that_writes_no_file_any_more_leaves_the_branch_where_it_was() {
     bench.git.commit(&[(".gitattributes", "*.z filter=broken\n"), ("x.z", "x\n")]);
     bench.git.git(&["config", "filter.broken.clean", "cat"]);
     bench.git.git(&["config", "filter.broken.required", "true"]);
+    bench.git.git(&["config", "filter.broken.smudge", "cat"]);
     let session = bench.finished("add", &[("a", "better\n"), ("new", "n\n"), ("x.z", "z\n")]);
     bench.git.git(&["config", "filter.broken.smudge", "false"]);
     let before = bench.refs();
