@@ -10,11 +10,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::ValueHint;
-use fs_err as fs;
 
 use super::message;
 use super::view;
-use crate::error::{CommandError, Kind, Result};
+use crate::error::{CommandError, Result};
 use crate::redact;
 use crate::session::carry::Carry;
 use crate::session::spec::Given;
@@ -89,13 +88,15 @@ fn text_of(path: &Path) -> Result<String> {
 }
 
 fn bytes_of(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let usage = |error: std::io::Error| CommandError::from_error(Kind::Usage, &error);
+    let usage = |error: std::io::Error| {
+        CommandError::usage(format!("cannot read {}: {error}", path.display()))
+    };
     let hint = "Give a file that is there, and that is a text";
-    if fs::metadata(path).map_err(|error| usage(error).hint(hint))?.is_dir() {
+    if std::fs::metadata(path).map_err(|error| usage(error).hint(hint))?.is_dir() {
         return Err(CommandError::usage(format!("{} is a folder", path.display())).hint(hint));
     }
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| usage(error).hint(hint))?;
+    let file = std::fs::File::open(path).map_err(|error| usage(error).hint(hint))?;
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         let (path, limit) = (path.display(), units::bytes(limit));
@@ -105,16 +106,19 @@ fn bytes_of(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// `src/lib.rs:10-20`, `src/lib.rs:10`: each line with its number.
+/// `src/lib.rs:10-20`, `src/lib.rs:10`, also with an L before each number, as in links to forges:
+/// each line with its number.
 fn lines(given: &str) -> Result<Given> {
     let wrong = |why: &str| {
-        CommandError::usage(format!("--file {given}: {why}")).hint(
-            "--file PATH:L1-L2 names lines, counted from 1; -F FILE reads the task from a file",
-        )
+        CommandError::usage(format!("--file {given}: {why}"))
+            .hint("--file PATH:L1-L2 names lines, as src/lib.rs:10-20; -F FILE reads the task")
     };
     let (path, range) = given.rsplit_once(':').ok_or_else(|| wrong("it names no lines"))?;
     let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let number = |text: &str| text.parse::<usize>().ok().filter(|number| *number > 0);
+    let number = |text: &str| {
+        let digits = text.strip_prefix(['L', 'l']).unwrap_or(text);
+        digits.parse::<usize>().ok().filter(|number| *number > 0)
+    };
     let (Some(first), Some(last)) = (number(first), number(last)) else {
         return Err(wrong("it names no lines"));
     };

@@ -113,7 +113,9 @@ impl Bundle {
     /// The file is no bundle, holds only some of the objects, or cannot be read.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
         let not = |why| BundleError::NotABundle { path: path.to_owned(), why };
-        let about = fs::metadata(path)?;
+        let about = std::fs::metadata(path).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display()))
+        })?;
         if !about.is_file() {
             return Err(not("it is no file"));
         }

@@ -188,26 +188,25 @@ pub(super) fn advance(
     })?;
     for (number, checkout) in target.checkouts.iter().enumerate() {
         let Err(error) = checkout.update(repo, old_tree, tree) else { continue };
-        let back = || -> Result<(), LandError> {
-            // The first to fail is put right too: it may have come half way.
-            for moved in &target.checkouts[..=number] {
-                moved.put_back(repo, old_tree, tree)?;
+        // The first to fail is put right too: it may have come half way. A file that cannot be put
+        // back, for want of a filter say, is missing whether or not the branch moves back.
+        for moved in &target.checkouts[..=number] {
+            if let Err(why) = moved.put_back(repo, old_tree, tree) {
+                tracing::debug!(%why, "not all files are back");
             }
-            // Without the user's hook, which has let the branch be there a moment ago.
-            Ok(repo.update_refs(&[RefUpdate {
-                old: Expected::Is(commit),
-                new: Some(target.tip),
-                reason: format!("{reason}: undone"),
-                ..update
-            }])?)
-        };
+        }
+        // Without the user's hook, which has let the branch be there a moment ago.
+        let back = repo.update_refs(&[RefUpdate {
+            old: Expected::Is(commit),
+            new: Some(target.tip),
+            reason: format!("{reason}: undone"),
+            ..update
+        }]);
         let (branch, path) = (target.name().to_owned(), checkout.path.clone());
-        return Err(match back() {
-            Ok(()) => LandError::RolledBack { branch, path, source: Box::new(error) },
-            Err(why) => {
-                tracing::warn!(%why, "a landing was not taken back");
-                LandError::HalfWay { branch, commit, path, source: Box::new(error) }
-            }
+        let source = Box::new(error);
+        return Err(match back {
+            Ok(()) => LandError::RolledBack { branch, path, source },
+            Err(_) => LandError::HalfWay { branch, commit, path, source },
         });
     }
     Ok(())

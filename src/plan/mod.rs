@@ -163,7 +163,7 @@ impl Plan {
             Pick::All | Pick::Commits(_) => (whole.clone(), true),
         };
         let span = Span { work: &work, ..span };
-        let (mut way, mut replays) = (wish.way, Vec::new());
+        let (mut way, mut replays, mut picked) = (wish.way, Vec::new(), None);
         let tree = if way == Way::Rebase || matches!(wish.pick, Pick::Commits(_)) {
             let (commits, all) = pick::commits(repo, id, &work, base, wish.pick)?;
             is_all &= all;
@@ -184,7 +184,10 @@ impl Plan {
                     (way, replays) = (Way::FastForward, Vec::new());
                 }
                 Way::Rebase => {}
-                _ => replays.clear(),
+                _ => {
+                    picked = Some(replays.len());
+                    replays.clear();
+                }
             }
             tree
         } else {
@@ -203,7 +206,7 @@ impl Plan {
             Ok(standing) => standing,
         };
         let (due, unverified) = if wish.unverified { (None, due) } else { (due, None) };
-        let commits = match replays.len() {
+        let commits = match picked.unwrap_or(replays.len()) {
             0 => {
                 let commits = repo.commits_between(known, work.commit)?.len();
                 // What holds the work that the branch never got is none of its commits.

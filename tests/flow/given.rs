@@ -40,7 +40,7 @@ fn files_lines_and_a_transcript_are_told_with_the_task() {
         "--context",
         outside.to_str().unwrap(),
         "--file",
-        "src/lib.txt:2-3",
+        "src/lib.txt:L2-L3",
         "--file",
         "README.md:1",
         "--from-session",
@@ -98,7 +98,7 @@ fn what_cannot_be_given_starts_nothing() {
     fs::write(root.join("bytes"), [0xff, 0xfe]).unwrap();
     let before = everything(&repo);
     for (args, said) in [
-        (["--context", "no-such-file"], "No such file or directory"),
+        (["--context", "no-such-file"], "cannot read no-such-file: No such file or directory"),
         (["--context", "src"], "src is a folder"),
         (["--context", "../big.txt"], "../big.txt is more than 64 KiB"),
         (["--context", "../bytes"], "../bytes is no text in UTF-8"),

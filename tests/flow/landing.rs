@@ -51,6 +51,15 @@ fn a_train_stops_at_the_first_red_and_what_landed_stays() {
     assert_eq!(subjects(&repo, &range), ["one", "two", "four", "five"]);
     assert_eq!(repo.git(&["status", "--porcelain"]), "");
 
+    // What would be done of two that collide, in each other's way though not in the branch's.
+    for text in ["left", "right"] {
+        run(&repo, &plainly, bash_script(&format!("echo {text} >same.txt")), &[text]);
+    }
+    let would = repo.agent(&["merge", "left", "right", "-n"]);
+    assert_eq!(would.code, 1, "{would:#?}");
+    assert!(would.stderr.contains("conflict in same.txt"), "{would:#?}");
+    assert_eq!(subjects(&repo, &range).len(), 4);
+
     // The last can be taken back, and the one below it only then.
     let refused = repo.agent(&["merge", "--undo", "four"]);
     assert_eq!(refused.code, 1, "{refused:#?}");

@@ -188,11 +188,11 @@ fn files(sides: &[Side], look: &Look) -> String {
     let widths: Vec<_> =
         columns.iter().map(|cells| cells.iter().map(|it| width(it)).max().unwrap_or(0)).collect();
     let taken: usize = widths.iter().map(|columns| columns + GAP).sum();
-    let names = paths.iter().take(shown).map(|path| width(&neutral(path))).max().unwrap_or(0);
+    let heading = ["files"].into_iter().chain(paths.iter().copied().take(shown));
+    let names = heading.clone().map(|path| width(&neutral(path))).max().unwrap_or(0);
     let room = look.width.saturating_sub(taken).max(LEAST);
     let room = if look.terminal { names.min(room) } else { names };
     let mut lines = Vec::new();
-    let heading = ["files"].into_iter().chain(paths.iter().copied().take(shown));
     for (row, path) in heading.enumerate() {
         let path = neutral(path);
         let path = if look.terminal { truncate(&path, room, look) } else { path };

@@ -5,6 +5,7 @@
 use clap::builder::NonEmptyStringValueParser;
 
 use super::landing::{self, Outcome};
+use super::pathspec;
 use crate::commands::context::Context;
 use crate::commands::give::Conflicts;
 use crate::error::Result;
@@ -102,10 +103,12 @@ fn try_to(
         HowArgs { pick_commits: Some(_), squash: false, .. } => Way::Rebase,
         _ => Way::Squash,
     };
+    let Context { repo, .. } = context;
+    let paths = pathspec::from_root(repo, &how.pick);
     let pick = match &how.pick_commits {
         Some(list) => Pick::Commits(list),
-        None if how.pick.is_empty() => Pick::All,
-        None => Pick::Paths(&how.pick),
+        None if paths.is_empty() => Pick::All,
+        None => Pick::Paths(&paths),
     };
     let program = std::env::current_exe()?;
     let wish = Wish {
@@ -119,7 +122,6 @@ fn try_to(
         program: Some(&program),
         below: &[],
     };
-    let Context { repo, .. } = context;
     Ok(match how.dry_run {
         true => Outcome::Would(Box::new(apply::rehearse(repo, session, &wish)?)),
         false => Outcome::Landed(apply::land(repo, session, &wish)?),

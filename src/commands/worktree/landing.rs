@@ -89,7 +89,8 @@ impl Outcome {
         let id = &session.id;
         match self {
             Self::Would(plan) => {
-                format!("Would land {id} on {} ({})", plan.target.name(), sum(plan))
+                let some = if plan.is_all { "" } else { "some of " };
+                format!("Would land {some}{id} on {} ({})", plan.target.name(), sum(plan))
             }
             Self::Landed(Landed { plan, branch, commit }) => {
                 let (branch, commit) = (target::short(branch), short_id(*commit));

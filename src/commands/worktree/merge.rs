@@ -15,7 +15,7 @@ use crate::error::{CommandError, Kind, Result, exit};
 use crate::land::apply::short_id;
 use crate::land::hooks;
 use crate::land::undo::undo;
-use crate::plan::forecast;
+use crate::plan::forecast::{self, Forecast};
 use crate::plan::target;
 use crate::session::store::Session;
 use crate::ui::Ui;
@@ -103,7 +103,8 @@ fn train(context: &Context<'_>, args: &Args, sessions: Vec<Session>) -> Result {
         Ok((session, state))
     });
     let with_states = with_states.collect::<Result<Vec<_>>>()?;
-    let order = forecast::look(&context.repo, &with_states)?.order;
+    let found = forecast::look(&context.repo, &with_states)?;
+    let order = &found.order;
     let mut sessions: Vec<_> = with_states.into_iter().map(|(session, _)| session).collect();
     // What cannot be looked at is refused last, in its own words.
     sessions.sort_by_key(|it| order.iter().position(|id| *id == it.id).unwrap_or(usize::MAX));
@@ -112,7 +113,9 @@ fn train(context: &Context<'_>, args: &Args, sessions: Vec<Session>) -> Result {
     for session in &sessions {
         let outcome = match refused {
             Some(_) => None,
-            None => match how::land(context, &args.how, session) {
+            None => match how::land(context, &args.how, session)
+                .and_then(|outcome| unless_met(&found, &done, session, outcome))
+            {
                 Ok(outcome) => Some(outcome),
                 Err(error) => {
                     refused = Some((session.id.clone(), error));
@@ -130,6 +133,35 @@ fn train(context: &Context<'_>, args: &Args, sessions: Vec<Session>) -> Result {
             Err(CommandError::new(Kind::Told(code), ""))
         }
         None => Ok(()),
+    }
+}
+
+/// What would be done, unless one that would land before is in the way.
+fn unless_met(
+    found: &Forecast,
+    before: &[(&Session, Option<Outcome>)],
+    session: &Session,
+    outcome: Outcome,
+) -> Result<Outcome> {
+    if !matches!(outcome, Outcome::Would(_)) {
+        return Ok(outcome);
+    }
+    let id = &session.id;
+    let met = found.pairs.iter().find_map(|pair| {
+        let files = pair.conflict.as_ref()?;
+        let other = match (&pair.a, &pair.b) {
+            (other, own) | (own, other) if own == id => other,
+            _ => return None,
+        };
+        before.iter().any(|(it, _)| it.id == *other).then_some((other, files))
+    });
+    match met {
+        Some((other, files)) => {
+            let files = files.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            Err(CommandError::no(format!("{other} and {id} conflict in {files}"))
+                .hint(format!("git agent conflicts {id}")))
+        }
+        None => Ok(outcome),
     }
 }
 

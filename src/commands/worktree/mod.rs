@@ -6,6 +6,7 @@ mod how;
 mod landing;
 pub mod list;
 pub mod merge;
+mod pathspec;
 pub mod pick;
 pub mod remove;
 pub mod restore;

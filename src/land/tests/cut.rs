@@ -127,3 +127,24 @@ fn k06_a_file_that_a_full_disk_cut_off_is_put_back() {
     fs::remove_file(root.join("b")).unwrap();
     land(&bench.repo(), &session, &SQUASH).unwrap();
 }
+
+#[test]
+fn s14_a_filter_that_writes_no_file_any_more_leaves_the_branch_where_it_was() {
+    let mut bench = Bench::new();
+    let root = bench.git.root.clone();
+    bench.git.commit(&[(".gitattributes", "*.z filter=broken\n"), ("x.z", "x\n")]);
+    bench.git.git(&["config", "filter.broken.clean", "cat"]);
+    bench.git.git(&["config", "filter.broken.required", "true"]);
+    bench.git.git(&["config", "filter.broken.smudge", "cat"]);
+    let session = bench.finished("add", &[("a", "better\n"), ("new", "n\n"), ("x.z", "z\n")]);
+    bench.git.git(&["config", "filter.broken.smudge", "false"]);
+    let before = bench.refs();
+    let error = land(&bench.repo(), &session, &SQUASH).unwrap_err();
+    assert!(matches!(error, LandError::RolledBack { .. }), "{error}");
+    assert_eq!(bench.refs(), before);
+    // git has taken the file away, and cannot write it.
+    bench.dirt = " D x.z".to_owned();
+    assert_eq!(bench.git.git(&["status", "--porcelain"]), " D x.z");
+    bench.dirt = bench.status(&root);
+    assert!(!root.join("new").exists());
+}

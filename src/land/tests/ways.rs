@@ -142,6 +142,9 @@ fn what_is_picked_lands_and_the_rest_is_still_to_land() {
         let wish = Wish { pick: Pick::Commits(list), ..REBASE };
         assert_eq!(bench.refused(&session, &wish).to_string(), error);
     }
+    // The second is there already.
+    let squashed = Wish { pick: Pick::Commits("2,3"), ..SQUASH };
+    assert_eq!(rehearse(&bench.repo(), &session, &squashed).unwrap().commits, 1);
     let third = bench.tip("agent/add").to_string();
     let wish = Wish { pick: Pick::Commits(&third[..9]), ..REBASE };
     let plan = bench.land(&session, &wish).plan.unwrap();
