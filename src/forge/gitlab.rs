@@ -90,7 +90,33 @@ pub(super) async fn ask(
 }
 
 pub(super) async fn checks(forge: &Forge<'_>, commit: &str) -> Result<Vec<Check>, ForgeError> {
-    forge.list(&path(forge, &["repository", "commits", commit, "statuses"]), &[PAGE], check).await
+    let statuses = path(forge, &["repository", "commits", commit, "statuses"]);
+    let found = forge.list(&statuses, &[PAGE], check).await?;
+    if found.is_empty() { checks_of_merge(forge, commit).await } else { Ok(found) }
+}
+
+/// The checks of what a merge would give: their pipeline is at that merge, which has the commit as
+/// a parent.
+async fn checks_of_merge(forge: &Forge<'_>, commit: &str) -> Result<Vec<Check>, ForgeError> {
+    let requests = path(forge, &["repository", "commits", commit, "merge_requests"]);
+    let number = |it: &Value| Some((it["sha"] == commit).then_some(it["iid"].as_u64()?));
+    let numbers = forge.list(&requests, &[], number).await?;
+    let Some(number) = numbers.into_iter().flatten().next() else { return Ok(Vec::new()) };
+    let latest = |it: &Value| {
+        let pipeline = &it["head_pipeline"];
+        Some(id(pipeline).map(|id| (id.to_string(), text(pipeline, "sha"))))
+    };
+    let number = number.to_string();
+    let latest = forge.get(&path(forge, &["merge_requests", &number]), latest).await?;
+    let Some((pipeline, merge)) = latest else { return Ok(Vec::new()) };
+    let is_of_it = |it: &Value| Some(it["parent_ids"].as_array()?.contains(&commit.into()));
+    match forge.get(&path(forge, &["repository", "commits", &merge]), is_of_it).await {
+        Ok(true) => {}
+        // One of an earlier push says nothing.
+        Ok(false) | Err(ForgeError::NotFound { .. }) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    }
+    forge.list(&path(forge, &["pipelines", &pipeline, "jobs"]), &[PAGE], check).await
 }
 
 pub(super) async fn log(forge: &Forge<'_>, id: &str) -> Result<String, ForgeError> {
@@ -159,7 +185,8 @@ fn check(value: &Value) -> Option<Check> {
             _ => Verdict::Pending,
         },
         said: text(value, "description"),
-        url: text(value, "target_url"),
+        // A job has its own page.
+        url: value["target_url"].as_str().map_or_else(|| text(value, "web_url"), str::to_owned),
         log: value["id"].as_u64().map(|id| id.to_string()),
     })
 }

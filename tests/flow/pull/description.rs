@@ -20,6 +20,7 @@ fn takes_every_request(kind: Kind, asked: &[&str], create: &str, lacks: &str) {
     bench.cmd(&["pr", "add-one", "--draft", "--reviewer", "bob"]).run().success();
     let check =
         |state| move |name: &str| Check { name: name.to_owned(), state, log: String::new() };
+    bench.forge.world().of_merges = true;
     bench.forge.ci(move |_, _| vec![check("failure")("test")]);
     let comment = |path: &str| Comment {
         author: "bob".to_owned(),
@@ -80,13 +81,16 @@ fn gitlab_takes_every_request_by_what_it_documents() {
         "GET /projects/{id}/merge_requests",
         "GET /projects/{id}/merge_requests/{merge_request_iid}",
         "GET /projects/{id}/merge_requests/{merge_request_iid}/notes",
+        "GET /projects/{id}/pipelines/{pipeline_id}/jobs",
+        "GET /projects/{id}/repository/commits/{sha}",
+        "GET /projects/{id}/repository/commits/{sha}/merge_requests",
         "GET /projects/{id}/repository/commits/{sha}/statuses",
         "GET /users",
         "POST /projects/{id}/merge_requests",
         "PUT /projects/{id}/merge_requests/{merge_request_iid}",
         "PUT /projects/{id}/merge_requests/{merge_request_iid}/merge",
     ];
-    takes_every_request(Kind::GitLab, &asked, asked[6], "'source_branch'");
+    takes_every_request(Kind::GitLab, &asked, asked[9], "'source_branch'");
 }
 
 #[test]

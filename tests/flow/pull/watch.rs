@@ -238,3 +238,20 @@ fn at_gitlab_who_was_asked_before_stays_asked_and_not_all_may_merge() {
     assert!(out.code == 1 && out.stderr.ends_with(said), "{out:#?}");
     assert_eq!(bench.forge.world().pulls[0].state, "open");
 }
+
+#[test]
+fn at_gitlab_the_checks_of_what_a_merge_would_give_count() {
+    let bench = Bench::new(Kind::GitLab);
+    bench.session("Add one");
+    bench.forge.world().of_merges = true;
+    let check = Check { name: "test".to_owned(), state: "failure", log: String::new() };
+    bench.forge.ci(move |_, _| vec![check.clone()]);
+    let watch = ["pr", "add-one", "--watch", "--interval", "1", "--tries", "0"];
+    let out = bench.said(bench.cmd(&watch));
+    let stdout = format!(
+        "{} has failed 1 of 1 check, and has 0 new comments\n\
+         CHECK  VERDICT  PAGE\ntest   failed   https://ci.example/1\n",
+        bench.page()
+    );
+    assert_eq!((out.stdout, out.code), (stdout, 1), "{}", out.stderr);
+}

@@ -53,7 +53,29 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     }),
     ("GET", "/projects/{id}/repository/commits/{sha}/statuses", |world, parts, _, _| {
         let view = |(at, check): (usize, &Check)| status(&parts[0], at, check);
-        (200, world.checks(&parts[0]).iter().enumerate().map(view).collect())
+        let checks = if world.of_merges { Vec::new() } else { world.checks(&parts[0]) };
+        (200, checks.iter().enumerate().map(view).collect())
+    }),
+    ("GET", "/projects/{id}/repository/commits/{sha}", |world, parts, _, _| {
+        let tip = world.pulls.last().and_then(|pull| world.tip(&pull.branch));
+        (200, json!({"id": parts[0], "parent_ids": ["0", tip], "title": "Merge", "message": ""}))
+    }),
+    ("GET", "/projects/{id}/repository/commits/{sha}/merge_requests", |world, parts, _, _| {
+        let found = world.pulls.iter().map(|pull| view(world, pull));
+        (200, found.filter(|it| it["sha"] == parts[0]).collect())
+    }),
+    ("GET", "/projects/{id}/pipelines/{pipeline_id}/jobs", |world, _, _, _| {
+        let commit = world.pulls.last().and_then(|pull| world.tip(&pull.branch));
+        let view = |(at, check): (usize, &Check)| {
+            let mut job = status("", at, check);
+            let page = job["target_url"].take();
+            let fields = job.as_object_mut().expect("it is an object");
+            fields.retain(|key, _| !["sha", "target_url", "description"].contains(&key.as_str()));
+            job["web_url"] = page;
+            job
+        };
+        let checks = world.checks(&commit.unwrap_or_default());
+        (200, checks.iter().enumerate().map(view).collect())
     }),
     ("GET", "/projects/{id}/jobs/{job_id}/trace", |world, parts, _, _| {
         match world.log(&parts[0]) {
@@ -85,7 +107,9 @@ fn shown(world: &mut World, number: &str) -> (u16, Value) {
 fn view(world: &World, pull: &Pull) -> Value {
     let ids = pull.reviewers.iter().filter_map(|it| it.strip_prefix("user ")?.parse().ok());
     let reviewers: Vec<_> = ids.map(|id| user(id, "one")).collect();
+    let pipeline = world.of_merges.then(|| json!({"id": 12, "sha": "a", "status": "running"}));
     json!({
+        "head_pipeline": pipeline,
         "id": 4_000 + pull.number,
         "iid": pull.number,
         "project_id": 3,

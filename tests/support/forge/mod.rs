@@ -114,6 +114,8 @@ pub struct World {
     pub pulls: Vec<Pull>,
     /// The numbers of those that are from a stranger's fork.
     pub foreign: Vec<u64>,
+    /// Whether GitLab's checks are of the commit that a merge would give.
+    pub of_merges: bool,
     pub comments: Vec<Comment>,
     pub requests: Vec<Request>,
     pub faults: VecDeque<Fault>,
@@ -156,6 +158,7 @@ impl Forge {
             remote: remote.to_owned(),
             pulls: Vec::new(),
             foreign: Vec::new(),
+            of_merges: false,
             comments: Vec::new(),
             requests: Vec::new(),
             faults: VecDeque::new(),
