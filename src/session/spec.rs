@@ -365,7 +365,7 @@ pub(crate) mod tests {
             worktree: "/tmp/shop.worktrees/ä".into(),
             folder: "crates/api".to_owned(),
             model: "replay/x.jsonl".to_owned(),
-            began_with: Some("replay/y.jsonl".to_owned()),
+            began_with: None,
             fallback_model: Some("ollama/small".to_owned()),
             verify: vec!["cargo test".to_owned()],
             commit_prefix: "feat(cart):".to_owned(),

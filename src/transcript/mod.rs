@@ -237,6 +237,7 @@ mod tests {
             Entry::Result("1\tuse shop::login;\n2\t".to_owned()),
             agent("The clock is read twice. Shall I mend it?"),
             person("Yes, but keep the old name."),
+            person("[an image]"),
         ];
         assert_eq!(read, Transcript { tool: Tool::Claude, entries });
     }
@@ -297,8 +298,8 @@ mod tests {
             agent("I look at the files first."),
             Entry::Call(format!("Bash {list}")),
             Entry::Call("Read {\"file_path\":\"pixel.png\"}".to_owned()),
-            Entry::Result(listed()),
             Entry::Result("[an image]".to_owned()),
+            Entry::Result(listed()),
             agent("The file words.txt says old."),
             agent(summary),
             person("/compact keep it short"),
