@@ -56,58 +56,76 @@ struct Global {
     no_progress: bool,
 }
 
-#[derive(Debug, Subcommand)]
-enum Verb {
-    Start(Box<commands::start::Args>),
-    #[command(visible_alias = "ls")]
-    List(commands::list::Args),
-    Status(commands::status::Args),
-    Log(commands::log::Args),
-    Diff(commands::diff::Args),
-    Attach(commands::attach::Args),
-    Say(commands::say::Args),
-    Answer(commands::answer::Args),
-    Approve(commands::approve::Args),
-    Deny(commands::deny::Args),
-    Pause(commands::pause::Args),
-    Resume(commands::resume::Args),
-    Stop(commands::stop::Args),
-    Rewind(commands::rewind::Args),
-    Fork(commands::fork::Args),
-    Remove(commands::remove::Args),
-    Restore(commands::worktree::restore::Args),
-    Reprioritize(commands::reprioritize::Args),
-    #[command(visible_alias = "compare-worktrees")]
-    Compare(commands::compare::Args),
-    Handoff(commands::handoff::Args),
-    Export(commands::export::Args),
-    Import(commands::import::Args),
-    Batch(Box<commands::batch::Args>),
-    Conflicts(commands::conflicts::Args),
-    Merge(commands::worktree::merge::Args),
-    Pick(commands::worktree::pick::Args),
-    Pr(commands::pr::Args),
-    Worktree(commands::worktree::Args),
-    Trust(commands::trust::Args),
-    Audit(commands::audit::Args),
-    Blame(commands::blame::Args),
-    Stats(commands::stats::Args),
-    Check(commands::check::Args),
-    Hooks(commands::hooks::Args),
-    Demo(commands::demo::Args),
-    Gc(commands::gc::Args),
-    Doctor(commands::doctor::Args),
-    Sandbox(commands::sandbox::Args),
-    Diagnose(commands::diagnose::Args),
-    Setup(commands::setup::Args),
+/// The verbs, each with its name, its aliases and its arguments.
+macro_rules! verbs {
+    ($($(#[$attr:meta])* $name:literal $(| $alias:literal)* => $verb:ident($args:ty),)*) => {
+        #[derive(Debug, Subcommand)]
+        enum Verb {
+            $($(#[$attr])* #[command(name = $name $(, visible_alias = $alias)*)] $verb($args),)*
+        }
+
+        /// The verb that is typed so, without all others.
+        fn verb_alone(typed: &str) -> Option<clap::Command> {
+            let verb = match typed {
+                $($name $(| $alias)* => {
+                    <$args>::augment_args(clap::Command::new($name)$(.alias($alias))*)
+                })*
+                _ => return None,
+            };
+            Some(verb)
+        }
+    };
+}
+
+verbs! {
+    "start" => Start(Box<commands::start::Args>),
+    "list" | "ls" => List(commands::list::Args),
+    "status" => Status(commands::status::Args),
+    "log" => Log(commands::log::Args),
+    "diff" => Diff(commands::diff::Args),
+    "attach" => Attach(commands::attach::Args),
+    "say" => Say(commands::say::Args),
+    "answer" => Answer(commands::answer::Args),
+    "approve" => Approve(commands::approve::Args),
+    "deny" => Deny(commands::deny::Args),
+    "pause" => Pause(commands::pause::Args),
+    "resume" => Resume(commands::resume::Args),
+    "stop" => Stop(commands::stop::Args),
+    "rewind" => Rewind(commands::rewind::Args),
+    "fork" => Fork(commands::fork::Args),
+    "remove" => Remove(commands::remove::Args),
+    "restore" => Restore(commands::worktree::restore::Args),
+    "reprioritize" => Reprioritize(commands::reprioritize::Args),
+    "compare" | "compare-worktrees" => Compare(commands::compare::Args),
+    "handoff" => Handoff(commands::handoff::Args),
+    "export" => Export(commands::export::Args),
+    "import" => Import(commands::import::Args),
+    "batch" => Batch(Box<commands::batch::Args>),
+    "conflicts" => Conflicts(commands::conflicts::Args),
+    "merge" => Merge(commands::worktree::merge::Args),
+    "pick" => Pick(commands::worktree::pick::Args),
+    "pr" => Pr(commands::pr::Args),
+    "worktree" => Worktree(commands::worktree::Args),
+    "trust" => Trust(commands::trust::Args),
+    "audit" => Audit(commands::audit::Args),
+    "blame" => Blame(commands::blame::Args),
+    "stats" => Stats(commands::stats::Args),
+    "check" => Check(commands::check::Args),
+    "hooks" => Hooks(commands::hooks::Args),
+    "demo" => Demo(commands::demo::Args),
+    "gc" => Gc(commands::gc::Args),
+    "doctor" => Doctor(commands::doctor::Args),
+    "sandbox" => Sandbox(commands::sandbox::Args),
+    "diagnose" => Diagnose(commands::diagnose::Args),
+    "setup" => Setup(commands::setup::Args),
     #[command(hide = true)]
-    Supervise(commands::supervise::Args),
+    "supervise" => Supervise(commands::supervise::Args),
     #[command(hide = true)]
-    Guard(commands::guard::Args),
+    "guard" => Guard(commands::guard::Args),
     #[command(hide = true)]
-    Hook(commands::hook::Args),
+    "hook" => Hook(commands::hook::Args),
     #[command(hide = true)]
-    Generate(commands::generate::Args),
+    "generate" => Generate(commands::generate::Args),
 }
 
 /// Parses the arguments and runs the verb.
@@ -224,6 +242,9 @@ fn enter(dir: Option<PathBuf>) -> Result {
 }
 
 fn parse(args: &[OsString], ui: &Ui) -> clap::error::Result<Cli> {
+    if let Some(cli) = parse_alone(args) {
+        return Ok(cli);
+    }
     let color = match (ui.look().colour, ui.narration_look().colour) {
         (true, true) => clap::ColorChoice::Always,
         (false, false) => clap::ColorChoice::Never,
@@ -232,6 +253,17 @@ fn parse(args: &[OsString], ui: &Ui) -> clap::error::Result<Cli> {
     let mut command = command().color(color);
     let matches = command.try_get_matches_from_mut(args)?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Parses with the one verb that seems to be meant: the tree of them all takes longer to build than
+/// `list` to run. What does not parse so is for the whole tree to judge, and to say; what does,
+/// would there too, since another verb before this one would be refused here.
+fn parse_alone(args: &[OsString]) -> Option<Cli> {
+    let words = args.iter().skip(1).filter_map(|arg| arg.to_str());
+    let verb = words.into_iter().find_map(verb_alone)?;
+    let command = clap::Command::new("git-agent").subcommand_required(true).subcommand(verb);
+    let matches = Global::augment_args(command).try_get_matches_from(args).ok()?;
+    Cli::from_arg_matches(&matches).ok()
 }
 
 /// `--color` must hold for help and for errors of parsing too, so it is looked for before.
@@ -314,6 +346,52 @@ mod tests {
     #[test]
     fn the_tree_is_sound() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn a_verb_alone_parses_as_it_does_among_all() {
+        let ui = Ui::new(&ui::Setup::default());
+        let alone = |args: &[&str]| {
+            let args: Vec<_> = ["git-agent"].iter().chain(args).map(OsString::from).collect();
+            let alone = parse_alone(&args).map(|cli| format!("{cli:?}"));
+            let matches = command().color(clap::ColorChoice::Never).try_get_matches_from(&args);
+            let among = matches.and_then(|matches| Cli::from_arg_matches(&matches)).ok();
+            let among = among.map(|cli| format!("{cli:?}"));
+            assert!(alone.is_none() || alone == among, "{args:?}: {alone:?}, {among:?}");
+            assert_eq!(parse(&args, &ui).ok().map(|cli| format!("{cli:?}")), among);
+            alone.is_some()
+        };
+        for verb in command().get_subcommands() {
+            for name in [verb.get_name()].into_iter().chain(verb.get_all_aliases()) {
+                assert!(verb_alone(name).is_some_and(|it| it.get_name() == verb.get_name()));
+                alone(&[name]);
+                alone(&[name, "x"]);
+                alone(&["-C", name, name, "--no-progress", "x", "y"]);
+                alone(&[name, "list", "-vv"]);
+            }
+        }
+        for known in [
+            &["ls"][..],
+            &["-C", "x", "--color=never", "list", "--json", "-v"],
+            &["-C", "list", "list"],
+            &["--color", "never", "worktree", "list"],
+            &["hook", "pre-push", "origin", "-x"],
+            &["start", "--", "list"],
+            &["say", "list", "status"],
+        ] {
+            assert!(alone(known), "{known:?}");
+        }
+        for unknown in [
+            &[][..],
+            &["-C", "list", "status"],
+            &["--version", "list"],
+            &["list", "--help"],
+            &["list", "--jsno"],
+            &["nonsense", "list"],
+            &["help"],
+        ] {
+            assert!(!alone(unknown), "{unknown:?}");
+        }
     }
 
     #[test]

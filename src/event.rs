@@ -335,6 +335,9 @@ pub struct ModelChange {
     pub to: String,
     /// Why, in one line.
     pub reason: String,
+    /// Whether it is the session's own from here on; else that one is tried again after a rest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lasting: bool,
 }
 
 /// An answer of the model that did not come to its end: nothing of it is run.

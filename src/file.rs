@@ -110,16 +110,32 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     })
 }
 
+/// What was found or done; none where there is no such file.
+///
+/// # Errors
+/// Whatever else the file system said.
+pub fn if_there<T>(done: io::Result<T>) -> io::Result<Option<T>> {
+    match done {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a file; one that is not there is gone.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn remove(path: &Path) -> io::Result<()> {
+    if_there(fs::remove_file(path)).map(drop)
+}
+
 /// Reads at most `limit` bytes of `path`; `None` if there is no such file.
 ///
 /// # Errors
 /// Whatever the file system says, other than that there is no such file.
 pub fn read_capped(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Some(file) = if_there(fs::File::open(path))? else { return Ok(None) };
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes)?;
     Ok(Some(bytes))
@@ -148,10 +164,7 @@ pub fn open_plain(dir: &Dir, path: &Path) -> io::Result<std::fs::File> {
 /// # Errors
 /// Whatever the file system says.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
-    let gone = |done: io::Result<()>| match done {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    };
+    let gone = |done| if_there(done).map(drop);
     match gone(fs::remove_dir_all(path)) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {

@@ -34,8 +34,8 @@ pub(crate) fn measure(root: &Path) {
         layers: Layers::default(),
     };
     let plain = Sandbox::new(&request.root, &request.caller).unwrap();
-    let walled = match Sandbox::open(&request) {
-        Ok(walled) => walled,
+    let (walled, _door) = match Sandbox::open(&request) {
+        Ok(opened) => opened,
         Err(error) => return println!("| no full sandbox here: {error} | | | | |"),
     };
     let call = |sandbox: &Sandbox, command: &str| {
@@ -56,9 +56,8 @@ pub(crate) fn measure(root: &Path) {
         "",
         || drop(Sandbox::open(&request).unwrap()),
         || {
-            let walled = Sandbox::open(&request).unwrap();
-            let listener = walled.listen(&request.program).unwrap().expect("a network of its own");
-            drop(walled.serve(listener, Vec::new()).unwrap());
+            let (walled, door) = Sandbox::open(&request).unwrap();
+            drop(walled.serve(door.expect("a network of its own"), Vec::new()).unwrap());
         },
     );
 }

@@ -10,16 +10,19 @@ use std::time::Duration;
 
 use git_agent::config::CommitStrategy;
 use git_agent::git::{ObjectId, Repo};
+use git_agent::plan::forecast;
 use git_agent::process::Cmd;
 use git_agent::session::spec::{Base, Bounds, Gates, Limits, Spec};
 use git_agent::session::state::{Phase, State};
 use git_agent::session::store::Store;
 
-use crate::support::{ask, git, sh};
+use crate::support::{S, ask, git, path, sh};
 use crate::{row, time};
 
 const SESSIONS: usize = 1_000;
 const WORKTREES: usize = 50;
+/// Of these every two collide: 780 pairs, three quarters of what is remembered.
+const COLLIDING: usize = 40;
 const ROUNDS: usize = 15;
 /// `git notes add` is measured on so many, and counted for all.
 const NOTES: usize = 50;
@@ -43,7 +46,10 @@ pub(crate) fn measure(root: &Path) {
     let chain = "git for-each-ref refs/agent/ >.git/x && git worktree list --porcelain >.git/x && \
                  cat .git/agent/sessions/*/*.toml >.git/x";
     let theirs = rounds(&mut || sh(root, chain));
-    row("`list`, 1,000 sessions", theirs, rounds(&mut || ours(&["list"])), "≤ 0.2");
+    row("`list`, 1,000 sessions", theirs.clone(), rounds(&mut || ours(&["list"])), "≤ 0.2");
+    collide(root);
+    let known = rounds(&mut || ours(&["list"]));
+    row("… 780 pairs of them known to collide", theirs, known, "≤ 0.2");
     notes(root);
 }
 
@@ -72,6 +78,36 @@ fn make_sessions(root: &Path) {
     }
 }
 
+/// Lets as many sessions as [`COLLIDING`] change the same line, and finds that out.
+fn collide(root: &Path) {
+    let file = path(S, 1);
+    let (mut stream, mut refs) = (String::new(), String::new());
+    for number in 0..COLLIDING {
+        let text = format!("{number}\n");
+        // It holds no record.
+        writeln!(refs, "delete refs/agent/session-{number:04}").unwrap();
+        write!(
+            stream,
+            "commit refs/heads/agent/session-{number:04}\ncommitter A <a@b> 1700000000 +0000\n\
+             data 0\nfrom refs/heads/main^0\nM 100644 inline {file}\ndata {}\n{text}\n",
+            text.len()
+        )
+        .unwrap();
+    }
+    fs::write(root.join(".git/x"), stream).unwrap();
+    fs::write(root.join(".git/y"), refs).unwrap();
+    sh(root, "git fast-import --quiet <.git/x && git update-ref --stdin <.git/y");
+    let listed = Store::open(&root.join(".git")).list().unwrap().sessions.into_iter();
+    let sessions = listed.take(COLLIDING).map(|session| {
+        let state = session.state().unwrap();
+        (session, state)
+    });
+    let repo = Repo::open(&root.join(".git")).unwrap();
+    let found = forecast::look(&repo, &sessions.collect::<Vec<_>>()).unwrap();
+    let colliding = found.pairs.iter().filter(|pair| pair.conflict.is_some()).count();
+    assert_eq!((found.pairs.len(), colliding), (780, 780));
+}
+
 /// A session that was made at this commit.
 pub(crate) fn spec(root: &Path, head: &str, id: &str) -> Spec {
     Spec {
@@ -84,6 +120,7 @@ pub(crate) fn spec(root: &Path, head: &str, id: &str) -> Spec {
         worktree: root.join("..").join(id),
         folder: String::new(),
         model: "anthropic/claude-test".to_owned(),
+        began_with: None,
         fallback_model: None,
         verify: vec!["cargo test".to_owned()],
         commit_prefix: String::new(),

@@ -147,7 +147,8 @@ impl<W: World> Agent<'_, W> {
 
     /// The conversation is told to the other model from its start.
     fn go_on_with(&mut self, other: Model, reason: String) -> Result<(), Rest> {
-        let change = ModelChange { from: self.model.name(), to: other.name(), reason };
+        let change =
+            ModelChange { from: self.model.name(), to: other.name(), reason, lasting: false };
         *self.model = other;
         self.conversation.tell_anew();
         self.tell(vec![Update::Model(change)])

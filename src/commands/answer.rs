@@ -5,12 +5,10 @@
 use std::path::PathBuf;
 
 use clap::ValueHint;
-use clap::builder::NonEmptyStringValueParser;
-use clap_complete::ArgValueCompleter;
 
 use super::context::Context;
 use super::several::Several;
-use super::{complete, control, message, question};
+use super::{control, message, question};
 use crate::error::{CommandError, Result};
 use crate::event::{Question, QuestionKind};
 use crate::session::state::{Phase, State};
@@ -32,19 +30,11 @@ Examples:
   git agent answer -s fix-flaky -s docs \"Do as you think best\"
   git agent answer --all -F rules.txt")]
 pub struct Args {
-    /// Session, by any unique beginning of its id or name
-    #[arg(
-        value_name = "SESSION",
-        required_unless_present_any = ["sessions", "all"],
-        value_parser = NonEmptyStringValueParser::new(),
-        add = ArgValueCompleter::new(complete::sessions),
-    )]
-    session: Option<String>,
+    #[command(flatten)]
+    several: Several,
     /// Answer; - reads standard input
     #[arg(value_name = "TEXT", conflicts_with = "file")]
     text: Vec<String>,
-    #[command(flatten)]
-    several: Several,
     /// Read the answer from this file; - is standard input
     #[arg(short = 'F', long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: Option<PathBuf>,
@@ -56,7 +46,7 @@ pub struct Args {
 /// There is no text; or, told, one of the sessions is not found, asks nothing, or for yes or no.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
-    let (sessions, words) = args.several.split(args.session.as_ref(), &args.text);
+    let (sessions, words) = args.several.split(&args.text);
     // Refused before an editor opens in vain; while it is open others may answer.
     let mut seen: Vec<(Session, Question)> = Vec::new();
     let nothing = "Nothing to answer: no session asks for words";

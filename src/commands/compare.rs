@@ -49,7 +49,7 @@ pub struct Args {
     /// Write a page with the changes side by side into this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     html: Option<PathBuf>,
-    /// Show that page in your browser
+    /// Show that page in your browser, by git web--browse (web.browser, else $BROWSER, names it)
     #[arg(long)]
     web: bool,
     /// Let a model say which it would take, and why; it decides nothing
@@ -117,14 +117,25 @@ fn show(
         (None, false) => return Ok(()),
     };
     let page = page::page(repo, sides, judgement)?;
-    file::replace_unsynced(&path, page.as_bytes())?;
+    file::replace_unsynced(&path, page.as_bytes())
+        .map_err(|error| CommandError::no(format!("cannot write {}: {error}", path.display())))?;
     let count = units::counted(sides.len() as u64, "attempt");
     let shown = path.display().to_string();
     ui.narrate(&format!("Wrote {} ({count})", text::neutral(&shown)));
     if args.web {
         let path = fs_err::canonicalize(&path)?;
-        let done = repo.user_git_in_main().arg("web--browse").arg(&path).run_attached()?;
-        if done != 0 {
+        // What git is told of browsers holds; else what everybody is told.
+        let named = std::env::var("BROWSER").ok().filter(|named| !named.is_empty());
+        let named = named.filter(|_| repo.config_value("web.browser").is_none());
+        let git = match named.as_deref().and_then(|named| named.split(':').next()) {
+            Some(named) => repo
+                .user_git_in_main()
+                .arg("-c")
+                .arg(format!("browser.named.cmd={named}"))
+                .args(["web--browse", "--browser=named"]),
+            None => repo.user_git_in_main().arg("web--browse"),
+        };
+        if git.arg(&path).run_attached()? != 0 {
             return Err(CommandError::no("git knows no browser here")
                 .hint(format!("Open {} in one", path.display()))
                 .hint("git config web.browser names it"));

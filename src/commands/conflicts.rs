@@ -11,6 +11,7 @@ use super::context::Context;
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::plan::forecast::{self, Brought, By, Clashing, Forecast, Pair};
 use crate::plan::target;
+use crate::session::state::Phase;
 use crate::ui::{Ui, json, text, units};
 
 /// Say which sessions will collide, with each other and with the branch they are for
@@ -90,7 +91,14 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     if args.json {
         ui.answer(&document(&found)?)?;
     } else {
-        tell(ui, &found)?;
+        let may_land = |id: &&String| {
+            sessions.iter().any(|(session, state)| {
+                session.id == **id
+                    && state.changes.files > 0
+                    && state.phase.may_become(Phase::Landed)
+            })
+        };
+        tell(ui, &found, &peaceful(&found, may_land))?;
     }
     let mut all = found.pairs.iter().chain(&found.targets);
     match all.any(|pair| pair.conflict.is_some()) {
@@ -127,7 +135,24 @@ fn document(found: &Forecast) -> Result<String> {
     })?)
 }
 
-fn tell(ui: &Ui, found: &Forecast) -> Result {
+/// Those that land one after the other with no conflict.
+fn peaceful(found: &Forecast, may_land: impl Fn(&&String) -> bool) -> Vec<&str> {
+    let collide = |a: &str, b: &str| {
+        let met = |pair: &&Pair| pair.a == *a && pair.b == *b || pair.a == *b && pair.b == *a;
+        found.pairs.iter().find(met).is_some_and(|pair| pair.conflict.is_some())
+    };
+    let is_free =
+        |id: &str| !found.targets.iter().any(|pair| pair.a == *id && pair.conflict.is_some());
+    let mut peaceful: Vec<&str> = Vec::new();
+    for id in found.order.iter().filter(may_land) {
+        if is_free(id) && !peaceful.iter().any(|other| collide(id, other)) {
+            peaceful.push(id);
+        }
+    }
+    peaceful
+}
+
+fn tell(ui: &Ui, found: &Forecast, peaceful: &[&str]) -> Result {
     let Forecast { pairs, targets, order, landed, .. } = found;
     for Brought { session, branch, commit } in landed {
         let (branch, commit) = (target::short(branch), commit.get(..7).unwrap_or(commit));
@@ -144,18 +169,24 @@ fn tell(ui: &Ui, found: &Forecast) -> Result {
         let Some(files) = conflict else { continue };
         colliding += 1;
         let count = units::counted(files.len() as u64, "file");
-        lines.push(format!("{a} and {b} conflict in {count}"));
+        lines.push(match files.len() {
+            0 => format!("{a} and {b} share no history"),
+            _ => format!("{a} and {b} conflict in {count}"),
+        });
         lines.extend(files.iter().flat_map(file_lines));
     }
     let all = pairs.len() + targets.len();
     lines.push(match colliding {
+        0 if targets.is_empty() => {
+            format!("{} {} with no branch to land on", order.len(), sessions(order.len()))
+        }
         0 => format!("{} {} and what they land on merge", order.len(), sessions(order.len())),
         _ => format!("{colliding} of {all} pairs conflict, those with a target among them"),
     });
     lines.push(format!("Landing conflicts least in this order: {}", order.join(" ")));
     ui.answer(&lines.join("\n"))?;
-    if order.len() > 1 {
-        ui.hint(&format!("git agent merge {}", order.join(" ")));
+    if peaceful.len() > 1 {
+        ui.hint(&format!("git agent merge {}", peaceful.join(" ")));
     }
     Ok(())
 }

@@ -2,13 +2,10 @@
 //!
 //! Invariant: nothing that was asked for happens; the session keeps its place.
 
-use clap::builder::NonEmptyStringValueParser;
-use clap_complete::ArgValueCompleter;
-
 use super::approve::asks_to_decide;
 use super::context::Context;
 use super::several::Several;
-use super::{complete, control, question};
+use super::{control, question};
 use crate::error::Result;
 use crate::event::QuestionKind;
 use crate::ui::Ui;
@@ -19,19 +16,11 @@ use crate::ui::Ui;
 /// set another limit. With --all: every session that asks for yes or no.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Session, by any unique beginning of its id or name
-    #[arg(
-        value_name = "SESSION",
-        required_unless_present_any = ["sessions", "all"],
-        value_parser = NonEmptyStringValueParser::new(),
-        add = ArgValueCompleter::new(complete::sessions),
-    )]
-    session: Option<String>,
+    #[command(flatten)]
+    several: Several,
     /// Why, in words that the session's log keeps
     #[arg(value_name = "REASON")]
     reason: Vec<String>,
-    #[command(flatten)]
-    several: Several,
 }
 
 /// Denies what each session asks.
@@ -39,7 +28,7 @@ pub struct Args {
 /// # Errors
 /// Told: one that was named is not found, or asks nothing that can be denied.
 pub fn run(ui: &Ui, args: &Args) -> Result {
-    let (sessions, reason) = args.several.split(args.session.as_ref(), &args.reason);
+    let (sessions, reason) = args.several.split(&args.reason);
     let reason = reason.join(" ");
     let context = Context::open(ui)?;
     let nothing = "Nothing to deny: no session asks for yes or no";

@@ -2,7 +2,6 @@
 //!
 //! Invariant: it only reads; whatever ends the view, the session goes on.
 
-use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
@@ -13,6 +12,7 @@ use super::ring::Ring;
 use super::{control, question};
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::event::Event;
+use crate::file;
 use crate::queue;
 use crate::session::journal::{Entry, Reader};
 use crate::session::state::{Phase, State};
@@ -65,10 +65,8 @@ impl Form {
 /// # Errors
 /// The journal cannot be read, or the reader of the output has gone.
 pub fn past(ui: &Ui, session: &Session, form: &mut Form) -> Result<u64> {
-    let mut reader = match Reader::open(&session.journal_path(), 0) {
-        Ok(reader) => reader,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error.into()),
+    let Some(mut reader) = file::if_there(Reader::open(&session.journal_path(), 0))? else {
+        return Ok(0);
     };
     drain(ui, &mut reader, form, &mut Line::new(ui), None)?;
     Ok(reader.offset())
@@ -85,6 +83,41 @@ pub fn until_it_rests(
     from: u64,
     form: &mut Form,
 ) -> Result<State> {
+    match watch(context, session, from, form)? {
+        Seen::Rest(state) => Ok(*state),
+        Seen::Left => Err(left(context.ui, &[&session.id])),
+    }
+}
+
+/// Waits until all of these sessions rest, and says of each what it has come to.
+///
+/// # Errors
+/// Told: one is not done, as in [`outcome`]; or a person leaves, which all others outlive.
+pub fn until_all_rest(context: &Context<'_>, sessions: &[&Session], form: &mut Form) -> Result {
+    let mut ended = Vec::new();
+    for (at, session) in sessions.iter().enumerate() {
+        match watch(context, session, 0, form)? {
+            Seen::Rest(state) => ended.push(outcome(context.ui, session, &state)),
+            Seen::Left => {
+                let goes_on =
+                    |it: &&&Session| it.state().is_ok_and(|state| state.phase.needs_supervisor());
+                let on: Vec<_> = sessions[at..].iter().filter(goes_on).collect();
+                let on: Vec<_> = on.into_iter().map(|session| session.id.as_str()).collect();
+                return Err(left(context.ui, &on));
+            }
+        }
+    }
+    control::told(context.ui, ended.into_iter())
+}
+
+/// What ended a view.
+enum Seen {
+    Rest(Box<State>),
+    /// A person, by Ctrl-C.
+    Left,
+}
+
+fn watch(context: &Context<'_>, session: &Session, from: u64, form: &mut Form) -> Result<Seen> {
     let ui = context.ui;
     let is_for_people = !matches!(form, Form::Json);
     let mut ring = Ring::new(context, session).filter(|_| is_for_people);
@@ -105,7 +138,7 @@ pub fn until_it_rests(
                 ring.call(&state, is_last);
             }
             if is_last {
-                return Ok(state);
+                return Ok(Seen::Rest(Box::new(state)));
             }
             if is_for_people {
                 line.show(&state.activity);
@@ -119,7 +152,7 @@ pub fn until_it_rests(
                 () = tokio::time::sleep(PERIOD) => {}
                 _ = interrupt.recv() => {
                     line.clear();
-                    return Err(left(ui, session));
+                    return Ok(Seen::Left);
                 }
             }
         }
@@ -174,13 +207,23 @@ fn drain(
     Ok(())
 }
 
-fn left(ui: &Ui, session: &Session) -> CommandError {
+/// Says that what was waited for goes on.
+pub(super) fn left(ui: &Ui, sessions: &[&str]) -> CommandError {
     // The terminal has shown `^C` where the cursor was.
     if ui.narration_look().terminal {
         ui.narrate_styled("");
     }
-    ui.narrate(&format!("Left the view; {} goes on", session.id));
-    ui.hint(&format!("git agent attach {}    git agent pause {0}", session.id));
+    match sessions {
+        [] => ui.narrate("Left the view; nothing goes on"),
+        [id] => {
+            ui.narrate(&format!("Left the view; {id} goes on"));
+            ui.hint(&format!("git agent attach {id}    git agent pause {id}"));
+        }
+        several => {
+            ui.narrate(&format!("Left the view; {} go on", several.join(", ")));
+            ui.hint(&format!("git agent list    git agent pause {}", several.join(" ")));
+        }
+    }
     // SIGINT is 2 everywhere.
     CommandError::new(Kind::Told(exit::SIGNAL + 2), "")
 }

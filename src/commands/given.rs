@@ -4,6 +4,7 @@
 //! Invariant: what is given is bounded and without secrets; what comes from another tool is marked
 //! as such, and is no instruction.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use fs_err as fs;
 use super::message;
 use super::view;
 use crate::error::{CommandError, Kind, Result};
+use crate::redact;
 use crate::session::carry::Carry;
 use crate::session::spec::Given;
 use crate::transcript::{self, TranscriptError};
@@ -57,7 +59,7 @@ impl GivenArgs {
         for range in &self.lines {
             given.push(lines(range)?);
         }
-        given.extend(self.from_session.as_deref().map(said_in).transpose()?);
+        given.extend(self.from_session.as_deref().map(|path| said_in(ui, path)).transpose()?);
         for given in &mut given {
             given.text = message::without_secrets(ui, &given.text);
         }
@@ -140,9 +142,9 @@ fn lines(given: &str) -> Result<Given> {
     Ok(Given { what: format!("{}, {which}", shown(path)), untrusted: false, text })
 }
 
-fn said_in(path: &Path) -> Result<Given> {
+fn said_in(ui: &Ui, path: &Path) -> Result<Given> {
     let bytes = bytes_of(path, TRANSCRIPT)?;
-    let transcript = transcript::read(&bytes).map_err(|error| {
+    let mut transcript = transcript::read(&bytes).map_err(|error| {
         let name = path.display();
         let hint = match error {
             TranscriptError::Unknown => {
@@ -155,5 +157,18 @@ fn said_in(path: &Path) -> Result<Given> {
     })?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let what = format!("a session of {}, {name}", transcript.tool);
-    Ok(Given { what, untrusted: true, text: transcript.told(TRANSCRIPT_GIVEN) })
+    // Before anything is cut short: half a secret is known to nobody.
+    let mut had_secrets = false;
+    for entry in &mut transcript.entries {
+        entry.change(|text| {
+            let clean = redact::text(text);
+            had_secrets |= matches!(clean, Cow::Owned(_));
+            clean.into_owned()
+        });
+    }
+    let text = transcript.told(TRANSCRIPT_GIVEN);
+    if had_secrets {
+        message::tell_secrets(ui, &text);
+    }
+    Ok(Given { what, untrusted: true, text })
 }

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::ValueHint;
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 
 use super::context::Context;
@@ -13,6 +14,7 @@ use super::sandbox;
 use super::start::layout;
 use crate::config::Config;
 use crate::error::Result;
+use crate::model::{Choice, Endpoint, Surroundings};
 use crate::policy::Policy;
 use crate::sandbox::Level;
 use crate::session::adopt::{self, Adopted, House};
@@ -32,11 +34,15 @@ use crate::ui::{Ui, card, json, text, units};
 #[command(after_long_help = "\
 Examples:
   git agent import fix-login-7f3k.bundle
-  git agent import fix-login-7f3k.bundle && git agent resume fix-login")]
+  git agent import fix-login-7f3k.bundle && git agent resume fix-login
+  git agent import fix-login-7f3k.bundle --model ollama/qwen3-coder")]
 pub struct Args {
     /// The file that git agent export has written
     #[arg(value_hint = ValueHint::FilePath)]
     file: PathBuf,
+    /// The model that goes on with it here, as provider/name (default: its own)
+    #[arg(long, value_name = "PROVIDER/NAME", value_parser = NonEmptyStringValueParser::new())]
+    model: Option<String>,
     /// Print JSON: {"format":1,"import":{…}}
     #[arg(long)]
     json: bool,
@@ -63,9 +69,38 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     let terms = Terms::of(&context)?;
     let size = fs_err::metadata(&args.file)?.len();
     disk::check(context.store.root(), terms.min_free_disk.saturating_add(size))?;
-    let house = terms.house();
+    let model = args.model.as_deref().map(|named| usable(&context, named)).transpose()?;
+    let house = House { model: model.as_deref(), ..terms.house() };
     let adopted = adopt::from_bundle(&context.repo, &context.store, &args.file, &house)?;
-    tell(ui, &adopted, args.json)
+    tell(ui, &adopted, args.json)?;
+    let goes_on = adopted.session.state()?.phase != Phase::Done;
+    if goes_on && let Err(error) = usable(&context, &adopted.session.spec.model) {
+        let id = &adopted.session.id;
+        ui.warning(&format!("its model is not to be had here: {}", error.line()));
+        ui.hint(&format!(
+            "git agent remove {id} and import it again with --model PROVIDER/NAME; or set it up"
+        ));
+    }
+    Ok(())
+}
+
+/// The model by its whole name, if this machine has a way to it and the policy lets it be asked.
+fn usable(context: &Context<'_>, named: &str) -> Result<String> {
+    let cwd = std::env::current_dir()?;
+    let choice = named.parse::<Choice>()?.anchored(&cwd);
+    let endpoint = Endpoint::resolve(
+        &choice,
+        &Surroundings {
+            env: &|key| std::env::var(key).ok(),
+            config: &|key| context.repo.config_value(key),
+            cwd: &cwd,
+        },
+    )?;
+    if let Some(policy) = Policy::of_machine()? {
+        policy.check_model(&choice.to_string())?;
+        endpoint.host().map_or(Ok(()), |host| policy.check_host(host))?;
+    }
+    Ok(choice.to_string())
 }
 
 /// What holds on this machine for a session from elsewhere.
@@ -97,7 +132,7 @@ impl Terms {
     }
 
     pub(super) fn house(&self) -> House<'_> {
-        House { layout: &self.layout, sandbox: &self.sandbox, limits: self.limits }
+        House { layout: &self.layout, sandbox: &self.sandbox, limits: self.limits, model: None }
     }
 }
 

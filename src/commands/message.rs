@@ -60,11 +60,16 @@ pub fn read(context: &Context<'_>, source: &Source<'_>) -> Result<String> {
 pub(super) fn without_secrets(ui: &Ui, text: &str) -> String {
     let clean = redact::text(text);
     if let Cow::Owned(clean) = &clean {
-        let marks = redact::marks(clean).collect::<Vec<_>>().join(", ");
-        ui.warning(&format!("left out what looks like a secret; the agent reads {marks}"));
-        ui.hint("What tools need is best in a file that .worktreeinclude names");
+        tell_secrets(ui, clean);
     }
     clean.into_owned()
+}
+
+/// Says what stands in the place of secrets.
+pub(super) fn tell_secrets(ui: &Ui, clean: &str) {
+    let marks = redact::marks(clean).collect::<Vec<_>>().join(", ");
+    ui.warning(&format!("left out what looks like a secret; the agent reads {marks}"));
+    ui.hint("What tools need is best in a file that .worktreeinclude names");
 }
 
 fn file_text(path: &Path) -> Result<String> {

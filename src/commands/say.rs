@@ -5,13 +5,11 @@
 use std::path::PathBuf;
 
 use clap::ValueHint;
-use clap::builder::NonEmptyStringValueParser;
-use clap_complete::ArgValueCompleter;
 
 use super::context::Context;
 use super::control::{self, Woken};
 use super::several::Several;
-use super::{complete, message, question};
+use super::{message, question};
 use crate::error::Result;
 use crate::event::QuestionKind;
 use crate::session::asked::Asked;
@@ -37,19 +35,11 @@ Examples:
   git agent say -s fix-flaky -s docs --now \"Use tabs\"
   git agent say --all --after-turn \"Then run the linter\"")]
 pub struct Args {
-    /// Session, by any unique beginning of its id or name
-    #[arg(
-        value_name = "SESSION",
-        required_unless_present_any = ["sessions", "all"],
-        value_parser = NonEmptyStringValueParser::new(),
-        add = ArgValueCompleter::new(complete::sessions),
-    )]
-    session: Option<String>,
+    #[command(flatten)]
+    several: Several,
     /// Text; - reads standard input
     #[arg(value_name = "TEXT", conflicts_with = "file")]
     text: Vec<String>,
-    #[command(flatten)]
-    several: Several,
     /// Read the text from this file; - is standard input
     #[arg(short = 'F', long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: Option<PathBuf>,
@@ -70,7 +60,7 @@ pub struct Args {
 /// There is no text; or, told, one of the sessions is not found or takes no words any more.
 pub fn run(ui: &Ui, args: &Args) -> Result {
     let context = Context::open(ui)?;
-    let (sessions, words) = args.several.split(args.session.as_ref(), &args.text);
+    let (sessions, words) = args.several.split(&args.text);
     // Refused before an editor opens in vain.
     if let [given] = sessions.sessions.as_slice() {
         check(&context, &context.session(given)?)?;

@@ -3,7 +3,6 @@
 //! Invariant: each file is written whole or not at all, is in the list of what was written before
 //! it is there, and that list is all that `--uninstall` removes.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -178,11 +177,8 @@ fn missing_folders<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf>
 }
 
 fn installed(folders: &Folders) -> Result<Vec<PathBuf>> {
-    match fs::read_to_string(folders.list()) {
-        Ok(list) => Ok(list.lines().map(PathBuf::from).collect()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
-    }
+    let list = file::if_there(fs::read_to_string(folders.list()))?.unwrap_or_default();
+    Ok(list.lines().map(PathBuf::from).collect())
 }
 
 fn write_list(folders: &Folders, paths: &[PathBuf]) -> Result {
@@ -200,11 +196,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result {
 
 /// Removes a file; says whether it was there.
 fn remove(path: &Path) -> Result<bool> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    Ok(file::if_there(fs::remove_file(path))?.is_some())
 }
 
 #[cfg(test)]

@@ -9,9 +9,17 @@ use clap_complete::ArgValueCompleter;
 use super::complete;
 use super::control::SessionArgs;
 
-/// Sessions beside the one that is the first word.
+/// One session as the first word, or several by options.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Several {
+    /// Session, by any unique beginning of its id or name
+    #[arg(
+        value_name = "SESSION",
+        required_unless_present_any = ["sessions", "all"],
+        value_parser = NonEmptyStringValueParser::new(),
+        add = ArgValueCompleter::new(complete::sessions),
+    )]
+    session: Option<String>,
     /// This session; may be given several times, and all words are then text
     #[arg(
         short = 's',
@@ -28,12 +36,12 @@ pub struct Several {
 
 impl Several {
     /// The sessions that are meant, and the words for them.
-    pub fn split(&self, first: Option<&String>, words: &[String]) -> (SessionArgs, Vec<String>) {
-        let Self { sessions, all } = self.clone();
+    pub fn split(&self, words: &[String]) -> (SessionArgs, Vec<String>) {
+        let Self { session, sessions, all } = self.clone();
         if all || !sessions.is_empty() {
-            let words = first.into_iter().chain(words).cloned().collect();
+            let words = session.into_iter().chain(words.iter().cloned()).collect();
             return (SessionArgs { sessions, all }, words);
         }
-        (SessionArgs { sessions: first.cloned().into_iter().collect(), all }, words.to_vec())
+        (SessionArgs { sessions: session.into_iter().collect(), all }, words.to_vec())
     }
 }

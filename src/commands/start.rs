@@ -61,7 +61,8 @@ pub struct Args {
     /// Read the task from this file
     #[arg(short = 'F', long = "task-file", value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Wait for the end: exit 0 when done, 1 when failed, 3 when it needs a person
+    /// Wait for the end: exit 0 when done, 1 when failed, 3 when it needs a person; Ctrl-C leaves it
+    /// running
     #[arg(long, conflicts_with = "attach")]
     wait: bool,
     /// Follow the session's log until it rests; Ctrl-C leaves it running
@@ -196,11 +197,8 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
         (_, true) => Form::Nothing,
         _ => return Ok(()),
     };
-    let ended = created.iter().map(|created| {
-        let state = follow::until_it_rests(&context, &created.session, 0, &mut form)?;
-        follow::outcome(ui, &created.session, &state)
-    });
-    control::told(ui, ended)
+    let sessions: Vec<_> = created.iter().map(|created| &created.session).collect();
+    follow::until_all_rest(&context, &sessions, &mut form)
 }
 
 fn plan(context: &Context<'_>, args: &Args, probing: &sandbox::Probing) -> Result<Plan> {
@@ -432,6 +430,7 @@ fn spec(
         worktree: place.path.clone(),
         folder: folder(&context.repo),
         model: way.choice.to_string(),
+        began_with: None,
         fallback_model: plan.fallback.as_ref().map(ToString::to_string),
         verify: plan.checks.clone(),
         commit_prefix: args.commit_prefix.clone().unwrap_or_default(),

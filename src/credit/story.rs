@@ -83,15 +83,21 @@ impl Story {
             points: Vec::new(),
             asked: vec![spec.task.clone()],
         };
-        let mut model = spec.model_label();
+        let mut own = label(spec.first_model());
+        let mut model = own.clone();
         let line = Line::of(events);
         for event in line.events() {
             match &event.update {
                 Update::UserMessage(message) if message.from == Origin::Person => {
                     story.asked.push(message.text.clone());
                 }
-                Update::Model(change) => model = label(&change.to),
-                Update::State(change) if change.is_rest() => model = spec.model_label(),
+                Update::Model(change) => {
+                    model = label(&change.to);
+                    if change.lasting {
+                        own.clone_from(&model);
+                    }
+                }
+                Update::State(change) if change.is_rest() => model.clone_from(&own),
                 Update::Fork(fork) => {
                     for point in story.points.iter_mut().filter(|point| point.session.is_none()) {
                         point.session = Some(fork.session.clone());
@@ -185,6 +191,7 @@ mod tests {
             from: "anthropic/a".to_owned(),
             to: "openai/b".to_owned(),
             reason: String::new(),
+            lasting: false,
         };
         let back = Rewind { way: Way::Back, step: 1, from: place(), to: place() };
         let events = [

@@ -20,7 +20,7 @@ impl From<LandError> for CommandError {
                 said.hint(format!("git agent pause {id}    git agent status {id}"))
             }
             LandError::NoTarget => said.hint("Name it: --into BRANCH"),
-            LandError::NotABranch(name) => said.hint(format!("git branch {name} makes one")),
+            LandError::NotABranch(_) => said.hint("git branch --list"),
             LandError::OwnBranch(_) => said.hint("Name another: --into BRANCH"),
             LandError::Busy { path, .. } => said.hint(format!("git -C {} status", path.display())),
             LandError::Nothing(id) => said.hint(format!("git agent log {id}")),
@@ -46,8 +46,12 @@ impl From<LandError> for CommandError {
             LandError::Hook { .. } => said.hint("--no-hooks lands it without them"),
             LandError::BadPick { id, .. } => said.hint(format!("git agent status {id}")),
             LandError::NoBackup(id) => said.hint(format!("git agent status {id}")),
-            LandError::MovedSince { branch, .. } => {
-                said.hint(format!("git revert, on {branch}, takes back a commit under others"))
+            LandError::MovedSince { branch, revert, .. } => {
+                said.hint(format!("git revert {revert} takes it back on top of {branch}"))
+            }
+            LandError::TakenBack { id, .. } => said.hint(format!("git agent merge {id}")),
+            LandError::IndexLocked { .. } => {
+                said.hint("Another git works there, or one crashed: git agent doctor tells which")
             }
             LandError::Config(error) => error.into(),
             LandError::Cage(error) => error.into(),
@@ -59,6 +63,7 @@ impl From<LandError> for CommandError {
             }
             LandError::TargetMoved { .. }
             | LandError::RolledBack { .. }
+            | LandError::HalfWay { .. }
             | LandError::Changing(_)
             | LandError::Unsealed { .. } => said.hint("Try again"),
             LandError::Commit { .. } => {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use gix::bstr::ByteSlice;
 
+use crate::file;
 use crate::git::command;
 use crate::git::refs::RefError;
 use crate::git::repo::Repo;
@@ -39,10 +40,10 @@ impl Repo {
         {
             return Ok(Some(checkout));
         }
-        let entries = match fs::read_dir(self.common_dir().join("worktrees")) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
+        let Some(entries) =
+            file::if_there(fs::read_dir(self.common_dir().join("worktrees"))).map_err(failed)?
+        else {
+            return Ok(None);
         };
         for entry in entries {
             let git_dir = entry.map_err(failed)?.path();
@@ -78,12 +79,10 @@ fn holds(git_dir: &Path, branch: &str) -> std::io::Result<bool> {
         ("rebase-apply/head-name", branch),
         ("BISECT_START", short),
     ];
-    for (file, content) in in_hand {
-        match fs::read(git_dir.join(file)) {
-            Ok(bytes) if bytes.trim() == content.as_bytes() => return Ok(true),
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+    for (name, content) in in_hand {
+        let bytes = file::if_there(fs::read(git_dir.join(name)))?;
+        if bytes.is_some_and(|bytes| bytes.trim() == content.as_bytes()) {
+            return Ok(true);
         }
     }
     Ok(false)

@@ -89,13 +89,23 @@ impl ChangedPaths {
         !self.added.is_empty() && !self.gone.is_empty() && other.added.iter().any(is_gone)
     }
 
+    /// Whether one has something at a path below which the other has something: where a file may
+    /// meet a folder, git makes up a name for the file.
+    pub(super) fn may_stand_in(&self, other: &Self) -> bool {
+        self.all.iter().any(|path| other.touches_beside(path))
+    }
+
     /// Whether the path, something below it or a file above it has changed.
     fn touches(&self, path: &BString) -> bool {
+        self.all.contains(path) || self.touches_beside(path)
+    }
+
+    /// Whether something below the path or a file above it has changed.
+    fn touches_beside(&self, path: &BString) -> bool {
         let mut below = path.clone();
         below.push(b'/');
         let is_above = |end: usize| self.all.contains(path[..end].as_bstr());
-        self.all.contains(path)
-            || self.all.range(below.clone()..).next().is_some_and(|next| next.starts_with(&below))
+        self.all.range(below.clone()..).next().is_some_and(|next| next.starts_with(&below))
             || path.find_iter(b"/").any(is_above)
     }
 }

@@ -66,18 +66,17 @@ impl Clash {
     /// # Errors
     /// An object cannot be read.
     pub fn look(&self, repo: &Repo) -> Result<(ClashKind, Vec<Hunk>), ObjectError> {
-        let is_file = |mode: Mode| matches!(mode, Mode::File | Mode::Executable);
         let [base, Some(ours), Some(theirs)] = self.stages else {
             return Ok((ClashKind::OneGone, Vec::new()));
         };
         if ours.0 == Mode::Commit && theirs.0 == Mode::Commit {
             return Ok((ClashKind::Submodule, Vec::new()));
         }
-        if !is_file(ours.0) || !is_file(theirs.0) {
+        if !ours.0.is_file() || !theirs.0.is_file() {
             return Ok((ClashKind::Kinds, Vec::new()));
         }
         // The merge of several merge bases is in no object store.
-        let base = base.filter(|base| is_file(base.0) && repo.has_object(base.1));
+        let base = base.filter(|base| base.0.is_file() && repo.has_object(base.1));
         let before = base.map(|base| repo.read_blob(base.1)).transpose()?;
         let before = before.unwrap_or_default();
         let (ours, theirs) = (repo.read_blob(ours.1)?, repo.read_blob(theirs.1)?);

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fs_err as fs;
 
+use crate::file;
 use crate::git::ObjectId;
 
 /// What was written since the last sync; shared by all clones of a repository.
@@ -99,9 +100,5 @@ fn sync_all_below(_: &Path) -> std::io::Result<()> {
 }
 
 fn sync_one(path: &Path) -> std::io::Result<()> {
-    match fs::File::open(path) {
-        Ok(file) => file.sync_all(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
+    file::if_there(fs::File::open(path))?.map_or(Ok(()), |file| file.sync_all())
 }

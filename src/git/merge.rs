@@ -120,22 +120,26 @@ impl Repo {
         ours: ObjectId,
         theirs: ObjectId,
     ) -> gix::Result<Option<Merge>> {
+        let view = self.in_memory();
+        let memory = view.gix();
         let [base_tree, our_tree, their_tree] = [base, ours, theirs].map(|commit| {
-            let commit = self.gix().find_commit(commit)?;
+            let commit = memory.find_commit(commit)?;
             commit.tree_id().map(gix::Id::detach)
         });
         let (base_tree, our_tree) = (base_tree?, our_tree?);
-        let our_paths = self.paths_between(base_tree, our_tree)?;
-        let their_paths = self.paths_between(base_tree, their_tree?)?;
-        if our_paths.may_move(&their_paths) || their_paths.may_move(&our_paths) {
+        let our_paths = view.paths_between(base_tree, our_tree)?;
+        let their_paths = view.paths_between(base_tree, their_tree?)?;
+        if our_paths.may_move(&their_paths)
+            || their_paths.may_move(&our_paths)
+            || our_paths.may_stand_in(&their_paths)
+        {
             return Ok(None);
         }
         let mut folders = Folders::default();
         our_paths.iter().chain(their_paths.iter()).for_each(|path| folders.add(path));
 
-        let mut memory = self.gix().clone().with_object_memory();
-        let mut diffs = self.blob_diffs(our_tree, &folders)?;
-        let mut blobs = self.blob_merges(our_tree, &folders)?;
+        let mut diffs = view.blob_diffs(our_tree, &folders)?;
+        let mut blobs = view.blob_merges(our_tree, &folders)?;
         let commit_graph = memory.commit_graph_if_enabled()?;
         let mut graph = memory.revision_graph(commit_graph.as_ref());
         let mut outcome = plumbing::commit(
@@ -145,7 +149,7 @@ impl Repo {
             &mut graph,
             &mut diffs,
             &mut blobs,
-            &memory,
+            memory,
             &mut |id| id.to_string(),
             plumbing::commit::Options {
                 allow_missing_merge_base: false,
@@ -159,7 +163,7 @@ impl Repo {
         let mut clashes = BTreeMap::new();
         for conflict in outcome.conflicts.iter().filter(is_unresolved) {
             let Conflict { ours, theirs, .. } = conflict;
-            // Something was moved, or a file meets a folder: git has names of its own for these.
+            // Something was moved: git has names of its own for what it was and is.
             if ours.location() != theirs.location()
                 || [ours, theirs].iter().any(|change| matches!(change, Change::Rewrite { .. }))
             {
@@ -167,14 +171,30 @@ impl Repo {
             }
             let entry = |it: ConflictIndexEntry| (Mode::of(it.mode.kind()), it.id);
             let stages = conflict.entries().map(|it| it.map(entry));
+            match stages {
+                // What is gone here may be what git finds to be moved.
+                [Some(_), None, _] | [Some(_), _, None] => return Ok(None),
+                // One changed the mode alone: a file without lines is then in conflict for gix.
+                [Some((_, base)), Some((_, ours)), Some((_, theirs))]
+                    if base == ours || base == theirs =>
+                {
+                    return Ok(None);
+                }
+                // Nor can a file, a link and a submodule stand at one path.
+                [_, Some((ours, _)), Some((theirs, _))]
+                    if ours != theirs && !(ours.is_file() && theirs.is_file()) =>
+                {
+                    return Ok(None);
+                }
+                _ => {}
+            }
             clashes.insert(ours.location().to_owned(), stages);
         }
         if !clashes.is_empty() {
             return Ok(Some(Merge::Conflicts(listed(clashes))));
         }
         let merged = outcome.tree.write(|tree| memory.write_object(tree).map(gix::Id::detach))?;
-        drop((outcome, graph));
-        self.write_from(memory.objects.take_object_memory().unwrap_or_default(), merged)?;
+        self.write_from(memory.objects.reset_object_memory().unwrap_or_default(), merged)?;
         Ok(Some(Merge::Clean(merged)))
     }
 
@@ -256,13 +276,20 @@ fn has_drivers(config: &gix::config::Snapshot<'_>) -> bool {
 }
 
 #[cfg(test)]
+mod random;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::git::testing::Fixture;
     use fs_err as fs;
 
     /// What `git merge-tree` says of two branches: the tree, or the conflicted paths.
-    fn by_git(fixture: &Fixture, ours: &str, theirs: &str) -> Result<ObjectId, Vec<String>> {
+    pub(super) fn by_git(
+        fixture: &Fixture,
+        ours: &str,
+        theirs: &str,
+    ) -> Result<ObjectId, Vec<String>> {
         let args = ["merge-tree", "--write-tree", "--name-only", "-z", "--no-messages"];
         let done = fixture.try_git(&fixture.root, &[&args[..], &[ours, theirs]].concat());
         assert!(done.exit < 2, "{}", String::from_utf8_lossy(&done.stderr));
@@ -276,7 +303,7 @@ mod tests {
         }
     }
 
-    fn told(merged: &Merge) -> Result<ObjectId, Vec<String>> {
+    pub(super) fn told(merged: &Merge) -> Result<ObjectId, Vec<String>> {
         match merged {
             Merge::Clean(tree) => Ok(*tree),
             Merge::Conflicts(clashes) => {

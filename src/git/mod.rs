@@ -31,6 +31,7 @@ mod merge;
 mod notes;
 mod object;
 pub mod operation;
+mod recall;
 mod refs;
 mod registration;
 mod repo;

@@ -84,6 +84,13 @@ pub enum Mode {
     Commit,
 }
 
+impl Mode {
+    /// Whether it is a file with content of its own, executable or not.
+    pub fn is_file(self) -> bool {
+        matches!(self, Self::File | Self::Executable)
+    }
+}
+
 /// One entry of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeEntry {

@@ -183,9 +183,10 @@ impl Repo {
         }
     }
 
-    /// A lock on one of these refs, or on all that are packed.
+    /// A lock on one of these refs, on all that are packed, or on `HEAD`, which goes along.
     fn lock_in_the_way(&self, updates: &[RefUpdate]) -> Option<(String, PathBuf)> {
-        let names = updates.iter().map(|update| update.name.as_str()).chain(["packed-refs"]);
+        let names = updates.iter().map(|update| update.name.as_str());
+        let names = names.chain(["packed-refs", "HEAD"]);
         let locks =
             names.map(|name| (name.to_owned(), self.common_dir().join(format!("{name}.lock"))));
         locks.into_iter().find(|(_, lock)| lock.exists())
@@ -224,7 +225,13 @@ impl Repo {
     pub fn update_refs_as_user(&self, updates: &[RefUpdate]) -> Result<(), RefError> {
         self.restore_new().map_err(RefError::Sync)?;
         self.sync_objects()?;
-        self.update_by(self.user_git_in_main(), updates)?;
+        self.update_by(self.user_git_in_main(), updates).map_err(|error| match error {
+            RefError::Git(_) => match self.lock_in_the_way(updates) {
+                Some((name, lock)) => RefError::Locked { name, lock },
+                None => error,
+            },
+            error => error,
+        })?;
         self.restore_new().map(drop).map_err(RefError::Sync)
     }
 

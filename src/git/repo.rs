@@ -15,6 +15,7 @@ use crate::git::command::{self, GitError};
 use crate::git::durable::Unsynced;
 use crate::git::environment::{BadOverride, Environment};
 use crate::git::keep::Keep;
+use crate::git::recall::Recall;
 use crate::git::refs::RefError;
 use crate::git::registration::{self, Tampered};
 use crate::git::{Identity, ObjectId};
@@ -32,6 +33,8 @@ pub struct Repo {
     environment: Arc<Environment>,
     unsynced: Unsynced,
     keep: Keep,
+    /// What was read through a view in memory.
+    recall: Option<Recall>,
 }
 
 /// What `HEAD` is.
@@ -195,7 +198,18 @@ impl Repo {
         };
         let (unsynced, keep) = (Unsynced::default(), Keep::default());
         let environment = Arc::new(environment);
-        Ok(Self { gix, git_dir, common_dir, work_dir, reftable, environment, unsynced, keep })
+        let recall = None;
+        Ok(Self {
+            gix,
+            git_dir,
+            common_dir,
+            work_dir,
+            reftable,
+            environment,
+            unsynced,
+            keep,
+            recall,
+        })
     }
 
     /// Whether what leads from this linked worktree to its repository, and the settings it has of
@@ -312,11 +326,14 @@ impl Repo {
     }
 
     /// The same repository, but objects written through it stay in memory and go with it: for
-    /// finding out what would be.
+    /// finding out what would be. What is read through one such view of another is read once.
     #[must_use]
     pub fn in_memory(&self) -> Self {
-        let gix = self.gix.clone().with_object_memory();
-        Self { gix, unsynced: Unsynced::default(), keep: Keep::default(), ..self.clone() }
+        let mut gix = self.gix.clone().with_object_memory();
+        let recall = self.recall.clone().unwrap_or_else(|| Recall::of(OBJECT_CACHE_BYTES));
+        recall.serve(&mut gix);
+        let (unsynced, keep, recall) = (Unsynced::default(), Keep::default(), Some(recall));
+        Self { gix, unsynced, keep, recall, ..self.clone() }
     }
 
     /// gix's view, for the files of this room.

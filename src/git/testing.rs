@@ -86,6 +86,14 @@ impl Fixture {
         isolation().iter().fold(cmd, |cmd, (key, value)| cmd.env(key, value)).run().unwrap()
     }
 
+    /// Runs git in the checkout on this text.
+    pub(crate) fn feed(&self, args: &[&str], text: &str) {
+        let cmd = Cmd::new("git").args(args).dir(&self.root).stdin(text);
+        let cmd = isolation().iter().fold(cmd, |cmd, (key, value)| cmd.env(key, value));
+        let done = cmd.run().unwrap();
+        assert_eq!(done.exit, 0, "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
     /// The object a revision names, in git's words.
     pub(crate) fn id(&self, revision: &str) -> ObjectId {
         ObjectId::from_hex(self.git(&["rev-parse", "--verify", revision]).as_bytes()).unwrap()

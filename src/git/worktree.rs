@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use crate::file;
 use crate::git::command::GitError;
 use crate::git::diff::DiffError;
 use crate::git::refs::RefError;
@@ -176,13 +177,10 @@ impl Repo {
             entries.push(self.worktree_entry(self.common_dir(), path, String::new()));
         }
         let folder = self.common_dir().join("worktrees");
-        let mut ids = match fs::read_dir(&folder) {
-            Ok(listing) => listing
-                .map(|entry| entry.map(|entry| entry.file_name()))
-                .collect::<io::Result<Vec<_>>>()?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
+        let listing = file::if_there(fs::read_dir(&folder))?.into_iter().flatten();
+        let mut ids = listing
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect::<io::Result<Vec<_>>>()?;
         ids.sort();
         for id in ids {
             entries.push(self.worktree(&id));
@@ -354,11 +352,8 @@ pub(super) fn git_dir_of(worktree: &Path) -> io::Result<PathBuf> {
 }
 
 fn lock_reason(git_dir: &Path) -> io::Result<Option<String>> {
-    match fs::read(git_dir.join("locked")) {
-        Ok(reason) => Ok(Some(String::from_utf8_lossy(&reason).trim_end().to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    let reason = file::if_there(fs::read(git_dir.join("locked")))?;
+    Ok(reason.map(|reason| String::from_utf8_lossy(&reason).trim_end().to_owned()))
 }
 
 pub(super) fn path_in(line: &[u8]) -> PathBuf {

@@ -233,11 +233,6 @@ fn with_text(path: PathBuf) -> Result<(PathBuf, Option<Vec<u8>>), HookError> {
 
 /// The bytes of a hook; none where there is none. A link that leads nowhere is an empty one.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, HookError> {
-    match fs::read(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Ok(fs::symlink_metadata(path).is_ok().then(Vec::new))
-        }
-        Err(error) => Err(error.into()),
-    }
+    let text = file::if_there(fs::read(path))?;
+    Ok(text.or_else(|| fs::symlink_metadata(path).is_ok().then(Vec::new)))
 }

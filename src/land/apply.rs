@@ -94,14 +94,18 @@ fn once(
     let intent = Intent::new(&target.branch, target.tip, commit, work.commit);
     intent.of_all(plan.is_all).write(session)?;
     let reason = format!("agent: land {} ({})", session.id, plan.way.as_str());
-    if let Err(error) = advance(repo, target, commit, plan.tree, &reason) {
-        Intent::clear(session)?;
-        return Err(error);
+    match advance(repo, target, commit, plan.tree, &reason) {
+        Ok(()) => {}
+        // The next landing goes on from there.
+        Err(error @ LandError::HalfWay { .. }) => return Err(error),
+        Err(error) => {
+            Intent::clear(session)?;
+            return Err(error);
+        }
     }
-    undo::back_up(repo, &session.id, &target.branch, target.tip, commit)?;
     let branch = target.branch.clone();
     let work = plan.is_all.then_some(work.commit);
-    seal(repo, session, state, &branch, &made, work)?;
+    seal(repo, session, state, &branch, &made, Some(target.tip), work)?;
     Ok(Landed { plan: Some(plan), branch, commit })
 }
 
@@ -132,7 +136,7 @@ pub fn acknowledge(repo: &Repo, session: &Session) -> Result<Option<Landed>, Lan
     let work = work::Work::of(repo, session, &state)?.commit;
     let made = Made { commit, verify: None, copies: Vec::new() };
     let branch = format!("refs/heads/{branch}");
-    seal(repo, session, &mut state, &branch, &made, Some(work))?;
+    seal(repo, session, &mut state, &branch, &made, None, Some(work))?;
     Ok(Some(Landed { plan: None, branch, commit }))
 }
 
@@ -154,16 +158,12 @@ fn finish(repo: &Repo, session: &Session, state: &mut State) -> Result<Option<La
     if target.tip == commit {
         let (old_tree, tree) = (repo.tree_of(old)?, repo.tree_of(commit)?);
         for checkout in &target.checkouts {
-            if !checkout.is_at(repo, old_tree, tree)? {
-                checkout.put_back(repo, old_tree, tree)?;
-                checkout.update(repo, old_tree, tree)?;
-            }
+            checkout.catch_up(repo, old_tree, tree)?;
         }
     }
-    undo::back_up(repo, &session.id, &branch, old, commit)?;
     let work = if intent.is_all() { Some(intent.work()?) } else { None };
     let made = Made { commit, verify: None, copies: Vec::new() };
-    seal(repo, session, state, &branch, &made, work)?;
+    seal(repo, session, state, &branch, &made, Some(old), work)?;
     Ok(Some(Landed { plan: None, branch, commit }))
 }
 
@@ -188,34 +188,46 @@ pub(super) fn advance(
     })?;
     for (number, checkout) in target.checkouts.iter().enumerate() {
         let Err(error) = checkout.update(repo, old_tree, tree) else { continue };
-        // The first to fail is put right too: it may have come half way.
-        for moved in &target.checkouts[..=number] {
-            moved.put_back(repo, old_tree, tree)?;
-        }
-        // Without the user's hook, which has let the branch be there a moment ago.
-        repo.update_refs(&[RefUpdate {
-            old: Expected::Is(commit),
-            new: Some(target.tip),
-            reason: format!("{reason}: undone"),
-            ..update
-        }])?;
+        let back = || -> Result<(), LandError> {
+            // The first to fail is put right too: it may have come half way.
+            for moved in &target.checkouts[..=number] {
+                moved.put_back(repo, old_tree, tree)?;
+            }
+            // Without the user's hook, which has let the branch be there a moment ago.
+            Ok(repo.update_refs(&[RefUpdate {
+                old: Expected::Is(commit),
+                new: Some(target.tip),
+                reason: format!("{reason}: undone"),
+                ..update
+            }])?)
+        };
         let (branch, path) = (target.name().to_owned(), checkout.path.clone());
-        return Err(LandError::RolledBack { branch, path, source: Box::new(error) });
+        return Err(match back() {
+            Ok(()) => LandError::RolledBack { branch, path, source: Box::new(error) },
+            Err(why) => {
+                tracing::warn!(%why, "a landing was not taken back");
+                LandError::HalfWay { branch, commit, path, source: Box::new(error) }
+            }
+        });
     }
     Ok(())
 }
 
-/// Tells the session, its record and the notes that the work has landed; `work` is none where more
-/// of it is to come.
+/// Tells the session, its record and the notes that the work has landed, on a branch that was at
+/// `old`, unless somebody else moved it; `work` is none where more of it is to come.
 fn seal(
     repo: &Repo,
     session: &Session,
     state: &mut State,
     branch: &str,
     made: &Made,
+    old: Option<ObjectId>,
     work: Option<ObjectId>,
 ) -> Result<(), LandError> {
     let mut sealed = || -> Result<(), LandError> {
+        if let Some(old) = old {
+            undo::back_up(repo, &session.id, branch, old, made.commit)?;
+        }
         let reason = format!("on {} as {}", target::short(branch), short_id(made.commit));
         if let Some(work) = work {
             retell(repo, session, state, Phase::Landed, &reason, work)?;

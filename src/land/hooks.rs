@@ -12,7 +12,7 @@ use crate::git::{Repo, Scratch};
 use crate::plan::{LandError, Way};
 
 /// The hooks that a commit of this kind runs, before its message is written.
-fn before(way: Way) -> &'static str {
+pub(super) fn before(way: Way) -> &'static str {
     if way == Way::Merge { "pre-merge-commit" } else { "pre-commit" }
 }
 
@@ -28,11 +28,12 @@ pub(super) fn are_there(repo: &Repo, way: Way) -> bool {
         && [before(way), "prepare-commit-msg", "commit-msg"].into_iter().any(is_program)
 }
 
-/// A folder of hooks that is configured and not there: none of them runs.
+/// A folder of hooks that is configured and not there: none of them runs. Who names no folder,
+/// `/dev/null` say, wants none.
 pub fn missing_folder(repo: &Repo) -> Option<PathBuf> {
     let folder = repo.hooks_dir();
     let is_configured = repo.config_value("core.hooksPath").is_some();
-    (is_configured && !folder.is_dir()).then_some(folder)
+    (is_configured && !folder.exists()).then_some(folder)
 }
 
 /// Runs what comes before the message.

@@ -6,13 +6,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::file;
 use crate::git::ObjectId;
 use crate::plan::LandError;
-use crate::session::format::{FORMAT, FormatError};
+use crate::session::format::{self, FORMAT};
 use crate::session::store::Session;
 
 /// A landing that has begun.
@@ -79,8 +78,7 @@ impl Intent {
     /// # Errors
     /// The file system says no.
     pub fn write(&self, session: &Session) -> Result<(), LandError> {
-        let text = toml::to_string(self).map_err(io::Error::other)?;
-        Ok(file::replace(&path(session), text.as_bytes())?)
+        Ok(format::write(&path(session), self)?)
     }
 
     /// The landing of this session that has begun, if one has.
@@ -88,22 +86,7 @@ impl Intent {
     /// # Errors
     /// The file cannot be read, or a newer program wrote it.
     pub fn read(session: &Session) -> Result<Option<Self>, LandError> {
-        let path = path(session);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let malformed = |source: toml::de::Error| FormatError::Malformed {
-            path: path.clone(),
-            source: source.into(),
-        };
-        let intent: Self = toml::from_str(&text).map_err(malformed)?;
-        if intent.format > FORMAT {
-            let found = intent.format;
-            return Err(FormatError::Newer { path, found, known: FORMAT }.into());
-        }
-        Ok(Some(intent))
+        Ok(format::read_to_act(&path(session))?)
     }
 
     /// Takes it away: the landing is done, or never began.
@@ -111,10 +94,7 @@ impl Intent {
     /// # Errors
     /// The file system says no.
     pub fn clear(session: &Session) -> Result<(), LandError> {
-        match fs::remove_file(path(session)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
-        }
+        Ok(file::remove(&path(session))?)
     }
 }
 

@@ -43,21 +43,45 @@ pub fn undo(repo: &Repo, session: &Session) -> Result<Undone, LandError> {
         return Err(no_backup());
     };
     let target = Target::find(repo, &session.spec, Some(branch))?;
-    if target.tip != landed {
-        let branch = target.name().to_owned();
-        return Err(LandError::MovedSince { branch, id: session.id.clone() });
-    }
+    let (name, id) = (target.name().to_owned(), session.id.clone());
+    // The session could not be told so without it, when the branch is back already.
+    repo.identity().map_err(LandError::Identity)?;
     let (old_tree, tree) = (repo.tree_of(landed)?, repo.tree_of(commit)?);
-    for checkout in &target.checkouts {
-        checkout.rehearse(repo, old_tree, tree)?;
+    if target.tip == landed {
+        for checkout in &target.checkouts {
+            checkout.rehearse(repo, old_tree, tree)?;
+        }
+        let reason = format!("agent: undo the landing of {}", session.id);
+        advance(repo, &target, commit, tree, &reason)?;
+    } else if target.tip != commit {
+        return Err(LandError::MovedSince {
+            branch: name,
+            id,
+            revert: revert(repo, landed, commit)?,
+        });
+    } else if state.phase == Phase::Landed {
+        // An undo that was cut off: what the checkouts still have of the landing goes too.
+        for checkout in &target.checkouts {
+            checkout.catch_up(repo, old_tree, tree)?;
+        }
+    } else {
+        return Err(LandError::TakenBack { branch: name, id });
     }
-    advance(repo, &target, commit, tree, &format!("agent: undo the landing of {}", session.id))?;
     if state.phase == Phase::Landed {
         let reason = format!("its landing on {} was undone", target::short(branch));
         let work = work::Work::of(repo, session, &state)?;
         retell(repo, session, &mut state, Phase::Done, &reason, work.commit)?;
     }
     Ok(Undone { branch: branch.to_owned(), landed, commit })
+}
+
+/// What `git revert` is to be given to take back what moved a branch from `old` to `landed`.
+fn revert(repo: &Repo, landed: ObjectId, old: ObjectId) -> Result<String, LandError> {
+    Ok(match repo.read_commit(landed)?.parents.as_slice() {
+        [_, _, ..] => format!("-m 1 {}", short_id(landed)),
+        [parent] if *parent == old => short_id(landed),
+        _ => format!("{}..{}", short_id(old), short_id(landed)),
+    })
 }
 
 /// Writes down where a branch was before a landing.

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use fs_err as fs;
 
 use super::{CureError, Ground, Problem, is_at_rest};
+use crate::file;
 use crate::process::occupied;
 use crate::session::store::Session;
 use crate::session::worktree;
@@ -80,11 +81,7 @@ fn is_dead(session: &Session, lock: &Path, common: &Path) -> bool {
 
 /// Files that end in `.lock`, so many folders deep.
 fn below(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
+    let Some(entries) = file::if_there(fs::read_dir(folder))? else { return Ok(()) };
     for entry in entries {
         let entry = entry?;
         let path = entry.path();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::anthropic_stream::Stream;
 use super::dialect::{
     Brief, Decoder, Dialect, History, KeyHeader, STALLED, Side, Silence, inside, own_content,
-    sendable,
+    sendable, up_to_list,
 };
 use crate::message::{Answer, Message};
 
@@ -39,17 +39,13 @@ impl Dialect for Anthropic {
     }
 
     fn head(&self, brief: &Brief<'_>) -> String {
-        let mut tools: Vec<Value> = brief
-            .tools
-            .iter()
-            .map(|tool| {
-                json!({
-                    "name": tool.name,
-                    "description": tool.description,
-                    "input_schema": tool.parameters,
-                })
+        let mut tools = brief.tools(|tool| {
+            json!({
+                "name": tool.name,
+                "description": tool.description,
+                "input_schema": tool.parameters,
             })
-            .collect();
+        });
         if let Some(Value::Object(last)) = tools.last_mut() {
             last.insert("cache_control".into(), json!({"type": "ephemeral"}));
         }
@@ -75,10 +71,7 @@ impl Dialect for Anthropic {
                 "cache_control": {"type": "ephemeral"},
             }]);
         }
-        let mut head = head.to_string();
-        head.pop();
-        head.push_str(r#","messages":["#);
-        head
+        up_to_list(&head, "messages")
     }
 
     fn max_output(&self, known: Option<u64>) -> Option<u64> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
+use serde_json::Value;
 
 use super::retry::Failure;
 use crate::event::Delta;
@@ -25,6 +26,23 @@ pub(super) struct Brief<'a> {
     pub(super) effort: Option<&'a str>,
     /// Whether the model decides itself how much to think, where that must be asked for.
     pub(super) adaptive_thinking: bool,
+}
+
+impl Brief<'_> {
+    /// The tools, each in the shape of a dialect.
+    pub(super) fn tools(&self, shape: impl Fn(&ToolSpec) -> Value) -> Vec<Value> {
+        self.tools.iter().map(shape).collect()
+    }
+}
+
+/// The text of an object, up to the first entry of a list of this name at its end.
+pub(super) fn up_to_list(object: &Value, name: &str) -> String {
+    let mut text = object.to_string();
+    text.pop();
+    text.push_str(",\"");
+    text.push_str(name);
+    text.push_str("\":[");
+    text
 }
 
 /// One wire format.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::dialect::{
     Brief, Decoder, Dialect, History, STALLED, Side, Silence, is_object, keep, own_content,
-    sendable, settle,
+    sendable, settle, up_to_list,
 };
 use super::retry::Failure;
 use super::wire_error::WireError;
@@ -30,20 +30,16 @@ impl Dialect for Chat {
     }
 
     fn head(&self, brief: &Brief<'_>) -> String {
-        let tools: Vec<Value> = brief
-            .tools
-            .iter()
-            .map(|tool| {
-                json!({
-                    "type": "function",
-                    "function": {
-                        "name": tool.name,
-                        "description": tool.description,
-                        "parameters": tool.parameters,
-                    },
-                })
+        let tools = brief.tools(|tool| {
+            json!({
+                "type": "function",
+                "function": {
+                    "name": tool.name,
+                    "description": tool.description,
+                    "parameters": tool.parameters,
+                },
             })
-            .collect();
+        });
         let mut head = json!({
             "model": brief.model,
             "stream": true,
@@ -58,9 +54,7 @@ impl Dialect for Chat {
         if !tools.is_empty() {
             head["tools"] = tools.into();
         }
-        let mut head = head.to_string();
-        head.pop();
-        head.push_str(r#","messages":["#);
+        let mut head = up_to_list(&head, "messages");
         if !brief.system.trim().is_empty() {
             head.push_str(&json!({"role": "system", "content": brief.system}).to_string());
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::dialect::{
     Brief, Decoder, Dialect, History, STALLED, Silence, inside, is_object, keep, own_content,
-    settle,
+    settle, up_to_list,
 };
 use super::retry::Failure;
 use super::wire_error::WireError;
@@ -29,19 +29,15 @@ impl Dialect for Responses {
     }
 
     fn head(&self, brief: &Brief<'_>) -> String {
-        let tools: Vec<Value> = brief
-            .tools
-            .iter()
-            .map(|tool| {
-                json!({
-                    "type": "function",
-                    "name": tool.name,
-                    "description": tool.description,
-                    "parameters": tool.parameters,
-                    "strict": false,
-                })
+        let tools = brief.tools(|tool| {
+            json!({
+                "type": "function",
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": tool.parameters,
+                "strict": false,
             })
-            .collect();
+        });
         let mut head = json!({
             "model": brief.model,
             "stream": true,
@@ -65,10 +61,7 @@ impl Dialect for Responses {
             head["tools"] = tools.into();
             head["parallel_tool_calls"] = true.into();
         }
-        let mut head = head.to_string();
-        head.pop();
-        head.push_str(r#","input":["#);
-        head
+        up_to_list(&head, "input")
     }
 
     fn push(&self, history: &mut History, model: &str, message: &Message) {

@@ -5,14 +5,21 @@
 //!
 //! Invariant: nothing is overwritten that is in no commit; either all paths change or none.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
 use super::{LandError, same};
 use crate::git::{BString, ObjectId, Repo, Status, WorktreeError};
 use crate::process::{Cmd, Finished};
+
+/// How long somebody who writes an index is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The same where it may be what a landing has left running that was killed.
+const MORE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A folder with files of a branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +37,14 @@ impl Checkout {
     /// in `view`, maybe there alone.
     ///
     /// # Errors
-    /// [`LandError::InTheWay`] with the files that are in the way.
+    /// [`LandError::InTheWay`] with the files that are in the way; or the index is locked.
     pub fn rehearse(&self, view: &Repo, old: ObjectId, new: ObjectId) -> Result<(), LandError> {
+        self.await_index(PATIENCE)?;
         let repo = view.view_of(&self.git_dir)?;
         let changed = Changed::between(view, old, new)?;
         let mut paths = self.untracked(&repo, view, old, &changed.added)?;
         paths.extend(dirty(&repo, &changed.all)?);
+        paths.extend(same::hidden(&repo, &changed.all)?);
         paths.sort();
         paths.dedup();
         if !paths.is_empty() {
@@ -74,8 +83,8 @@ impl Checkout {
     }
 
     /// Puts right what an [`Checkout::update`] from `old` to `new` left that was cut off or failed:
-    /// files that are at `new`, while the index is still at `old`, go back. A file that is at
-    /// neither is somebody's work and stays.
+    /// files that are at `new`, or as far as a full disk let them come, while the index is still at
+    /// `old`, go back. A file that is at neither is somebody's work and stays.
     ///
     /// # Errors
     /// A file cannot be read or written.
@@ -89,11 +98,21 @@ impl Checkout {
         self.update(view, new, old)
     }
 
-    /// Whether the index has come from tree `old` to `new`.
+    /// Finishes an update from `old` to `new` that was cut off, wherever it was.
     ///
     /// # Errors
-    /// It cannot be read.
-    pub fn is_at(&self, view: &Repo, old: ObjectId, new: ObjectId) -> Result<bool, LandError> {
+    /// The index is locked, as by what the update had started; or as [`Checkout::update`].
+    pub fn catch_up(&self, view: &Repo, old: ObjectId, new: ObjectId) -> Result<(), LandError> {
+        self.await_index(MORE_PATIENCE)?;
+        if self.is_at(view, old, new)? {
+            return Ok(());
+        }
+        self.put_back(view, old, new)?;
+        self.update(view, old, new)
+    }
+
+    /// Whether the index has come from tree `old` to `new`.
+    fn is_at(&self, view: &Repo, old: ObjectId, new: ObjectId) -> Result<bool, LandError> {
         let repo = view.view_of(&self.git_dir)?;
         let changed = Changed::between(view, old, new)?.all;
         let new = new.to_string();
@@ -120,6 +139,9 @@ impl Checkout {
         let old_hex = old.to_string();
         let staged = ["diff-index", "-z", "--name-only", "--no-renames", "--cached", &old_hex];
         let staged = list(repo, &staged, changed)?;
+        let diff = ["diff", "-z", "--name-only", "--no-ext-diff", "--no-textconv"];
+        let differs: HashSet<_> = list_by(&with(&would_be, &diff), changed)?.into_iter().collect();
+        let (mut from_index, mut from_old) = (Vec::new(), Vec::new());
         for path in changed {
             let full = self.path.join(os_path(path));
             let (before, after) = (view.entry(old, path)?, view.entry(new, path)?);
@@ -128,21 +150,50 @@ impl Checkout {
                 (false, _) => before.is_some(),
                 (true, None) => false,
                 (true, Some(_)) => {
-                    let diff = ["diff", "-z", "--name-only", "--no-ext-diff", "--no-textconv"];
-                    list_by(&with(&would_be, &diff), std::slice::from_ref(path))?.is_empty()
+                    !differs.contains(&path.to_string()) || is_cut_off(repo, &full, new, path)?
                 }
             };
-            if staged.contains(&path.to_string()) {
-                if moved && there {
-                    let git = repo.git().args(["checkout-index", "-q", "-f", "--"]);
-                    said(&git.arg(os_path(path)).run()?)?;
-                }
-            } else if moved && before.is_some() {
-                let git = with(&was, &["checkout-index", "-q", "-f", "--"]);
-                said(&git.arg(os_path(path)).run()?)?;
-            } else if moved {
-                fs::remove_file(&full)?;
+            match (staged.contains(&path.to_string()), before) {
+                _ if !moved => {}
+                (true, _) if there => from_index.push(path),
+                (true, _) => {}
+                (false, Some(_)) => from_old.push(path),
+                // What was new goes first: on a full disk, the rest needs its room.
+                (false, None) => self.take_away(&full)?,
             }
+        }
+        let write = ["checkout-index", "-q", "-f", "-z", "--stdin"];
+        for (git, paths) in [(repo.git().args(write), from_index), (with(&was, &write), from_old)] {
+            let paths: Vec<u8> =
+                paths.into_iter().flat_map(|path| [path, &b"\0"[..]].concat()).collect();
+            if !paths.is_empty() {
+                said(&git.stdin(paths).run()?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a file, and the folders that it leaves empty.
+    fn take_away(&self, file: &Path) -> io::Result<()> {
+        fs::remove_file(file)?;
+        let folders = file.ancestors().skip(1).take_while(|folder| *folder != self.path);
+        for folder in folders {
+            if std::fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until nobody writes the index.
+    fn await_index(&self, patience: Duration) -> Result<(), LandError> {
+        let lock = self.git_dir.join("index.lock");
+        let deadline = Instant::now() + patience;
+        while lock.exists() {
+            if Instant::now() > deadline {
+                return Err(LandError::IndexLocked { path: self.path.clone(), lock });
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }
@@ -170,6 +221,19 @@ impl Checkout {
         }
         list(repo, &["ls-files", "-z", "--others"], &there)
     }
+}
+
+/// Whether a file holds the beginning of what a tree has there, as the user's filters write it:
+/// nothing that would be lost.
+fn is_cut_off(repo: &Repo, full: &Path, tree: ObjectId, path: &BString) -> io::Result<bool> {
+    if !fs::symlink_metadata(full)?.is_file() {
+        return Ok(false);
+    }
+    let mut object = std::ffi::OsString::from(format!("{tree}:"));
+    object.push(os_path(path));
+    let whole =
+        repo.git().args(["cat-file", "--filters"]).arg(object).run().map_err(io::Error::other)?;
+    Ok(whole.exit == 0 && whole.stdout.starts_with(&fs::read(full)?))
 }
 
 /// The paths that differ between two trees.

@@ -138,6 +138,16 @@ pub enum LandError {
         branch: String,
         /// The session's id.
         id: String,
+        /// What `git revert` takes back of it.
+        revert: String,
+    },
+    /// The branch is where it was before the landing, and everybody knows.
+    #[error("the landing of {id} on {branch} was taken back already")]
+    TakenBack {
+        /// The branch.
+        branch: String,
+        /// The session's id.
+        id: String,
     },
     /// A setting makes no sense.
     #[error(transparent)]
@@ -190,8 +200,29 @@ pub enum LandError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The target moved, and neither could its checkout follow nor it be moved back.
+    #[error("{branch} is at {}, and the files in {} could not follow", .commit.to_hex_with_len(7), path.display())]
+    HalfWay {
+        /// The target.
+        branch: String,
+        /// Its new commit.
+        commit: ObjectId,
+        /// Its checkout.
+        path: PathBuf,
+        /// What stood in the way.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Somebody else writes the index of a checkout just now, or has left the lock behind.
+    #[error("the index of {} is locked: {} exists", path.display(), lock.display())]
+    IndexLocked {
+        /// The checkout.
+        path: PathBuf,
+        /// The file of the lock.
+        lock: PathBuf,
+    },
     /// The work is on the target; what tells so is not written yet.
-    #[error("the work is on {branch} as {commit}, but the session could not be told so")]
+    #[error("the work is on {branch} as {}, but the session could not be told so", .commit.to_hex_with_len(7))]
     Unsealed {
         /// The target.
         branch: String,

@@ -75,6 +75,9 @@ pub struct Wish<'a> {
     pub no_hooks: bool,
     /// Land the work of an experiment too.
     pub forced: bool,
+    /// Commits whose work the target has in another shape, squashed or made again: those of the
+    /// sessions that this one stands on.
+    pub below: &'a [ObjectId],
     /// What the session has done about conflicts that it was told of.
     pub resolution: Option<&'a Resolution>,
     /// This program, which ends what it has started should it be killed.
@@ -150,7 +153,8 @@ impl Plan {
     ) -> Result<Self, LandError> {
         let id = &session.id;
         let whole = Work::of(repo, session, state)?;
-        let base = repo.merge_base(target.tip, whole.commit)?;
+        let known = stand_in(repo, target.tip, repo.tree_of(target.tip)?, wish)?;
+        let base = repo.merge_base(known, whole.commit)?;
         let base = base.ok_or(git::RevisionError::Unrelated(target.tip, whole.commit))?;
         let span = Span { repo, session, target: &target, work: &whole, base, wish };
         span.check_new()?;
@@ -163,11 +167,14 @@ impl Plan {
         let tree = if way == Way::Rebase || matches!(wish.pick, Pick::Commits(_)) {
             let (commits, all) = pick::commits(repo, id, &work, base, wish.pick)?;
             is_all &= all;
-            replays = match (pick::replay(repo, id, &target, &commits), span.landing()?) {
-                (Err(LandError::Conflicts { .. }), landed @ Some(_)) => {
-                    return Err(span.landed(landed));
+            replays = match pick::replay(repo, id, &target, &commits) {
+                Err(error @ LandError::Conflicts { .. }) => {
+                    return Err(match span.brought()? {
+                        landed @ Some(_) => span.landed(landed),
+                        None => error,
+                    });
                 }
-                (replays, _) => replays?,
+                replays => replays?,
             };
             let Some(last) = replays.last() else { return Err(span.landed(span.landing()?)) };
             let tree = last.tree;
@@ -198,7 +205,7 @@ impl Plan {
         let (due, unverified) = if wish.unverified { (None, due) } else { (due, None) };
         let commits = match replays.len() {
             0 => {
-                let commits = repo.commits_between(target.tip, work.commit)?.len();
+                let commits = repo.commits_between(known, work.commit)?.len();
                 // What holds the work that the branch never got is none of its commits.
                 let is_apart = !work.on_branch && repo.ref_id(&session.spec.branch)?.is_some();
                 commits.saturating_sub(usize::from(is_apart))
@@ -268,6 +275,20 @@ pub(super) fn brought_by(
     }
 }
 
+/// The target for a merge alone: with this tree, and as if all that it has in another shape were
+/// in its history.
+fn stand_in(
+    repo: &Repo,
+    tip: ObjectId,
+    tree: ObjectId,
+    wish: &Wish<'_>,
+) -> Result<ObjectId, LandError> {
+    if wish.below.is_empty() && tree == repo.tree_of(tip)? {
+        return Ok(tip);
+    }
+    pick::like(repo, tip, tree, &[&[tip], wish.below].concat())
+}
+
 /// What lies between the target and the work.
 struct Span<'a> {
     repo: &'a Repo,
@@ -284,7 +305,7 @@ impl Span<'_> {
         let Self { repo, session, work, base, .. } = self;
         if repo.tree_of(*base)? == work.tree {
             // The branch may have been fast-forwarded to, or have moved nowhere.
-            let start = repo.resolve_commit(&session.spec.base.commit)?;
+            let start = repo.resolve_commit(session.spec.first_commit())?;
             let moved = repo.tree_of(start)? != work.tree;
             return Err(if moved { self.landed(Some(work.commit)) } else { self.nothing() });
         }
@@ -303,16 +324,17 @@ impl Span<'_> {
                 return Err(LandError::NoCommits(session.id.clone()));
             }
         }
-        let ours = match wish.resolution {
+        let side = match wish.resolution {
             Some(resolution) => resolution.side(repo, target.tip, work)?,
-            None => target.tip,
+            None => repo.tree_of(target.tip)?,
         };
+        let ours = stand_in(repo, target.tip, side, wish)?;
         match repo.merge_commits(ours, work.commit)? {
             Merge::Clean(tree) if tree == repo.tree_of(target.tip)? => {
                 Err(self.landed(self.landing()?))
             }
             Merge::Clean(tree) => Ok(tree),
-            Merge::Conflicts(found) => Err(match self.landing()? {
+            Merge::Conflicts(found) => Err(match self.landing_under(&found)? {
                 Some(commit) => self.landed(Some(commit)),
                 None => LandError::Conflicts {
                     branch: target.name().to_owned(),
@@ -323,13 +345,30 @@ impl Span<'_> {
         }
     }
 
-    /// The commit of the target that brought the work, recognised by content: the first in which
-    /// every path that the session changed is as the session left it. Neither ancestry nor a
-    /// message decides, since a squash or a rebase elsewhere changes both.
-    fn landing(&self) -> Result<Option<ObjectId>, LandError> {
-        // So far back is it looked for.
-        const COMMITS: usize = 500;
-        let Self { repo, target, work, base, .. } = self;
+    /// The commit of the target that brought the work, where nothing of it is left to land.
+    fn brought(&self) -> Result<Option<ObjectId>, LandError> {
+        let Self { repo, target, work, .. } = self;
+        match repo.merge_commits(target.tip, work.commit)? {
+            Merge::Clean(tree) if tree == repo.tree_of(target.tip)? => self.landing(),
+            Merge::Clean(_) => Ok(None),
+            Merge::Conflicts(found) => self.landing_under(&found),
+        }
+    }
+
+    /// As [`Span::landing`], where the target has changed so since that these paths conflict. A
+    /// path that the session did not change is one that its work has moved to on the target, a file
+    /// that it deleted, say: that work is not there.
+    fn landing_under(&self, found: &[git::Clash]) -> Result<Option<ObjectId>, LandError> {
+        let entries = self.entries()?;
+        let is_known = |clash: &git::Clash| {
+            entries.iter().any(|(path, _)| String::from_utf8_lossy(path) == clash.path)
+        };
+        if found.iter().all(is_known) { self.landing() } else { Ok(None) }
+    }
+
+    /// Every path that the session changed, as the session left it.
+    fn entries(&self) -> Result<Vec<(git::BString, Option<git::TreeEntry>)>, LandError> {
+        let Self { repo, work, base, .. } = self;
         let mut entries = Vec::new();
         for file in repo.diff_stat(repo.tree_of(*base)?, work.tree)?.paths {
             if let git::Status::Renamed(from) = file.status {
@@ -338,6 +377,17 @@ impl Span<'_> {
             let entry = repo.entry(work.tree, &file.path)?;
             entries.push((file.path, entry));
         }
+        Ok(entries)
+    }
+
+    /// The commit of the target that brought the work, recognised by content: the first in which
+    /// every path that the session changed is as the session left it. Neither ancestry nor a
+    /// message decides, since a squash or a rebase elsewhere changes both.
+    fn landing(&self) -> Result<Option<ObjectId>, LandError> {
+        // So far back is it looked for.
+        const COMMITS: usize = 500;
+        let Self { repo, target, base, .. } = self;
+        let entries = self.entries()?;
         for commit in repo.commits_between(*base, target.tip)?.into_iter().take(COMMITS) {
             let tree = repo.tree_of(commit)?;
             let mut same = true;

@@ -54,6 +54,31 @@ pub(super) fn held(
     Ok(held)
 }
 
+/// Which of these paths hold on disk what the index does not, though it tells git not to look at
+/// them (`git update-index --assume-unchanged`, `--skip-worktree`).
+///
+/// # Errors
+/// git or a file cannot be read.
+pub(super) fn hidden(repo: &Repo, paths: &[BString]) -> Result<Vec<String>, LandError> {
+    let Some(root) = repo.work_dir() else { return Ok(Vec::new()) };
+    let mut hidden = Vec::new();
+    for line in list(repo, &["ls-files", "-z", "-v"], paths)? {
+        let Some((tag, name)) = line.split_once(' ') else { continue };
+        if !tag.starts_with(|tag: char| tag.is_ascii_lowercase() || tag == 'S') {
+            continue;
+        }
+        let Some(path) = paths.iter().find(|path| String::from_utf8_lossy(path) == name) else {
+            continue;
+        };
+        if let Some(Some(there)) = on_disk(repo, root, path)?
+            && staged(repo, path)? != Some(there)
+        {
+            hidden.push(name.to_owned());
+        }
+    }
+    Ok(hidden)
+}
+
 /// Makes the index at these paths what is on disk there.
 ///
 /// # Errors

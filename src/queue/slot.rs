@@ -10,6 +10,7 @@ use std::time::Duration;
 use fs_err as fs;
 use rustix::fs::FlockOperation;
 
+use crate::file;
 use crate::session::lock::{self, Lock, LockError};
 
 /// The slots of a repository, or of the user.
@@ -72,10 +73,8 @@ impl Slots {
     }
 
     fn all(&self) -> io::Result<Vec<PathBuf>> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
+        let Some(entries) = file::if_there(fs::read_dir(&self.folder))? else {
+            return Ok(Vec::new());
         };
         let mut all = Vec::new();
         for entry in entries {

@@ -105,11 +105,7 @@ fn print_of(variable: &str) -> Option<u16> {
 }
 
 fn in_its_surroundings(session: &Session, mut cmd: Cmd) -> io::Result<Cmd> {
-    let bytes = match fs::read(path(session)) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(cmd),
-        Err(error) => return Err(error),
-    };
+    let Some(bytes) = file::if_there(fs::read(path(session)))? else { return Ok(cmd) };
     let address = address_variable(session);
     for (key, _) in std::env::vars_os().filter(|(key, _)| is_kept(key, address)) {
         cmd = cmd.env_remove(key);

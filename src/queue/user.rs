@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use crate::file;
+
 /// The user's folder of ours.
 pub(super) struct User {
     folder: PathBuf,
@@ -58,13 +60,10 @@ impl User {
             return if path.exists() {
                 Ok(())
             } else {
-                crate::file::replace_unsynced(&path, common_dir.as_os_str().as_bytes())
+                file::replace_unsynced(&path, common_dir.as_os_str().as_bytes())
             };
         }
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        file::remove(&path)
     }
 }
 

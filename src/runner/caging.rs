@@ -41,14 +41,14 @@ impl Caging {
         let (worktree, branch) = (worktree.clone(), spec.branch.clone());
         let making = tokio::task::spawn_blocking(move || {
             fs_err::create_dir_all(out).map_err(fault)?;
-            let folder = request.shadow.as_deref();
-            let shadow = folder.map(|folder| Shadow::make(&worktree, folder, &branch));
-            let shadow = shadow.transpose().map_err(fault)?;
-            let sandbox = Sandbox::open(&request).map_err(fault)?;
-            let listener = sandbox.listen(&request.program);
-            let listener = listener.map_err(|error| {
-                Fault(format!("the sandbox's network cannot be opened: {error}"))
-            })?;
+            let mut shadow = None;
+            let lay = || {
+                let folder = request.shadow.as_deref();
+                let made = folder.map(|folder| Shadow::make(&worktree, folder, &branch));
+                shadow = made.transpose()?;
+                Ok(())
+            };
+            let (sandbox, listener) = Sandbox::open_over(&request, lay).map_err(fault)?;
             Ok((sandbox, shadow, listener))
         });
         Ok(Self { making, allowed })

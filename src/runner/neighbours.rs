@@ -1,5 +1,5 @@
-//! Other sessions that change the same lines: a person is told of each once, while there is time to
-//! steer one of the two.
+//! Other sessions that change the same lines: the person of each of the two is told once, while
+//! there is time to steer one of them.
 //!
 //! Invariant: looking costs the session nothing but time, and not much of that; what cannot be
 //! looked at is left to `conflicts`.
@@ -11,7 +11,10 @@ use crate::agent::{Fault, Moment, World};
 use crate::event::Update;
 use crate::plan::LandError;
 use crate::plan::forecast::{self, Pair};
-use crate::session::store::Store;
+use crate::session::lock::LockError;
+use crate::session::state::Phase;
+use crate::session::store::{SessionError, Store};
+use crate::session::tell;
 
 /// How often a session looks around while a turn goes on.
 const LOOK: Duration = Duration::from_secs(60);
@@ -41,7 +44,35 @@ impl SessionWorld<'_> {
         self.state.neighbours.extend(news.iter().map(|pair| pair.b.clone()));
         let notices = news.iter().map(|pair| Update::Notice(words(pair))).collect();
         self.record(self.state.step, notices)?;
+        for pair in news {
+            let id = pair.b.clone();
+            if let Err(error) = self.tell_at_rest(pair) {
+                tracing::warn!(session = id, %error, "it is not told of this one");
+            }
+        }
         self.write_state()
+    }
+
+    /// Tells the other session, where it rests; one that is at work looks around by itself.
+    fn tell_at_rest(&self, pair: Pair) -> Result<(), SessionError> {
+        let rests = |phase: Phase| {
+            use Phase::{Done, Failed, NeedsInput, Paused, Stopped};
+            matches!(phase, Done | Failed | NeedsInput | Paused | Stopped)
+        };
+        let store = Store::open(self.checkpoints.repo().common_dir());
+        let Ok(other) = store.session(&pair.b) else { return Ok(()) };
+        if !rests(other.state()?.phase) || other.holder()?.is_some() {
+            return Ok(());
+        }
+        let (_lock, mut state) = match other.lock() {
+            Err(SessionError::Lock { error: LockError::Held { .. }, .. }) => return Ok(()),
+            held => held?,
+        };
+        if rests(state.phase) && !state.neighbours.contains(&pair.a) {
+            state.neighbours.push(pair.a.clone());
+            tell::notice(&other, &mut state, words(&pair.turned()))?;
+        }
+        Ok(())
     }
 
     /// Other attempts at the same task are none: they are to be alike.

@@ -49,7 +49,7 @@ impl Told {
     fn new(spec: &Spec, head: Option<String>) -> Self {
         Self {
             conversation: Conversation::default(),
-            bill: Bill::new(&spec.model),
+            bill: Bill::new(spec),
             notes: Notes::default(),
             head,
             head_is_told: false,

@@ -37,10 +37,10 @@ impl Cage {
         program: &Path,
         env: &[(OsString, OsString)],
         layers: &Layers,
-        view: impl FnOnce() -> View,
+        view: impl FnOnce() -> io::Result<View>,
     ) -> Result<Self, Vec<String>> {
         let mut first = Some(hold(Mechanism::Bubblewrap, program, env, layers));
-        let view = view();
+        let view = view().map_err(|error| vec![error.to_string()])?;
         let mut reasons = Vec::new();
         for mechanism in [Mechanism::Bubblewrap, Mechanism::Namespaces] {
             let holding = first.take();

@@ -163,25 +163,40 @@ impl Sandbox {
         })
     }
 
-    /// What was asked for, and nothing less. Takes some milliseconds, and waits for children.
+    /// What was asked for, and nothing less; and a listener on what its commands know as their own
+    /// machine, where that is another than ours. Takes some milliseconds, and waits for children.
     ///
     /// # Errors
     /// As [`Sandbox::new`], or the machine cannot do it.
-    pub fn open(request: &Request) -> Result<Self, SandboxError> {
+    pub fn open(request: &Request) -> Result<(Self, Option<TcpListener>), SandboxError> {
+        Self::open_over(request, || Ok(()))
+    }
+
+    /// The same, over what `lay` makes while the namespaces come up: the folder with the git dir.
+    /// Where there is no wall, nothing is laid.
+    ///
+    /// # Errors
+    /// As [`Sandbox::open`], or that cannot be made.
+    pub fn open_over(
+        request: &Request,
+        lay: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(Self, Option<TcpListener>), SandboxError> {
         let mut sandbox = Self::new(&request.root, &request.caller)?;
         let unavailable = |reasons| SandboxError::Unavailable { level: request.level, reasons };
         let is_kept = request.level == Level::Full && request.shadow.is_some();
         let mut kept = None;
         let look_up = || {
+            lay()?;
             let mut view = view_of(request, &sandbox.env, sandbox.tmp.path(), is_kept);
             if !view.kept_apart().is_empty() {
                 kept = Kept::take(&request.common_dir);
             }
             view.keep_in(kept.as_ref().map(Kept::folder));
-            view
+            Ok(view)
         };
         let wall = Wall::put_up(request, &sandbox.env, look_up, sandbox.tmp.path());
-        let wall = wall.map_err(unavailable)?.keeping(kept);
+        let (wall, door) = wall.map_err(unavailable)?;
+        let wall = wall.keeping(kept);
         if wall.level() == Level::Full {
             let inside = (OsString::from("TMPDIR"), OsString::from(wall::TMP));
             sandbox.env.retain(|(key, _)| *key != inside.0);
@@ -191,7 +206,7 @@ impl Sandbox {
             environment::drop_proxies(&mut sandbox.env);
         }
         sandbox.wall = Arc::new(wall);
-        Ok(sandbox)
+        Ok((sandbox, door))
     }
 
     /// The same, for commands within these bounds.
@@ -231,14 +246,6 @@ impl Sandbox {
             return Err("its proxy serves no more".to_owned());
         }
         self.wall.check().map_err(|error| error.to_string())
-    }
-
-    /// Listens on what the commands know as their own machine, where that is another than ours.
-    ///
-    /// # Errors
-    /// It cannot be done.
-    pub fn listen(&self, program: &Path) -> io::Result<Option<TcpListener>> {
-        self.wall.listen(program)
     }
 
     /// The way out into the network, where there is one.
@@ -404,7 +411,7 @@ pub fn probe(request: &Request) -> Result<(Found, Option<Sandbox>), SandboxError
     for level in [Level::Full, Level::Reduced] {
         let tried = Sandbox::open(&Request { level, ..request.clone() });
         match tried {
-            Ok(sandbox) => {
+            Ok((sandbox, _)) => {
                 let found = Found { level, mechanism: sandbox.mechanism(), reasons };
                 return Ok((found, Some(sandbox)));
             }

@@ -108,22 +108,6 @@ impl Wall {
         Ok(())
     }
 
-    /// Listens on the loopback behind the wall, where the network there is another than ours.
-    #[cfg(target_os = "linux")]
-    pub(super) fn listen(&self, program: &Path) -> io::Result<Option<TcpListener>> {
-        let walls = self.cage.as_ref().map(|cage| &cage.walls);
-        let apart = walls.filter(|walls| walls.layers.has(Layer::Network));
-        let Some(holder) = apart.and_then(|walls| walls.holder) else { return Ok(None) };
-        let child = inner(program, &Task::Listen { holder }).dir("/").env_clear();
-        super::shim::listener_of(&child).map(Some)
-    }
-
-    /// There is none.
-    #[cfg(not(target_os = "linux"))]
-    pub(super) fn listen(&self, _: &Path) -> io::Result<Option<TcpListener>> {
-        Ok(None)
-    }
-
     /// Holds the folder of the caches as long as it stands.
     pub(super) fn keeping(self, kept: Option<Kept>) -> Self {
         Self { _kept: kept, ..self }
@@ -132,37 +116,56 @@ impl Wall {
 
 #[cfg(target_os = "linux")]
 impl Wall {
-    /// Puts up the wall of a level, and nothing less; `view` looks up what commands see.
+    /// Puts up the wall of a level, and nothing less; `view` looks up what commands see. With it
+    /// comes a listener on the loopback behind it, where the network there is another than ours.
     ///
     /// # Errors
     /// Why the machine cannot.
     pub(super) fn put_up(
         request: &Request,
         env: &[(OsString, OsString)],
-        view: impl FnOnce() -> View,
+        view: impl FnOnce() -> io::Result<View>,
         tmp: &Path,
-    ) -> Result<Self, Vec<String>> {
+    ) -> Result<(Self, Option<TcpListener>), Vec<String>> {
         let layers = request.layers.clone();
-        let walls = match request.level {
-            Level::None => return Ok(Self::default()),
+        let cage = match request.level {
+            Level::None => return Ok((Self::default(), None)),
             Level::Reduced => {
-                let walls = reduced(request, &view(), tmp, layers);
+                let view = view().map_err(|error| vec![error.to_string()])?;
+                let walls = reduced(request, &view, tmp, layers);
                 let way = inner(&request.program, &Task::Run(walls));
                 check(&way, env).map_err(|reason| vec![reason])?;
-                return Ok(Self { level: Level::Reduced, way: Some(way), ..Self::default() });
+                let wall = Self { level: Level::Reduced, way: Some(way), ..Self::default() };
+                return Ok((wall, None));
             }
             Level::Full => Cage::open(&request.program, env, &layers, view)?,
         };
-        let way = inner(&request.program, &Task::Run(walls.walls.clone())).tells_end();
-        check(&way, env).map_err(|reason| vec![reason])?;
-        Ok(Self {
+        let way = inner(&request.program, &Task::Run(cage.walls.clone())).tells_end();
+        let (checked, door) = std::thread::scope(|scope| {
+            let door = scope.spawn(|| door(&request.program, &cage.walls));
+            (check(&way, env), door.join())
+        });
+        let door = door.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let door = door.map_err(|error| format!("its network cannot be opened: {error}"));
+        let door = checked.and(door).map_err(|reason| vec![reason])?;
+        let wall = Self {
             level: Level::Full,
-            mechanism: Some(walls.mechanism),
+            mechanism: Some(cage.mechanism),
             way: Some(way),
-            cage: Some(walls),
+            cage: Some(cage),
             _kept: None,
-        })
+        };
+        Ok((wall, door))
     }
+}
+
+/// Listens on the loopback of the namespaces, where it is another than ours.
+#[cfg(target_os = "linux")]
+fn door(program: &Path, walls: &Walls) -> io::Result<Option<TcpListener>> {
+    let apart = walls.holder.filter(|_| walls.layers.has(Layer::Network));
+    let Some(holder) = apart else { return Ok(None) };
+    let child = inner(program, &Task::Listen { holder }).dir("/").env_clear();
+    super::shim::listener_of(&child).map(Some)
 }
 
 /// The rules for commands that see the machine as it is.
@@ -196,28 +199,30 @@ fn check(way: &Cmd, env: &[(OsString, OsString)]) -> Result<(), String> {
 
 #[cfg(not(target_os = "linux"))]
 impl Wall {
-    /// Puts up the wall of a level, and nothing less; `view` looks up what commands see.
+    /// Puts up the wall of a level, and nothing less; `view` looks up what commands see. With it
+    /// comes a listener on the loopback behind it, where the network there is another than ours.
     ///
     /// # Errors
     /// Why the machine cannot.
     pub(super) fn put_up(
         request: &Request,
         env: &[(OsString, OsString)],
-        view: impl FnOnce() -> View,
+        view: impl FnOnce() -> io::Result<View>,
         tmp: &Path,
-    ) -> Result<Self, Vec<String>> {
+    ) -> Result<(Self, Option<TcpListener>), Vec<String>> {
         match request.level {
-            Level::None => Ok(Self::default()),
+            Level::None => Ok((Self::default(), None)),
             Level::Full => Err(vec!["there are no namespaces on this system".to_owned()]),
             Level::Reduced => {
-                let mut readable = view().readable();
+                let view = view().map_err(|error| vec![error.to_string()])?;
+                let mut readable = view.readable();
                 readable.push(request.common_dir.clone());
                 let mut writable = vec![request.root.clone(), tmp.to_owned()];
                 writable.extend(request.writable.iter().cloned());
                 let profile = super::seatbelt::profile(&request.root, &readable, &writable);
                 let way = Cmd::new("sandbox-exec").args(["-p", &profile]);
                 check(&way, env).map_err(|reason| vec![reason])?;
-                Ok(Self { level: Level::Reduced, way: Some(way), ..Self::default() })
+                Ok((Self { level: Level::Reduced, way: Some(way), ..Self::default() }, None))
             }
         }
     }

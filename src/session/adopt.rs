@@ -22,7 +22,7 @@ use super::spec::{Limits, Spec};
 use super::state::{Phase, State};
 use super::store::{Session, Store};
 use super::worktree::{self, Layout, PlaceError, Wish};
-use crate::event::{Event, Limit, LimitChange, StateChange, Update};
+use crate::event::{Event, Limit, LimitChange, ModelChange, StateChange, Update};
 use crate::git::{
     Bundle, BundleError, Expected, ObjectError, ObjectId, RefError, RefUpdate, Repo, RevisionError,
 };
@@ -36,6 +36,8 @@ pub struct House<'a> {
     pub sandbox: &'a str,
     /// The most that it may use up.
     pub limits: Limits,
+    /// The model that goes on here, `provider/model`; none leaves it as it is.
+    pub model: Option<&'a str>,
 }
 
 /// What was taken in.
@@ -304,7 +306,11 @@ fn here(
         let both = [spec.limits.of(limit), house.limits.of(limit)];
         limits.set(limit, both.into_iter().flatten().reduce(f64::min));
     }
+    let first = spec.first_model().to_owned();
+    let model = house.model.unwrap_or(&spec.model).to_owned();
     Ok(Spec {
+        began_with: Some(first).filter(|first| *first != model),
+        model,
         sandbox: house.sandbox.to_owned(),
         allow_net: Vec::new(),
         share_budget: None,
@@ -341,6 +347,11 @@ fn arrival(record: &Record, spec: &Spec, state: &mut State) -> Vec<Update> {
         phase => phase,
     };
     let mut said = Vec::new();
+    if spec.model != record.spec.model {
+        let (from, to) = (record.spec.model.clone(), spec.model.clone());
+        let reason = "chosen where it was taken in".to_owned();
+        said.push(Update::Model(ModelChange { from, to, reason, lasting: true }));
+    }
     if from != to {
         (state.phase, state.reason) = (to, "taken in from elsewhere".to_owned());
         (state.question, state.waiting) = (None, None);

@@ -6,6 +6,7 @@
 use crate::event::Update;
 use crate::message::Usage;
 use crate::model::{Choice, Pricing};
+use crate::session::spec::Spec;
 
 /// The fold.
 #[derive(Clone, Debug)]
@@ -39,9 +40,9 @@ impl Seat {
 }
 
 impl Bill {
-    /// Nothing yet, for a session with this model.
-    pub fn new(model: &str) -> Self {
-        let own = Seat::of(model);
+    /// Nothing yet, for this session.
+    pub fn new(spec: &Spec) -> Self {
+        let own = Seat::of(spec.first_model());
         Self {
             now: own.clone(),
             own,
@@ -70,7 +71,12 @@ impl Bill {
             }
             Update::Unfinished(unfinished) => self.add(&unfinished.usage),
             Update::Compaction(made) if made.usage != Usage::default() => self.add(&made.usage),
-            Update::Model(change) => self.now = Seat::of(&change.to),
+            Update::Model(change) => {
+                self.now = Seat::of(&change.to);
+                if change.lasting {
+                    self.own = self.now.clone();
+                }
+            }
             // The session that this one was forked from has paid for what came before.
             Update::Fork(_) => {
                 (self.usage, self.cost_usd, self.answers) = (Usage::default(), None, 0);
@@ -131,6 +137,7 @@ mod tests {
     use super::*;
     use crate::event::{Compaction, ModelChange, StateChange};
     use crate::message::{Answer, StopReason};
+    use crate::session::spec::tests::sample;
 
     fn answer(usage: Usage) -> Update {
         let (text, thought) = (String::new(), String::new());
@@ -140,7 +147,7 @@ mod tests {
 
     fn change(to: &str) -> Update {
         let (from, to) = ("anthropic/claude-opus-5".to_owned(), to.to_owned());
-        Update::Model(ModelChange { from, to, reason: String::new() })
+        Update::Model(ModelChange { from, to, reason: String::new(), lasting: false })
     }
 
     #[test]
@@ -148,7 +155,8 @@ mod tests {
         let million = Usage { input: 1_000_000, ..Usage::default() };
         let price = |model: &str| Pricing::of(model).cost(&million).unwrap();
         let (opus, gpt) = (price("anthropic/claude-opus-5"), price("openai/gpt-5"));
-        let mut bill = Bill::new("anthropic/claude-opus-5");
+        let model = "anthropic/claude-opus-5".to_owned();
+        let mut bill = Bill::new(&Spec { model, ..sample("add-7f3k") });
         assert_eq!(bill.cost_usd(), None);
         let mut costs = Vec::new();
         let rest = StateChange {
@@ -182,5 +190,32 @@ mod tests {
         // What has no price gives nothing back of what had one.
         assert_eq!(bill.counted_usd(), opus + gpt + gpt + opus + gpt);
         assert_eq!(bill.usage().input, 6_000_000);
+    }
+
+    #[test]
+    fn a_model_that_was_chosen_for_good_stays_after_a_rest() {
+        let million = Usage { input: 1_000_000, ..Usage::default() };
+        let price = |model: &str| Pricing::of(model).cost(&million).unwrap();
+        let (opus, gpt) = ("anthropic/claude-opus-5", "openai/gpt-5");
+        let spec =
+            Spec { model: gpt.to_owned(), began_with: Some(opus.to_owned()), ..sample("add-7f3k") };
+        let (from, to, reason) = (opus.to_owned(), gpt.to_owned(), String::new());
+        let rest = StateChange {
+            from: "running".into(),
+            to: "paused".into(),
+            reason: String::new(),
+            usage: Usage::default(),
+        };
+        let mut bill = Bill::new(&spec);
+        for update in [
+            answer(million),
+            Update::Model(ModelChange { from, to, reason, lasting: true }),
+            Update::State(rest),
+            answer(million),
+        ] {
+            bill.apply(&update);
+        }
+        assert_eq!(bill.cost_usd(), Some(price(opus) + price(gpt)));
+        assert_eq!(bill.models(), [opus, gpt]);
     }
 }

@@ -60,11 +60,8 @@ impl Budget {
     /// # Errors
     /// It cannot be read.
     pub fn first(&self) -> Result<Option<f64>, FormatError> {
-        match format::read::<Entry>(&self.folder.join(FIRST)) {
-            Ok(entry) => Ok(Some(entry.dollars)),
-            Err(FormatError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let entry = format::read_if_there::<Entry>(&self.folder.join(FIRST))?;
+        Ok(entry.map(|entry| entry.dollars))
     }
 
     /// Makes it, if nobody has, and gives what it is.

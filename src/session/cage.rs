@@ -202,7 +202,5 @@ fn open(
         };
         head.map_or(Ok(()), |head| shadow.follow(head))?;
     }
-    let sandbox = Sandbox::open(&request)?;
-    let listener = sandbox.listen(program)?;
-    Ok((sandbox, listener))
+    Ok(Sandbox::open(&request)?)
 }

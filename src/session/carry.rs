@@ -5,7 +5,7 @@
 
 use fs_err as fs;
 
-use crate::file::Changed;
+use crate::file::{self, Changed};
 use crate::git::{
     DiffError, DiffStat, Draft, GitError, ObjectError, ObjectId, Repo, Snapshot, SnapshotError,
 };
@@ -104,11 +104,7 @@ pub fn carry(
 fn staged(repo: &Repo) -> Result<ObjectId, CarryError> {
     let folder = tempfile::tempdir()?;
     let copy = folder.path().join("index");
-    match fs::copy(repo.git_dir().join("index"), &copy) {
-        Ok(_) => {}
-        // Without one all is deleted, as git has it.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error.into()),
-    }
+    // Without one all is deleted, as git has it.
+    file::if_there(fs::copy(repo.git_dir().join("index"), &copy))?;
     repo.tree_of_index(&copy).map_err(CarryError::Index)
 }

@@ -50,12 +50,36 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, FormatError> {
     parse(&file::read_text(path)?, path)
 }
 
+/// As [`read`]; none where there is no such file.
+///
+/// # Errors
+/// It cannot be read, is damaged, or too new to be understood.
+pub fn read_if_there<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FormatError> {
+    let text = file::if_there(file::read_text(path))?;
+    text.map(|text| parse(&text, path)).transpose()
+}
+
+/// As [`read_if_there`], for what is acted on: not even understood is what a newer program wrote.
+///
+/// # Errors
+/// It cannot be read, is damaged, or too new.
+pub fn read_to_act<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, FormatError> {
+    let Some(text) = file::if_there(file::read_text(path))? else { return Ok(None) };
+    let Frame { format } = parse(&text, path)?;
+    writable(path, format)?;
+    parse(&text, path).map(Some)
+}
+
+/// Replaces a TOML file.
+///
+/// # Errors
+/// The file system says no.
+pub fn write(path: &Path, thing: &impl Serialize) -> io::Result<()> {
+    file::replace(path, toml::to_string(thing).map_err(io::Error::other)?.as_bytes())
+}
+
 /// Reads TOML text that begins with `format`; `path` names it in errors.
 pub(super) fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, FormatError> {
-    #[derive(Deserialize)]
-    struct Frame {
-        format: u32,
-    }
     // What a newer program wrote is looked into only where it is not understood.
     toml::from_str(text).map_err(|error| match toml::from_str(text) {
         Ok(Frame { format }) if format > FORMAT => newer(path, format),
@@ -64,6 +88,12 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, F
             source: in_one_line(&error, text).into(),
         },
     })
+}
+
+/// What all of them begin with.
+#[derive(Deserialize)]
+struct Frame {
+    format: u32,
 }
 
 /// The text of a stored thing, without secrets.

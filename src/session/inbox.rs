@@ -162,10 +162,8 @@ impl Inbox {
     /// # Errors
     /// The folder cannot be read.
     pub fn peek(&self) -> io::Result<Arrived> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Arrived::default()),
-            Err(error) => return Err(error),
+        let Some(entries) = file::if_there(fs::read_dir(&self.folder))? else {
+            return Ok(Arrived::default());
         };
         let mut paths = Vec::new();
         for entry in entries {
@@ -191,10 +189,7 @@ impl Inbox {
     /// # Errors
     /// The file cannot be removed.
     pub fn done(&self, id: &str) -> io::Result<()> {
-        match fs::remove_file(self.path(id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        file::remove(&self.path(id))
     }
 
     fn path(&self, id: &str) -> PathBuf {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::death;
+use crate::file;
 
 /// How long a lock that is held may be a mere look of [`holder`] at it.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -164,11 +165,7 @@ impl Drop for Lock {
 /// # Errors
 /// The file cannot be opened or asked.
 pub fn holder(path: &Path) -> io::Result<Option<Holder>> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Some(mut file) = file::if_there(File::open(path))? else { return Ok(None) };
     // Shared, so that those who look do not see each other.
     match file.try_lock_shared() {
         Ok(()) => Ok(None),

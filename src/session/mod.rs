@@ -42,6 +42,7 @@ pub mod state;
 pub mod store;
 pub mod subject;
 pub mod submodule;
+pub mod tell;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod ticket;

@@ -37,6 +37,9 @@ pub struct Spec {
     pub folder: String,
     /// The model, `anthropic/claude-…`.
     pub model: String,
+    /// The model it began with, where that is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_with: Option<String>,
     /// The model that goes on where it is not to be had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_model: Option<String>,
@@ -276,6 +279,11 @@ impl Spec {
         self.model.parse::<Choice>().map_or_else(|_| self.model.clone(), |choice| choice.label())
     }
 
+    /// The model of its first answer, `provider/model`.
+    pub fn first_model(&self) -> &str {
+        self.began_with.as_deref().unwrap_or(&self.model)
+    }
+
     /// The command that does the work, where no model does.
     pub fn command(&self) -> Option<String> {
         self.model.parse::<Choice>().ok()?.command().map(str::to_owned)
@@ -357,6 +365,7 @@ pub(crate) mod tests {
             worktree: "/tmp/shop.worktrees/ä".into(),
             folder: "crates/api".to_owned(),
             model: "replay/x.jsonl".to_owned(),
+            began_with: Some("replay/y.jsonl".to_owned()),
             fallback_model: Some("ollama/small".to_owned()),
             verify: vec!["cargo test".to_owned()],
             commit_prefix: "feat(cart):".to_owned(),

@@ -383,10 +383,8 @@ impl Store {
 
     /// The names in the folder of the sessions of what is of such a kind, sorted.
     fn entries(&self, is_meant: impl Fn(&std::fs::FileType) -> bool) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.sessions()) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
+        let Some(entries) = file::if_there(fs::read_dir(self.sessions()))? else {
+            return Ok(Vec::new());
         };
         let mut names = Vec::new();
         for entry in entries {

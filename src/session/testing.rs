@@ -58,6 +58,7 @@ impl Bench {
             worktree,
             folder: String::new(),
             model: "replay/x".to_owned(),
+            began_with: None,
             fallback_model: None,
             verify: Vec::new(),
             commit_prefix: String::new(),

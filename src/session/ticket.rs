@@ -149,11 +149,7 @@ impl Store {
     /// The folder cannot be read.
     pub fn queue(&self) -> io::Result<Vec<(String, Ticket)>> {
         let folder = self.root().join(FOLDER);
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
+        let Some(entries) = file::if_there(fs::read_dir(&folder))? else { return Ok(Vec::new()) };
         let mut queue = Vec::new();
         for entry in entries {
             let name = entry?.file_name();
@@ -172,10 +168,7 @@ impl Store {
 }
 
 fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    file::remove(path)
 }
 
 /// A file that is just being written begins with a dot.
@@ -184,11 +177,7 @@ fn is_ticket(name: &OsStr) -> bool {
 }
 
 fn read(path: &Path) -> io::Result<Option<Ticket>> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    let Some(text) = file::if_there(fs::read_to_string(path))? else { return Ok(None) };
     let damaged = |_| Ticket {
         format: FORMAT,
         priority: Priority::default(),

@@ -13,6 +13,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, OpenOptions, PermissionsExt};
 use fs_err as fs;
 
+use crate::file;
 use crate::git::Repo;
 
 /// What became of the files.
@@ -49,11 +50,7 @@ pub fn keep(worktree: &Repo, keep: &Path, limit: u64) -> io::Result<Kept> {
 /// # Errors
 /// Something cannot be read or written.
 pub fn put_back(keep: &Path, worktree: &Path) -> io::Result<Kept> {
-    let entries = match fs::read_dir(keep) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
-        Err(error) => return Err(error),
-    };
+    let Some(entries) = file::if_there(fs::read_dir(keep))? else { return Ok(Kept::default()) };
     let mut copier = Copier::new(keep, worktree)?;
     for entry in entries {
         copier.copy(Path::new(&entry?.file_name()))?;
@@ -66,10 +63,7 @@ pub fn put_back(keep: &Path, worktree: &Path) -> io::Result<Kept> {
 /// # Errors
 /// It is there and cannot be deleted.
 pub fn forget(keep: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(keep) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    file::if_there(fs::remove_dir_all(keep)).map(drop)
 }
 
 /// What git ignores: files, and folders with nothing else in them.

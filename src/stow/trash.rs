@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 
+use crate::file;
 use crate::session::store::Store;
 
 /// How old a left-over must be to be nobody's.
@@ -36,11 +37,7 @@ pub fn trash<'a>(
 
 /// Old folders with such a name.
 fn named(folder: &Path, is_meant: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
+    let Some(entries) = file::if_there(fs::read_dir(folder))? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry?;

@@ -72,7 +72,7 @@ impl Fold {
             trace: id::trace(&spec.id),
             with_content,
             past_of: spec.forked_from.as_ref().map(|origin| origin.session.clone()),
-            bill: Bill::new(&spec.model),
+            bill: Bill::new(spec),
             turn: None,
             last_turn: None,
             calls: HashMap::new(),

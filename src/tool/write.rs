@@ -13,7 +13,7 @@ use super::arguments::{Arguments, FILE_PATH, Key, Kind, Shape};
 use super::output::{grouped, size};
 use super::path::{Reach, in_words};
 use super::{Done, Files};
-use crate::file::{Changed, open_plain};
+use crate::file::{self, Changed, open_plain};
 use crate::redact;
 
 pub(super) static SHAPE: Shape = Shape {
@@ -108,11 +108,7 @@ pub(super) fn refuse_marks(text: &str, old: &[u8]) -> Result<(), String> {
 
 /// Replaces `path` with `bytes` by a rename within its folder; its mode stays.
 pub(super) fn replace(dir: &Dir, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mode = match dir.metadata(path) {
-        Ok(metadata) => Some(metadata.permissions()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
+    let mode = file::if_there(dir.metadata(path))?.map(|metadata| metadata.permissions());
     let beside = beside(path);
     let written = (|| {
         let mut file = dir.open_with(&beside, OpenOptions::new().write(true).create_new(true))?;

@@ -1,6 +1,7 @@
 //! GitHub Copilot CLI: events, each with its `data`.
 //!
-//! Invariant: a call is told once, where it begins to run.
+//! Invariant: a call is told once, where it begins to run; what a subagent does beside, by the call
+//! that it is in (`parentToolCallId`), is nobody's words.
 
 use serde_json::Value;
 
@@ -14,14 +15,20 @@ pub(super) fn is_line(line: &Value) -> bool {
 
 pub(super) fn take(line: &Value, entries: &mut Vec<Entry>) {
     let data = &line["data"];
+    if data["parentToolCallId"].is_string() {
+        return;
+    }
     entries.push(match line["type"].as_str() {
         Some("user.message") => Entry::Person(texts(&data["content"])),
         Some("assistant.message") => Entry::Agent(texts(&data["content"])),
         Some("tool.execution_start") => call(&data["toolName"], &data["arguments"]),
         Some("tool.execution_complete") => {
-            let result = &data["result"];
-            Entry::Result(texts(result.get("content").unwrap_or(result)))
+            let (result, error) = (&data["result"], &data["error"]["message"]);
+            let said = result.get("content").unwrap_or(result);
+            Entry::Result(texts(if said.is_null() { error } else { said }))
         }
+        // What it made of a conversation that grew too long.
+        Some("session.compaction_complete") => Entry::Agent(texts(&data["summaryContent"])),
         _ => return,
     });
 }

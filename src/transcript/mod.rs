@@ -1,8 +1,9 @@
 //! What was said in another tool: transcripts of Claude Code, Codex and Copilot CLI.
 //!
 //! None of their formats is promised by who writes them. What is read is what was seen in their
-//! files by the end of 2025 and since: a JSON object a line, each with its kind. A line that is not
-//! understood is passed over; a file in which nothing is, is none of theirs.
+//! files by the end of 2025 and of 2026 (Claude Code 2.1.197, Codex 0.169, Copilot CLI 1.0.102): a
+//! JSON object a line, each with its kind. A line that is not understood is passed over; a file in
+//! which nothing is, is none of theirs.
 //!
 //! Invariant: pure: bytes in, words out. What is given out is bounded, whatever comes in, and the
 //! people's own words are the last to be shortened.
@@ -104,10 +105,24 @@ pub fn read(bytes: &[u8]) -> Result<Transcript, TranscriptError> {
         text.trim().is_empty()
     };
     entries.retain(|entry| !is_empty(entry));
+    for entry in &mut entries {
+        // No more than can be shown of it: a result may be of any length.
+        if let Entry::Call(text) | Entry::Result(text) = entry {
+            text.truncate(text.floor_char_boundary(8 * CALL));
+        }
+    }
     if !entries.iter().any(|entry| matches!(entry, Entry::Person(_) | Entry::Agent(_))) {
         return Err(TranscriptError::Empty(tool));
     }
     Ok(Transcript { tool, entries })
+}
+
+impl Entry {
+    /// Changes its words.
+    pub fn change(&mut self, change: impl FnOnce(&str) -> String) {
+        let (Self::Person(text) | Self::Agent(text) | Self::Call(text) | Self::Result(text)) = self;
+        *text = change(text);
+    }
 }
 
 impl Transcript {
@@ -162,12 +177,8 @@ fn cut(text: &str, limit: usize) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    // No more than can be shown: a result may be of any length.
-    let start = &text[..text.floor_char_boundary(8 * CALL)];
-    let line = start.split_whitespace().collect::<Vec<_>>().join(" ");
-    let more = start.len() < text.len();
-    let line = shortened(&line, CALL);
-    if more && !line.ends_with('…') { line + " …" } else { line }
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    shortened(&line, CALL)
 }
 
 fn shortened(text: &str, chars: usize) -> String {
@@ -183,8 +194,18 @@ fn texts(content: &Value) -> String {
         return text.to_owned();
     }
     let parts = content.as_array().map(Vec::as_slice).unwrap_or_default();
-    let texts = parts.iter().filter_map(|part| part.get("text").unwrap_or(part).as_str());
-    texts.collect::<Vec<_>>().join("\n")
+    parts.iter().filter_map(text_of).collect::<Vec<_>>().join("\n")
+}
+
+/// The text of a part; an image or a document is named, since none of it is told.
+fn text_of(part: &Value) -> Option<String> {
+    let named = || match part["type"].as_str() {
+        Some("image" | "input_image") => Some("[an image]"),
+        Some("document" | "input_file") => Some("[a document]"),
+        _ => None,
+    };
+    let text = part.get("text").unwrap_or(part).as_str().or_else(named);
+    text.map(str::to_owned)
 }
 
 fn call(name: &Value, given: &Value) -> Entry {
@@ -194,6 +215,8 @@ fn call(name: &Value, given: &Value) -> Entry {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn person(text: &str) -> Entry {
@@ -248,6 +271,132 @@ mod tests {
             agent("It says bonjour now."),
         ];
         assert_eq!(read, Transcript { tool: Tool::Copilot, entries });
+    }
+
+    /// `ls -la` in the shop, as each tool tells it.
+    fn listed() -> String {
+        let at = "Nov 22 21:18";
+        let folders =
+            format!("drwxr-xr-x 3 root root 4096 {at} .\ndrwxr-xr-x 4 root root 4096 {at} ..");
+        format!(
+            "total 20\n{folders}\ndrwxr-xr-x 8 root root 4096 {at} .git\n\
+             -rw-r--r-- 1 root root   69 {at} pixel.png\n\
+             -rw-r--r-- 1 root root    4 {at} words.txt\nold"
+        )
+    }
+
+    #[test]
+    fn claude_code_is_read_as_2_1_197_writes_it() {
+        let read = read(include_bytes!("testdata/claude-2026.jsonl")).unwrap();
+        let summary = "This session is being continued from a previous conversation that ran out of \
+                       context. The summary below covers the earlier portion of the \
+                       conversation.\n\nThe file words.txt.\n\nThe file words.txt says old.";
+        let list = "{\"command\":\"ls -la && cat words.txt\",\"description\":\"List files\"}";
+        let entries = vec![
+            person("What does words.txt say?"),
+            agent("I look at the files first."),
+            Entry::Call(format!("Bash {list}")),
+            Entry::Call("Read {\"file_path\":\"pixel.png\"}".to_owned()),
+            Entry::Result(listed()),
+            Entry::Result("[an image]".to_owned()),
+            agent("The file words.txt says old."),
+            agent(summary),
+            person("/compact keep it short"),
+        ];
+        assert_eq!(read, Transcript { tool: Tool::Claude, entries });
+    }
+
+    #[test]
+    fn codex_is_read_as_0_169_writes_it() {
+        let read = read(include_bytes!("testdata/codex-2026.jsonl")).unwrap();
+        let entries = vec![
+            person("[an image]\nWhat does words.txt say?"),
+            agent("I look at the files first."),
+            Entry::Call("exec_command {\"cmd\": \"ls -la && cat words.txt\"}".to_owned()),
+            Entry::Result(listed() + "\n"),
+            agent("It says new now."),
+        ];
+        assert_eq!(read, Transcript { tool: Tool::Codex, entries });
+    }
+
+    #[test]
+    fn copilot_cli_is_read_as_1_0_102_writes_it() {
+        let read = read(include_bytes!("testdata/copilot-2026.jsonl")).unwrap();
+        let list = "{\"command\":\"ls -la && cat words.txt\",\"description\":\"List\"}";
+        let entries = vec![
+            person("What does words.txt say?"),
+            agent("I look at the files first."),
+            Entry::Call(format!("bash {list}")),
+            Entry::Result(listed() + "\n<shellId: 0 completed with exit code 0>"),
+            agent("The file says old."),
+        ];
+        assert_eq!(read, Transcript { tool: Tool::Copilot, entries });
+    }
+
+    #[test]
+    fn what_a_tool_puts_in_is_nobodys_and_a_summary_is_the_agents() {
+        let lines = |lines: &[Value]| {
+            let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
+            let lines = lines.join("\n");
+            // A line of a kind that nobody knows, one of any length, and one that was torn.
+            let noise = format!("{{\"type\":\"new\",\"x\":\"{}\"}}\n", "y".repeat(100_000));
+            read(format!("{noise}{lines}\n{{\"type\":\"us").as_bytes()).unwrap().entries
+        };
+        let claude = |content: Value| json!({"type": "user", "sessionId": "s", "message": {"role": "user", "content": content}});
+        let result = json!([{"type": "tool_result", "content": [
+            {"type": "text", "text": "one"}, {"type": "image", "source": {}}, {"type": "text", "text": "two"}
+        ]}]);
+        assert_eq!(
+            lines(&[
+                claude(json!("<system-reminder>\nBe brief.\n</system-reminder>")),
+                claude(json!("[Request interrupted by user for tool use]")),
+                claude(json!(
+                    "<command-message>x</command-message>\n<command-name>/x</command-name>"
+                )),
+                claude(json!([{"type": "text", "text": "Look"}, {"type": "image", "source": {}}])),
+                claude(result),
+            ]),
+            [
+                person("/x"),
+                person("Look"),
+                person("[an image]"),
+                Entry::Result("one\n[an image]\ntwo".to_owned()),
+            ]
+        );
+        let codex = |payload: Value| json!({"type": "response_item", "payload": payload});
+        let said = |text: &str| {
+            let content = json!([{"type": "input_text", "text": text}]);
+            codex(json!({"type": "message", "role": "user", "content": content}))
+        };
+        assert_eq!(
+            lines(&[
+                said("<turn_aborted>\nIt was.\n</turn_aborted>"),
+                said("Go on."),
+                json!({"type": "compacted", "payload": {"message": "So far: nothing."}}),
+                codex(json!({"type": "function_call_output", "output": [
+                    {"type": "input_text", "text": "Exit code: 0\nWall time: 1 s\nOutput:\nfine"},
+                    {"type": "input_image", "image_url": "data:"}
+                ]})),
+            ]),
+            [
+                person("Go on."),
+                agent("So far: nothing."),
+                Entry::Result("fine\n[an image]".to_owned()),
+            ]
+        );
+        let copilot = |kind: &str, data: Value| json!({"type": kind, "data": data});
+        assert_eq!(
+            lines(&[
+                copilot("user.message", json!({"content": "Go on."})),
+                copilot("assistant.message", json!({"content": "Aside", "parentToolCallId": "t"})),
+                copilot("session.compaction_complete", json!({"summaryContent": "So far."})),
+                copilot(
+                    "tool.execution_complete",
+                    json!({"success": false, "error": {"message": "no"}})
+                ),
+            ]),
+            [person("Go on."), agent("So far."), Entry::Result("no".to_owned())]
+        );
     }
 
     #[test]

@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use ring::digest::{Context, SHA256};
 
+use crate::file;
+
 /// The consents of a user for one repository.
 #[derive(Clone, Debug)]
 pub struct Trust {
@@ -65,10 +67,8 @@ impl Trust {
     /// # Errors
     /// Whatever the file system says.
     pub fn take_back(&self, file: &str) -> io::Result<usize> {
-        let entries = match fs::read_dir(self.folder.join(&self.repository)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            entries => entries?,
-        };
+        let entries = file::if_there(fs::read_dir(self.folder.join(&self.repository)))?;
+        let Some(entries) = entries else { return Ok(0) };
         let mut taken = 0;
         for entry in entries {
             let path = entry?.path();

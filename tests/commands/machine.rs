@@ -100,7 +100,7 @@ fn bash_completes_verbs_options_and_sessions() {
     assert_eq!(complete("worktree sw"), ["switch"]);
     assert_eq!(
         complete("start --max"),
-        ["--max-files", "--max-tokens", "--max-steps", "--max-slowdown"]
+        ["--max-slowdown", "--max-tokens", "--max-steps", "--max-files"]
     );
     assert_eq!(complete("status sa"), [id.as_str()]);
     assert_eq!(complete("pause sa"), [id.as_str()]);

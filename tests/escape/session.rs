@@ -169,7 +169,7 @@ fn outer(repo: &Repo) -> Option<Sandbox> {
         caller: caller.map(|(key, value)| (key.into(), value.into())).to_vec(),
         layers: Layers::default(),
     });
-    opened.inspect_err(|error| eprintln!("SKIPPED: {error}")).ok()
+    opened.inspect_err(|error| eprintln!("SKIPPED: {error}")).ok().map(|(sandbox, _)| sandbox)
 }
 
 #[test]

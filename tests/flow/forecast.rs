@@ -2,12 +2,17 @@
 //!
 //! Invariant: git is asked about the very commits that the program looked at.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::journey::{plainly, run};
 use super::worktree::bash_script;
+use crate::commands::{ran, transcript};
 use crate::support::cmd::Out;
 use crate::support::repo::Repo;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Each session, with what it does.
 const SESSIONS: [(&str, &str); 8] = [
@@ -24,6 +29,41 @@ const SESSIONS: [(&str, &str); 8] = [
 /// What collides, by the nature of what they do.
 const COLLIDING: [(&str, &str); 5] =
     [("top", "head"), ("tail", "folder"), ("move", "fresh"), ("gone", "edit"), ("fresh", "main")];
+
+/// The notices of a session, as its card shows them.
+fn notices(repo: &Repo, id: &str) -> Vec<String> {
+    let status = repo.agent(&["log", id, "--json"]).success();
+    let events = status.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let told = events.filter_map(|event| Some(event["update"]["notice"].as_str()?.to_owned()));
+    told.filter(|notice| notice.starts_with("changes the same as ")).collect()
+}
+
+#[test]
+fn the_person_of_each_of_two_that_collide_is_told_once() {
+    let repo = Repo::new();
+    let ran = |task: &str, to: &str| {
+        let change = format!("sed -i.o s/two/{to}/ src/lib.txt && rm src/lib.txt.o");
+        let answers =
+            [json!(["bash", {"command": change}]), json!("Done."), json!("Nothing more.")];
+        let model = transcript(&repo, &format!("{task}.jsonl"), &answers);
+        ran(&repo, task, &model, &[])
+    };
+    let first = ran("first", "zwei");
+    assert_eq!(notices(&repo, &first), Vec::<String>::new());
+    let second = ran("second", "deux");
+    // One that rests hears of it as well, from its own side.
+    let words = |other: &str| vec![format!("changes the same as {other}: src/lib.txt:2")];
+    assert_eq!(notices(&repo, &first), words(&second));
+    assert_eq!(notices(&repo, &second), words(&first));
+    assert!(repo.agent(&["status", &first]).stdout.contains(&words(&second)[0]));
+    // Once: no further turn of either says it again.
+    for id in [&second, &first] {
+        repo.agent(&["say", id, "Look again"]).success();
+        repo.wait_state(id, "done", PATIENCE);
+    }
+    assert_eq!(notices(&repo, &first), words(&second));
+    assert_eq!(notices(&repo, &second), words(&first));
+}
 
 /// What git says of two commits: the paths that do not merge; none where they do.
 fn by_git(repo: &Repo, a: &str, b: &str) -> Option<Vec<String>> {

@@ -66,6 +66,30 @@ fn files_lines_and_a_transcript_are_told_with_the_task() {
 }
 
 #[test]
+fn a_secret_in_a_transcript_is_left_out_before_anything_is_cut_short() {
+    let repo = Repo::new();
+    let key = ["ghp", "_kJ8f0Zq1Xw7Lm3PdR5tY9uB2nC6vH4sA0eGx"].concat();
+    // A call is told in 240 characters, which end in the middle of the key.
+    let call = format!("curl {} -H token:{key}", "x".repeat(185));
+    let lines = [
+        json!({"type": "user", "sessionId": "s", "message": {"role": "user", "content": "Go."}}),
+        json!({"type": "assistant", "sessionId": "s", "message": {"role": "assistant", "content": [
+            {"type": "tool_use", "name": "Bash", "input": call}
+        ]}}),
+    ];
+    let said = repo.home().root().join("claude.jsonl");
+    fs::write(&said, lines.map(|line| line.to_string()).join("\n")).unwrap();
+    let model = quick(&repo);
+    let given = ["start", "Go on", "--model", &model, "--wait", "--from-session"];
+    let out = repo.agent(&[&given[..], &[said.to_str().unwrap()]].concat());
+    assert_eq!(out.code, 0, "{out:#?}");
+    assert!(out.stderr.starts_with("warning: left out what looks like a secret; "), "{out:#?}");
+    let id = repo.session_ids().pop().expect("it was started");
+    let words = first_words(&repo, &id);
+    assert!(words.contains("xx -H token:[REDACTED") && !words.contains("ghp_"), "{words}");
+}
+
+#[test]
 fn what_cannot_be_given_starts_nothing() {
     let repo = Repo::new();
     let model = quick(&repo);

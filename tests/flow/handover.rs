@@ -152,6 +152,37 @@ fn a_session_goes_on_in_another_clone_and_comes_back() {
 }
 
 #[test]
+fn another_model_goes_on_where_it_is_taken_in() {
+    let ada = Repo::new();
+    let bob = clone_of(&ada, "bob");
+    let id = paused(&ada);
+    let file = exported(&ada, &id);
+    let import = ["import", text(&file), "--model"];
+    let refused = bob.agent(&[&import[..], &["openai/gpt-5"]].concat());
+    assert_eq!(refused.code, 1, "{refused:#?}");
+    assert!(refused.stderr.starts_with("error: no key for openai "), "{refused:#?}");
+    assert_eq!(bob.session_ids(), Vec::<String>::new());
+    // It answers as the third and fourth would have.
+    let done = json!(["write", {"path": "more.txt", "content": "other\n"}]);
+    let one = json!("-");
+    let model = transcript(&bob, "other.jsonl", &[one.clone(), one, done, json!("All is done.")]);
+    bob.agent(&[&import[..], &[&model]].concat()).success();
+    bob.agent(&["resume", &id]).success();
+    rests(&bob, &id, "done");
+    assert_eq!(bob.git(&["show", "agent/add-more-files:more.txt"]), "other");
+    let log = bob.agent(&["log", &id]).success();
+    assert!(log.contains("model.jsonl") && log.contains("chosen where it was taken in"), "{log}");
+    let card = bob.agent(&["status", &id]).success();
+    assert!(card.contains("  model     replay/other.jsonl\n"), "{card}");
+    // Both are named where it was at work; and it stays with the other after each rest.
+    bob.agent(&["audit", "verify", &id]).success();
+    let model = "model = \"replay/";
+    let spec = bob.git(&["cat-file", "blob", &format!("refs/agent/{id}:spec.toml")]);
+    assert!(spec.contains(model) && spec.contains("other.jsonl"), "{spec}");
+    assert!(spec.contains("began_with = \"replay/"), "{spec}");
+}
+
+#[test]
 fn a_question_travels_and_is_answered_elsewhere() {
     let ada = Repo::new();
     let bob = clone_of(&ada, "bob");

@@ -227,7 +227,7 @@ impl Account {
 impl Past {
     pub(super) fn new(spec: &Spec) -> Self {
         Self {
-            bill: Bill::new(&spec.model),
+            bill: Bill::new(spec),
             calls: Vec::new(),
             questions: HashMap::new(),
             asked: 0,

@@ -1,7 +1,7 @@
 //! Which sessions a batch has: a file in the user's folder of state, `batch/<id>.toml`.
 //!
 //! Invariant: a session is in the file once it is started; each session's spec has the batch's id
-//! too, so a lost file loses nothing but the list.
+//! too, so a lost file loses nothing but the list, which `lost` makes anew.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,11 +10,18 @@ use fs_err as fs;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::folders::FolderArgs;
+use super::lost;
 use crate::error::{CommandError, Result};
 use crate::file;
+use crate::git::Repo;
 use crate::session::format::{self, FORMAT};
 use crate::session::id;
 use crate::session::store::BATCH;
+use crate::ui::Ui;
+
+/// Where one is found whose list is gone.
+const LOST: &str = "git agent batch list --repos a,b finds those of these repositories";
 
 /// A batch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -78,28 +85,53 @@ impl Batch {
     }
 
     /// The batch with this id, or the only one that begins so; the last without one.
-    pub(super) fn find(given: Option<&str>) -> Result<Self> {
-        let mut all = Self::all()?;
+    pub(super) fn find(ui: &Ui, given: Option<&str>, folders: &FolderArgs) -> Result<Self> {
+        let (mut all, found) = Self::all(folders)?;
         let Some(given) = given else {
-            return all.pop().ok_or_else(|| {
-                CommandError::no("there is no batch yet").hint("git agent batch \"…\" --repos a,b")
-            });
+            let last = all.pop().ok_or_else(none)?;
+            return Ok(last.told(ui, &found));
         };
         let is_meant = |batch: &Self| batch.id.starts_with(given);
         let mut meant: Vec<_> = all.into_iter().filter(is_meant).collect();
-        if let Some(at) = meant.iter().position(|batch| batch.id == given) {
-            return Ok(meant.swap_remove(at));
-        }
-        let said = match meant.len() {
-            1 => return Ok(meant.swap_remove(0)),
-            0 => format!("no batch '{given}'"),
-            _ => format!("'{given}' may be several batches"),
+        let exact = meant.iter().position(|batch| batch.id == given);
+        let said = match (exact, meant.len()) {
+            (Some(at), _) => return Ok(meant.swap_remove(at).told(ui, &found)),
+            (None, 1) => return Ok(meant.swap_remove(0).told(ui, &found)),
+            (None, 0) => format!("no batch '{given}'"),
+            (None, _) => format!("'{given}' may be several batches"),
         };
-        Err(CommandError::usage(said).hint("git agent batch list"))
+        Err(CommandError::usage(said).hint("git agent batch list").hint(LOST))
     }
 
-    /// All batches, the oldest first.
-    pub(super) fn all() -> Result<Vec<Self>> {
+    /// All batches, the oldest first: those that are written down, and those that the sessions of
+    /// these repositories tell of, else of the one that this was typed in. Of the latter the ids are
+    /// given too.
+    pub(super) fn all(folders: &FolderArgs) -> Result<(Vec<Self>, Vec<String>)> {
+        let mut all = Self::written()?;
+        let folders = folders.named()?;
+        if folders.is_empty() {
+            let here = std::env::current_dir()?;
+            let here = Repo::discover(&here).is_ok().then_some(here);
+            let found = lost::find(&mut all, here.as_slice())?;
+            return Ok((all, found));
+        }
+        let found = lost::find(&mut all, &folders)?;
+        // Who names the repositories finds all of it, and wants it kept.
+        all.iter().filter(|batch| found.contains(&batch.id)).try_for_each(Self::write)?;
+        Ok((all, Vec::new()))
+    }
+
+    /// Says where its list was lost that not all of it may be known.
+    fn told(self, ui: &Ui, found: &[String]) -> Self {
+        if found.contains(&self.id) {
+            let id = &self.id;
+            ui.warning(&format!("the list of {id} is lost: this repository tells of it, alone"));
+            ui.hint(&format!("git agent batch status {id} --repos a,b finds it in others too"));
+        }
+        self
+    }
+
+    fn written() -> Result<Vec<Self>> {
         let entries = match fs::read_dir(folder()?) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -132,6 +164,10 @@ impl Batch {
     pub(super) fn exec_model(&self) -> Option<String> {
         self.exec.as_ref().map(|command| format!("exec/{command}"))
     }
+}
+
+fn none() -> CommandError {
+    CommandError::no("there is no batch yet").hint("git agent batch \"…\" --repos a,b").hint(LOST)
 }
 
 fn folder() -> Result<PathBuf> {

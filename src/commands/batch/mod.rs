@@ -7,24 +7,25 @@
 //! Invariant: a repository that fails keeps no other from going on, and is in the table with what
 //! went wrong.
 
+mod folders;
 mod land;
 mod list;
+mod lost;
 mod pull;
 mod row;
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use clap::ValueHint;
+use tokio::signal::unix::{SignalKind, signal};
 
+use self::folders::FolderArgs;
 use self::list::{Batch, Member, Pulls};
 use self::row::Row;
-use super::message;
 use super::wish::PullArgs;
+use super::{control, follow, message};
 use crate::config::{Bound, amount};
-use crate::error::{CommandError, Kind, Result, ResultExt, exit};
-use crate::git::Repo;
+use crate::error::{CommandError, Kind, Result, exit};
 use crate::process::{Cmd, Finished};
 use crate::session::state::Phase;
 use crate::ui::Ui;
@@ -61,12 +62,8 @@ pub struct Args {
     verb: Option<Verb>,
     /// What is to be done in each of them
     task: Option<String>,
-    /// Repositories, each by a folder in it
-    #[arg(long, value_name = "DIR,DIR", value_delimiter = ',', value_hint = ValueHint::DirPath)]
-    repos: Vec<PathBuf>,
-    /// File with a repository a line; - reads standard input
-    #[arg(short = 'F', long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    folders: FolderArgs,
     /// Ask a person when all of them have cost this much (default: agent.budget for each)
     #[arg(long, value_name = "DOLLARS", value_parser = amount::dollars)]
     budget: Option<Bound>,
@@ -76,15 +73,6 @@ pub struct Args {
     /// Wait until all rest: exit 0 when all are done, 1 when one is not, 3 when one needs a person
     #[arg(long)]
     wait: bool,
-    /// Wait, and land all of them in the order given if all are done, or none; with --prs, open all
-    /// pull requests then, or none
-    #[arg(long)]
-    coordinate_merges: bool,
-    /// Open a pull request in each once its session is done, instead of landing
-    #[arg(long)]
-    prs: bool,
-    #[command(flatten)]
-    pull: PullArgs,
     /// Say what would be started, and start nothing
     #[arg(long, conflicts_with_all = ["wait", "coordinate_merges"])]
     dry_run: bool,
@@ -94,11 +82,26 @@ pub struct Args {
     /// Further options for git agent start
     #[arg(last = true, value_name = "START_ARGS")]
     rest: Vec<String>,
+    /// Wait, and land all of them in the order given if all are done, or none; with --prs, open all
+    /// pull requests then, or none
+    #[arg(long, help_heading = LANDING)]
+    coordinate_merges: bool,
+    /// Open a pull request in each once its session is done, instead of landing
+    #[arg(long, help_heading = LANDING)]
+    prs: bool,
+    #[command(flatten, next_help_heading = LANDING)]
+    pull: PullArgs,
 }
+
+/// Heading of the page of help.
+const LANDING: &str = "Landing and pull requests";
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// Show all sessions of a batch
+    ///
+    /// Where the list of its repositories was lost, --repos or -F name them: each session knows
+    /// which batch it is of, and the list is written anew.
     Status(Which),
     /// Show all batches
     List(Listing),
@@ -118,9 +121,17 @@ struct Which {
     /// Batch, by its id (default: the last)
     #[arg(value_name = "BATCH")]
     id: Option<String>,
+    #[command(flatten)]
+    folders: FolderArgs,
     /// Print JSON: {"format":1,"batch":{…}}
     #[arg(long)]
     json: bool,
+}
+
+impl Which {
+    fn batch(&self, ui: &Ui) -> Result<Batch> {
+        Batch::find(ui, self.id.as_deref(), &self.folders)
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -136,6 +147,8 @@ struct Opening {
 
 #[derive(Debug, clap::Args)]
 struct Listing {
+    #[command(flatten)]
+    folders: FolderArgs,
     /// Print JSON: {"format":1,"batches":[…]}
     #[arg(long)]
     json: bool,
@@ -148,13 +161,15 @@ struct Listing {
 pub fn run(ui: &Ui, args: &Args) -> Result {
     match &args.verb {
         Some(Verb::Status(which)) => {
-            let batch = Batch::find(which.id.as_deref())?;
+            let batch = which.batch(ui)?;
             row::show(ui, &batch, &row::rows(&batch), which.json)
         }
-        Some(Verb::List(listing)) => row::show_all(ui, &Batch::all()?, listing.json),
+        Some(Verb::List(listing)) => {
+            row::show_all(ui, &Batch::all(&listing.folders)?.0, listing.json)
+        }
         Some(Verb::Pr(opening)) => open(ui, opening),
         Some(Verb::Merge(which)) => {
-            let batch = Batch::find(which.id.as_deref())?;
+            let batch = which.batch(ui)?;
             let landed = land::land(ui, &batch);
             row::show(ui, &batch, &row::rows(&batch), which.json)?;
             landed
@@ -169,13 +184,18 @@ fn begin(ui: &Ui, args: &Args) -> Result {
             .hint("git agent batch \"…\" --repos a,b    git agent batch status"));
     };
     let task = message::without_secrets(ui, task);
+    let folders = args.folders.named()?;
+    if folders.is_empty() {
+        return Err(CommandError::usage("no repository is named")
+            .hint("--repos a,b names folders; -F FILE reads them, one a line"));
+    }
     let options = args.pull.options();
     let pulls = args.prs || !options.is_empty();
     let mut batch = Batch {
         budget: args.budget.and_then(|bound| bound.0),
         exec: args.exec.clone(),
         pulls: pulls.then(|| Pulls::new(options, args.coordinate_merges)),
-        ..Batch::new(&task, &folders(args)?)?
+        ..Batch::new(&task, &folders)?
     };
     if args.dry_run {
         let told = batch.members.iter().map(|member| foretell(ui, args, &batch, &member.path));
@@ -197,7 +217,7 @@ fn begin(ui: &Ui, args: &Args) -> Result {
         batch.write()?;
     }
     let waits = args.wait || args.coordinate_merges;
-    let (rows, ended) = if waits { finish(ui, args, &batch) } else { (row::rows(&batch), Ok(())) };
+    let (rows, ended) = if waits { finish(ui, args, &batch)? } else { (row::rows(&batch), Ok(())) };
     row::show(ui, &batch, &rows, args.json)?;
     let (id, next) = (&batch.id, if batch.pulls.is_some() { "pr" } else { "merge" });
     ui.hint(&format!("git agent batch status {id}    git agent batch {next} {id}"));
@@ -206,13 +226,13 @@ fn begin(ui: &Ui, args: &Args) -> Result {
 }
 
 /// Waits for all of them, and does with them what was asked for.
-fn finish(ui: &Ui, args: &Args, batch: &Batch) -> (Vec<Row>, Result) {
+fn finish(ui: &Ui, args: &Args, batch: &Batch) -> Result<(Vec<Row>, Result)> {
     let is_each = batch.pulls.is_some() && !args.coordinate_merges;
-    let mut rows = await_rest(batch, |row| {
+    let mut rows = await_rest(ui, batch, |row| {
         if is_each {
             pull::open(ui, batch, row);
         }
-    });
+    })?;
     let ended = match (&batch.pulls, args.coordinate_merges) {
         (Some(_), true) => pull::open_all(ui, batch, &mut rows),
         (Some(_), false) => {
@@ -226,13 +246,13 @@ fn finish(ui: &Ui, args: &Args, batch: &Batch) -> (Vec<Row>, Result) {
         }
         (None, false) => Ok(()),
     };
-    (rows, ended)
+    Ok((rows, ended))
 }
 
 /// Opens the pull requests of a batch.
 fn open(ui: &Ui, opening: &Opening) -> Result {
     let Opening { which, pull, of } = opening;
-    let mut batch = Batch::find(which.id.as_deref())?;
+    let mut batch = which.batch(ui)?;
     if let Some(session) = of {
         return pull::after(ui, &batch, session);
     }
@@ -261,36 +281,6 @@ fn outcome(rows: &[Row], was_awaited: bool) -> Result {
 
 fn failed() -> Result {
     Err(CommandError::new(Kind::Told(exit::NO), ""))
-}
-
-/// The folders that were named, each repository once, in their order.
-fn folders(args: &Args) -> Result<Vec<PathBuf>> {
-    let mut named = args.repos.clone();
-    if let Some(file) = &args.file {
-        let text = match file.as_os_str() == "-" {
-            true => std::io::read_to_string(std::io::stdin())?,
-            false => fs_err::read_to_string(file).while_doing("cannot read the list")?,
-        };
-        let lines = text.lines().map(str::trim);
-        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-        named.extend(lines.map(PathBuf::from));
-    }
-    let mut seen = BTreeSet::new();
-    let mut folders = Vec::new();
-    for path in named.into_iter().filter(|path| !path.as_os_str().is_empty()) {
-        let path = std::path::absolute(&path)?;
-        // One that is no repository has a row of its own, which says so.
-        let key =
-            Repo::discover(&path).map_or_else(|_| path.clone(), |it| it.common_dir().to_owned());
-        if seen.insert(key) {
-            folders.push(path);
-        }
-    }
-    match folders.is_empty() {
-        false => Ok(folders),
-        true => Err(CommandError::usage("no repository is named")
-            .hint("--repos a,b names folders; -F FILE reads them, one a line")),
-    }
 }
 
 /// This program in a folder.
@@ -346,20 +336,35 @@ fn why(done: &Finished) -> String {
 }
 
 /// Waits until nobody works on any of them; of each is told once, when it rests.
-fn await_rest(batch: &Batch, mut rests: impl FnMut(&mut Row)) -> Vec<Row> {
+///
+/// # Errors
+/// Told, when a person leaves by Ctrl-C: all of them go on.
+fn await_rest(ui: &Ui, batch: &Batch, mut rests: impl FnMut(&mut Row)) -> Result<Vec<Row>> {
     let mut rows = row::rows(batch);
     let mut told = vec![false; rows.len()];
-    loop {
-        for (row, told) in rows.iter_mut().zip(&mut told).filter(|(_, told)| !**told) {
-            row.refresh();
-            if !row.phase.is_some_and(Phase::needs_supervisor) {
-                *told = true;
-                rests(row);
+    control::block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        loop {
+            for (row, told) in rows.iter_mut().zip(&mut told).filter(|(_, told)| !**told) {
+                row.refresh();
+                if !row.phase.is_some_and(Phase::needs_supervisor) {
+                    *told = true;
+                    rests(row);
+                }
+            }
+            if told.iter().all(|told| *told) {
+                return Ok(());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                _ = interrupt.recv() => {
+                    let on = rows.iter().zip(&told).filter(|(_, told)| !**told);
+                    let on: Vec<_> = on.map(|(row, _)| row.session()).collect();
+                    ui.hint(&format!("git agent batch status {}", batch.id));
+                    return Err(follow::left(ui, &on));
+                }
             }
         }
-        if told.iter().all(|told| *told) {
-            return rows;
-        }
-        std::thread::sleep(LOOK);
-    }
+    })??;
+    Ok(rows)
 }

@@ -19,7 +19,7 @@ use crate::session::store::Session;
 use crate::ui::Ui;
 
 /// The option of `git agent pr` that goes on after it is opened.
-const WATCH: &str = "--watch";
+pub(super) const WATCH: &str = "--watch";
 /// Between two looks at one that is being opened by somebody else.
 const LOOK: Duration = Duration::from_secs(1);
 

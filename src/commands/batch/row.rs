@@ -231,7 +231,7 @@ fn said(row: &Row) -> String {
             format!("{problem}; open it at {}", pull.url)
         }
         (Some(problem), _) => problem.clone(),
-        (None, Some(pull)) => format!("{} {}", pull.url, pull.state),
+        (None, Some(pull)) => format!("{} {}", pull.url, pull.state).trim_start().to_owned(),
         (None, None) => String::new(),
     }
 }

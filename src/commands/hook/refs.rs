@@ -15,6 +15,7 @@ use std::ffi::OsString;
 use fs_err as fs;
 
 use crate::error::{CommandError, Result};
+use crate::file;
 use crate::session::record::PREFIX;
 
 /// Refuses the transaction if it deletes a session's ref; `input` has a line for each ref.
@@ -30,11 +31,8 @@ pub(super) fn run(args: &[OsString], input: &str) -> Result {
         return Ok(());
     }
     let repo = super::repo()?;
-    let packed = match fs::read_to_string(repo.common_dir().join("packed-refs")) {
-        Ok(packed) => packed,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error.into()),
-    };
+    let packed = file::if_there(fs::read_to_string(repo.common_dir().join("packed-refs")))?;
+    let packed = packed.unwrap_or_default();
     for (old, name) in deletions {
         let is_packed = packed.lines().any(|line| line.split_once(' ') == Some((old, name)));
         if is_packed || repo.ref_id(name)?.is_none() {

@@ -2,15 +2,12 @@
 //!
 //! Invariant: it stands in the session, where `status` and `log` show it.
 
-use jiff::Timestamp;
-
 use crate::commands::context::Context;
 use crate::error::{CommandError, Kind, Result};
-use crate::event::{Event, Update};
 use crate::plan::work;
-use crate::session::journal::Journal;
 use crate::session::pull::NEEDS_PERSON;
 use crate::session::store::Session;
+use crate::session::tell;
 
 /// Notes why it went no further.
 ///
@@ -26,9 +23,5 @@ pub(super) fn note(context: &Context<'_>, session: &Session, error: &CommandErro
     };
     let text = format!("{NEEDS_PERSON}{why}");
     let (_lock, mut state) = work::hold(&context.repo, session)?;
-    let (mut journal, _torn) = Journal::open(&session.journal_path())?;
-    journal.append(&[Event::now(state.step, Update::Notice(text.clone()))])?;
-    state.notice(text);
-    state.updated = Timestamp::now();
-    Ok(state.write(&session.state_path())?)
+    Ok(tell::notice(session, &mut state, text)?)
 }

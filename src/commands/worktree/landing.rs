@@ -151,7 +151,9 @@ pub(super) fn tell(ui: &Ui, session: &Session, outcome: &Outcome) -> Result {
             if let Some(plan) = &landed.plan {
                 caveats(ui, session, plan);
             }
-            if session.spec.worktree.is_dir() {
+            if landed.plan.as_ref().is_some_and(|plan| !plan.is_all) {
+                ui.hint(&format!("git agent merge {} lands the rest", session.id));
+            } else if session.spec.worktree.is_dir() {
                 ui.hint(&format!("git agent worktree remove {}", session.id));
             }
         }

@@ -149,14 +149,14 @@ impl Known {
             file::replace_unsynced(&path, text.as_bytes())
         });
         if let Err(error) = written {
-            tracing::warn!(%error, "what collides is found out again next time");
+            tracing::debug!(%error, "what collides is found out again next time");
         }
     }
 }
 
 impl Clashing {
     /// The same, seen from the other side.
-    fn turned(mut self) -> Self {
+    pub(super) fn turned(mut self) -> Self {
         std::mem::swap(&mut self.a_by, &mut self.b_by);
         self.hunks.iter_mut().for_each(|lines| std::mem::swap(&mut lines.a, &mut lines.b));
         self

@@ -213,6 +213,15 @@ pub fn neighbours(
     Ok(found)
 }
 
+impl Pair {
+    /// The same, seen from the other side.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        let turned = |files: Vec<Clashing>| files.into_iter().map(Clashing::turned).collect();
+        Self { a: self.b, b: self.a, conflict: self.conflict.map(turned) }
+    }
+}
+
 /// `src/shop.rs:10-14,20`, in the lines of the one side.
 impl fmt::Display for Clashing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,6 @@
 
 use std::io;
 
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Checkpoint, Rewind};
@@ -47,26 +46,16 @@ impl Intent {
 
     /// Writes it down.
     pub(super) fn write(&self, session: &Session) -> io::Result<()> {
-        let text = toml::to_string(self).map_err(io::Error::other)?;
-        file::replace(&session.rewind_path(), text.as_bytes())
+        format::write(&session.rewind_path(), self)
     }
 
     /// The rewind of this session that has begun, if one has.
     pub(super) fn read(session: &Session) -> Result<Option<Self>, FormatError> {
-        let path = session.rewind_path();
-        if !path.exists() {
-            return Ok(None);
-        }
-        let intent: Self = format::read(&path)?;
-        format::writable(&path, intent.format)?;
-        Ok(Some(intent))
+        format::read_to_act(&session.rewind_path())
     }
 
     /// Takes it away: the rewind is done, or never began.
     pub(super) fn clear(session: &Session) -> io::Result<()> {
-        match fs::remove_file(session.rewind_path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        file::remove(&session.rewind_path())
     }
 }
