@@ -253,7 +253,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "agent.pr.tries",
-        value: "<n>",
+        value: "<number>",
         about: "How often a watched pull request gives something back to its session: failed checks, new comments. As --tries; git agent start --babysit has it from here. Default: 3.",
     },
     Key {

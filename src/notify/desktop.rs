@@ -67,11 +67,6 @@ mod tests {
         let cmd = format!("{:?}", notify_send(Occasion::Done, "-t", "<b>&amp;"));
         assert!(cmd.contains(r#""--", "-t", "&lt;b&gt;&amp;amp;""#), "{cmd}");
         let cmd = format!("{:?}", osascript("t", "\" & quit"));
-        assert!(
-            cmd.ends_with(
-                r#""--", "t", "\" & quit"], dir: None, env: [], env_clear: false, stdin: [] }"#
-            ),
-            "{cmd}"
-        );
+        assert!(cmd.contains(r#""--", "t", "\" & quit"], dir"#), "{cmd}");
     }
 }

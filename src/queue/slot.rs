@@ -114,7 +114,12 @@ mod tests {
         drop(held);
         assert!(slots.take(1).unwrap().is_none());
         drop(fourth);
-        assert!(slots.take(1).unwrap().is_some());
+        // A child that another test is just starting may hold it until it runs.
+        let free = (0..500).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            slots.take(1).unwrap()
+        });
+        assert!(free.is_some());
     }
 
     #[test]
