@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use amount::Bound;
-pub use forge::{ForgeHost, ForgeKind, Pr};
+pub use forge::{ForgeHost, ForgeKind, LOOKS, Pr};
 pub use keys::{KEYS, Key};
 pub use notify::{Channel, Notify, Occasion};
 pub use otel::Otel;
@@ -436,6 +436,9 @@ mod tests {
             ("agent.push.maxSize", "3k"),
             ("agent.pr.cost", "no"),
             ("agent.pr.record", "yes"),
+            ("agent.pr.tries", "1"),
+            ("agent.pr.budget", "$2"),
+            ("agent.pr.interval", "5"),
             ("agent.forge.Git.Example.type", "gitea"),
             ("agent.forge.git.example.api", "https://git.example/x/"),
             ("agent.My.Server.baseUrl", "http://localhost:1"),
@@ -491,7 +494,7 @@ mod tests {
                 require_signature: true,
                 max_size: 3072,
             },
-            pr: Pr { cost: false, record: true },
+            pr: Pr { cost: false, record: true, tries: 1, budget: Some(2.0), interval: 5 },
             forges: BTreeMap::from([(
                 "git.example".to_owned(),
                 ForgeHost {

@@ -4,21 +4,31 @@
 //! the branch is pushed, and the answer is what a person does next.
 
 mod answer;
+mod ask;
 mod background;
 mod comments;
 mod link;
 mod open;
 mod outside;
+mod stack;
 mod watch;
+mod way;
+
+use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
+use clap_complete::ArgValueCompleter;
 
 pub(super) use link::link;
 
-use super::context::{Context, SessionArg};
-use crate::error::Result;
+use super::complete;
+use super::context::Context;
+use crate::config::Config;
+use crate::error::{CommandError, Result};
+use crate::land::pull::Route;
 use crate::plan::Way;
 use crate::policy::{Capability, Policy};
+use crate::session::spec::Spec;
 use crate::session::store::Session;
 use crate::ui::Ui;
 
@@ -33,23 +43,34 @@ use crate::ui::Ui;
 /// by asking. The token is that of `GH_TOKEN`, `GITLAB_TOKEN` or `FORGEJO_TOKEN`, else of git credential,
 /// else of gh or glab. Without one the branch is pushed, the answer is the page to open the
 /// pull request by hand, and the exit code is 3.
+///
+/// A session that was forked from another, or started from its branch, has a pull request on top of
+/// the other's with --stack: each of those below is opened or brought up to date first. Once one of
+/// them is merged, the next --stack puts what stood on it on the branch that it went to.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
   git agent pr add-rate
   git agent pr add-rate --draft --reviewer ada --reviewer acme/security
   git agent pr add-rate --dry-run
+  git agent pr limits-per-user --stack
   git agent pr add-rate --watch --tries 2
   git agent pr add-rate --comments")]
 pub struct Args {
-    #[command(flatten)]
-    session: SessionArg,
+    /// Session, by any unique beginning of its id or name; several only with --stack
+    #[arg(
+        value_name = "SESSION",
+        required = true,
+        value_parser = NonEmptyStringValueParser::new(),
+        add = ArgValueCompleter::new(complete::sessions),
+    )]
+    sessions: Vec<String>,
     #[command(flatten)]
     how: HowArgs,
     #[command(flatten)]
     watch: watch::WatchArgs,
     /// List what was said about it, and tell the session of what is new
-    #[arg(long, conflicts_with = "watch")]
+    #[arg(long, conflicts_with_all = ["watch", "stack"])]
     comments: bool,
     /// Say what would be pushed and opened, and do neither; with --comments, tell nobody
     #[arg(short = 'n', long, conflicts_with = "watch")]
@@ -57,7 +78,8 @@ pub struct Args {
     /// Nobody looks: what goes wrong is noted in the session
     #[arg(long, hide = true)]
     in_background: bool,
-    /// Print JSON: {"format":1,"pull":{…}}, with --watch "watched", with --comments "comments"
+    /// Print JSON: {"format":1,"pull":{…}}, with --stack "stack":[…], with --watch "watched", with
+    /// --comments "comments"
     #[arg(long)]
     json: bool,
 }
@@ -71,6 +93,9 @@ pub struct HowArgs {
     /// Ask this person, or with a slash this group, to look at it; may be given several times
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     reviewer: Vec<String>,
+    /// Open it on top of that of the session that this one began at, and those below it first
+    #[arg(long)]
+    stack: bool,
     /// Branch of the remote that it is for (default: the one that the session started from)
     #[arg(long, value_name = "BRANCH", value_parser = NonEmptyStringValueParser::new())]
     into: Option<String>,
@@ -86,17 +111,59 @@ pub struct HowArgs {
     /// Push the session's record too, all that was said and done (see agent.pr.record)
     #[arg(long)]
     record: bool,
+    /// Give conflicts with that branch back to the session, and push what it makes of them
+    #[arg(long, conflicts_with = "dry_run")]
+    resolve: bool,
     /// Push it without a run of its verify commands on what is pushed
     #[arg(long)]
     no_verify: bool,
     /// Run none of your hooks for commits
     #[arg(long)]
     no_hooks: bool,
+    /// Open one for the work of an experiment too
+    #[arg(short, long)]
+    force: bool,
 }
 
 impl HowArgs {
     fn way(&self) -> Way {
         if self.rebase { Way::Rebase } else { Way::Squash }
+    }
+}
+
+/// What all pull requests of one command share.
+struct Job<'a> {
+    context: &'a Context<'a>,
+    how: &'a HowArgs,
+    config: Config,
+    /// This program.
+    program: PathBuf,
+    /// Whether nothing is to be done.
+    is_rehearsal: bool,
+}
+
+impl<'a> Job<'a> {
+    /// With the settings of the repository.
+    fn new(context: &'a Context<'a>, how: &'a HowArgs) -> Result<Self> {
+        let (config, program) = (context.config()?, std::env::current_exe()?);
+        Ok(Self { context, how, config, program, is_rehearsal: false })
+    }
+
+    /// The way of a session's own, to the branch that it started from.
+    fn route(&self, session: &Session) -> Result<Route> {
+        self.route_of(&session.spec)
+    }
+
+    /// As [`Job::route`], of a session that may have been removed.
+    fn route_of(&self, spec: &Spec) -> Result<Route> {
+        let HowArgs { remote, into, .. } = self.how;
+        let (remote, into) = (remote.as_deref(), into.as_deref());
+        Ok(Route::find(&self.context.repo, &self.config, spec, remote, into)?)
+    }
+
+    /// Whether the session's record is pushed too.
+    fn is_recorded(&self) -> bool {
+        self.how.record || self.config.pr.record
     }
 }
 
@@ -109,25 +176,32 @@ pub fn run(ui: &Ui, args: &Args) -> Result {
     if let Some(policy) = Policy::of_machine()? {
         policy.check_capability(Capability::Pr)?;
     }
-    let session = context.session(&args.session.session)?;
-    let done = run_for(&context, &session, args);
+    let sessions = args.sessions.iter().map(|given| context.session(given));
+    let sessions = sessions.collect::<Result<Vec<_>>>()?;
+    let Some(first) = sessions.first() else { return Ok(()) };
+    if sessions.len() > 1 && (!args.how.stack || args.watch.is_wished()) {
+        return Err(CommandError::usage(
+            "several sessions have pull requests on top of each other",
+        )
+        .hint("With --stack that is done, and --watch takes one"));
+    }
+    let done = run_for(&context, &sessions, first, args);
     if let (true, Err(error)) = (args.in_background, &done) {
-        background::note(&context, &session, error)?;
+        background::note(&context, first, error)?;
     }
     done
 }
 
-fn run_for(context: &Context<'_>, session: &Session, args: &Args) -> Result {
+fn run_for(context: &Context<'_>, all: &[Session], first: &Session, args: &Args) -> Result {
+    let job = Job { is_rehearsal: args.dry_run, ..Job::new(context, &args.how)? };
     if args.comments {
-        return comments::comments(context, session, args);
+        return comments::comments(&job, first, args);
     }
     if args.watch.is_wished() {
-        return watch::watch(context, session, args);
+        return watch::watch(&job, first, args);
     }
     if args.dry_run {
-        let would = open::rehearse(context, session, &args.how)?;
-        return answer::would(context.ui, session, &would, args.json);
+        return answer::would(&job, &stack::rehearse(&job, all)?, args.json);
     }
-    let done = open::open(context, session, &args.how)?;
-    answer::tell(context.ui, session, &done, args.json)
+    answer::tell(&job, stack::bring(&job, all), args.json)
 }

@@ -252,6 +252,21 @@ pub const KEYS: &[Key] = &[
         about: "Whether a pull request tells what the session has cost. Default: true.",
     },
     Key {
+        name: "agent.pr.tries",
+        value: "<n>",
+        about: "How often a watched pull request gives something back to its session: failed checks, new comments. As --tries; git agent start --babysit has it from here. Default: 3.",
+    },
+    Key {
+        name: "agent.pr.budget",
+        value: "<dollars>",
+        about: "Nothing more is given back once that has cost so many US dollars more; the session's own limits hold too. As --budget. Not limited by default.",
+    },
+    Key {
+        name: "agent.pr.interval",
+        value: "<seconds>",
+        about: "Time between two looks at the forge, at first; where nothing changes they become rarer. As --interval. Default: 20.",
+    },
+    Key {
         name: "agent.pr.record",
         value: "<bool>",
         about: "Whether git agent pr pushes the session's record, refs/agent/<id>, beside the branch: all that was said and done in the session, for whoever can read the remote. As --record. Default: false.",

@@ -5,6 +5,7 @@
 use super::{CommandError, Kind};
 use crate::forge::ForgeError;
 use crate::land::pull::PullError;
+use crate::plan::LandError;
 
 impl From<ForgeError> for CommandError {
     fn from(error: ForgeError) -> Self {
@@ -29,6 +30,27 @@ impl From<ForgeError> for CommandError {
             ForgeError::Client(_) => said,
             ForgeError::Process(error) => error.into(),
         }
+    }
+}
+
+/// What keeps work from landing keeps it from a pull request too; the ways out are other ones.
+fn landed(said: CommandError, error: LandError) -> CommandError {
+    match error {
+        LandError::Conflicts { id, .. } => {
+            said.hint(format!("git agent pr {id} --resolve gives them back to the session"))
+        }
+        LandError::Red { id, .. } => said
+            .hint(format!("git agent say {id} \"…\" tells it what is wrong"))
+            .hint(format!("git agent pr {id} --no-verify pushes it as it is")),
+        LandError::Unverified { id, .. } => said
+            .hint(format!("git agent resume {id} verifies it again"))
+            .hint(format!("git agent pr {id} --no-verify pushes it as it is")),
+        LandError::SetUp { .. } => said.hint("--no-verify pushes it without the checks"),
+        LandError::Experiment(id) => {
+            said.hint(format!("git agent pr {id} --force opens one all the same"))
+        }
+        LandError::Hook { .. } => said.hint("--no-hooks pushes it without them"),
+        error => error.into(),
     }
 }
 
@@ -61,8 +83,23 @@ impl From<PullError> for CommandError {
                 .hint(format!("git push {remote} --delete {branch} gives it up")),
             PullError::Push { .. } => said.hint("git agent check says what the hook asks for"),
             PullError::Unreachable { remote, .. } => said.hint(format!("git ls-remote {remote}")),
-            PullError::NoStack { id } => said.hint(format!("git agent status {id}")),
-            PullError::Land(error) => error.into(),
+            PullError::NoStack { id } => {
+                said.hint(format!("git agent pr {id} opens one by itself"))
+            }
+            PullError::Apart { one, .. } => {
+                said.hint(format!("git agent pr {one} opens one by itself"))
+            }
+            PullError::Stands { id, .. } => {
+                said.hint(format!("git agent pr {id} --stack opens one for each"))
+            }
+            PullError::StackOfFork { remote, .. } => said
+                .hint(format!("git config remote.pushDefault {remote}, if you may push there"))
+                .hint("Without --stack it is opened by itself"),
+            PullError::Closed { id, below, .. } => said
+                .hint(format!("git agent pr {below} opens a new one"))
+                .hint(format!("git agent pr {id} --into BRANCH opens it by itself")),
+            PullError::Removed { id } => said.hint(format!("git agent restore {id}")),
+            PullError::Land(error) => landed(said, error),
         }
     }
 }

@@ -27,6 +27,12 @@ pub struct PullRequest {
     pub into: String,
     /// The commit that was pushed last, in hex.
     pub commit: String,
+    /// The session's own commit whose work that holds, in hex; empty where an older program pushed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub work: String,
+    /// The session below it, where it is part of a stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_on: Option<String>,
     /// The comments that the session was told of, by their ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub heard: Vec<String>,
@@ -36,11 +42,20 @@ impl PullRequest {
     /// `#7 open`, `branch agent/x pushed`.
     pub fn label(&self) -> String {
         match self.number {
-            Some(number) => {
-                let mark = if self.forge == "gitlab" { '!' } else { '#' };
-                format!("{mark}{number} {}", self.state)
-            }
+            Some(number) => format!("{}{number} {}", self.mark(), self.state),
             None => format!("{} {}", self.branch, self.state),
         }
+    }
+
+    /// What it is called at its forge, `#7`; its branch where it has no number yet.
+    pub fn name(&self) -> String {
+        match self.number {
+            Some(number) => format!("{}{number}", self.mark()),
+            None => self.branch.clone(),
+        }
+    }
+
+    fn mark(&self) -> char {
+        if self.forge == "gitlab" { '!' } else { '#' }
     }
 }

@@ -28,7 +28,19 @@ pub(super) fn decide(
     state: &State,
     wish: &Wish<'_>,
 ) -> Result<Plan, LandError> {
-    let mut plan = Plan::decide(repo, session, state, wish)?;
+    held_to_policy(Plan::decide(repo, session, state, wish)?, session, state, wish)
+}
+
+/// A plan, held to what the policy of the machine asks of every session by now.
+///
+/// # Errors
+/// The checks that are required are to be passed over.
+pub(super) fn held_to_policy(
+    mut plan: Plan,
+    session: &Session,
+    state: &State,
+    wish: &Wish<'_>,
+) -> Result<Plan, LandError> {
     let Some(policy) = Policy::of_machine().map_err(CageError::from)? else { return Ok(plan) };
     let Some(command) = unproved(&plan, session, state, &policy)? else { return Ok(plan) };
     if wish.unverified {

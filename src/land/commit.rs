@@ -10,6 +10,7 @@ use crate::event::VerifyRecord;
 use crate::git::{CommitInfo, ObjectId, Repo, Scratch};
 use crate::plan::{LandError, Plan, Unverified, Way, Wish};
 use crate::session::checkpoint::trailers;
+use crate::session::spec::Spec;
 use crate::session::state::State;
 use crate::session::store::Session;
 
@@ -35,7 +36,7 @@ pub(super) fn make(
     wish: &Wish<'_>,
 ) -> Result<Made, LandError> {
     let with_hooks = !wish.no_hooks && hooks::are_there(repo, plan.way);
-    let mut message = words(session, state);
+    let mut message = words(&session.spec, state);
     let mut verify = None;
     if with_hooks || plan.due.is_some() {
         let scratch =
@@ -102,8 +103,7 @@ fn run_hooks(
 }
 
 /// The message of one commit with all of a session's work.
-pub(super) fn words(session: &Session, state: &State) -> String {
-    let spec = &session.spec;
+pub(super) fn words(spec: &Spec, state: &State) -> String {
     let trailers = trailers(spec, &state.models).into_iter();
     let trailers: Vec<_> = trailers.map(|(key, value)| (key.to_owned(), value)).collect();
     Words {

@@ -26,6 +26,7 @@ const SQUASH: Wish<'_> = Wish {
     forced: false,
     resolution: None,
     program: None,
+    below: &[],
 };
 
 impl Bench {

@@ -75,6 +75,9 @@ pub struct Wish<'a> {
     pub no_hooks: bool,
     /// Land the work of an experiment too.
     pub forced: bool,
+    /// Commits whose work the target has in another shape, squashed or made again: those of the
+    /// sessions that this one stands on.
+    pub below: &'a [ObjectId],
     /// What the session has done about conflicts that it was told of.
     pub resolution: Option<&'a Resolution>,
     /// This program, which ends what it has started should it be killed.
@@ -150,7 +153,8 @@ impl Plan {
     ) -> Result<Self, LandError> {
         let id = &session.id;
         let whole = Work::of(repo, session, state)?;
-        let base = repo.merge_base(target.tip, whole.commit)?;
+        let known = stand_in(repo, target.tip, repo.tree_of(target.tip)?, wish)?;
+        let base = repo.merge_base(known, whole.commit)?;
         let base = base.ok_or(git::RevisionError::Unrelated(target.tip, whole.commit))?;
         let span = Span { repo, session, target: &target, work: &whole, base, wish };
         span.check_new()?;
@@ -201,7 +205,7 @@ impl Plan {
         let (due, unverified) = if wish.unverified { (None, due) } else { (due, None) };
         let commits = match replays.len() {
             0 => {
-                let commits = repo.commits_between(target.tip, work.commit)?.len();
+                let commits = repo.commits_between(known, work.commit)?.len();
                 // What holds the work that the branch never got is none of its commits.
                 let is_apart = !work.on_branch && repo.ref_id(&session.spec.branch)?.is_some();
                 commits.saturating_sub(usize::from(is_apart))
@@ -271,6 +275,20 @@ pub(super) fn brought_by(
     }
 }
 
+/// The target for a merge alone: with this tree, and as if all that it has in another shape were
+/// in its history.
+fn stand_in(
+    repo: &Repo,
+    tip: ObjectId,
+    tree: ObjectId,
+    wish: &Wish<'_>,
+) -> Result<ObjectId, LandError> {
+    if wish.below.is_empty() && tree == repo.tree_of(tip)? {
+        return Ok(tip);
+    }
+    pick::like(repo, tip, tree, &[&[tip], wish.below].concat())
+}
+
 /// What lies between the target and the work.
 struct Span<'a> {
     repo: &'a Repo,
@@ -287,7 +305,7 @@ impl Span<'_> {
         let Self { repo, session, work, base, .. } = self;
         if repo.tree_of(*base)? == work.tree {
             // The branch may have been fast-forwarded to, or have moved nowhere.
-            let start = repo.resolve_commit(&session.spec.base.commit)?;
+            let start = repo.resolve_commit(session.spec.first_commit())?;
             let moved = repo.tree_of(start)? != work.tree;
             return Err(if moved { self.landed(Some(work.commit)) } else { self.nothing() });
         }
@@ -306,10 +324,11 @@ impl Span<'_> {
                 return Err(LandError::NoCommits(session.id.clone()));
             }
         }
-        let ours = match wish.resolution {
+        let side = match wish.resolution {
             Some(resolution) => resolution.side(repo, target.tip, work)?,
-            None => target.tip,
+            None => repo.tree_of(target.tip)?,
         };
+        let ours = stand_in(repo, target.tip, side, wish)?;
         match repo.merge_commits(ours, work.commit)? {
             Merge::Clean(tree) if tree == repo.tree_of(target.tip)? => {
                 Err(self.landed(self.landing()?))

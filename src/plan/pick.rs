@@ -66,7 +66,7 @@ pub(super) fn paths(
     // What goes first, so that a folder can take the place of a file.
     edits.sort_by_key(|(_, entry)| entry.is_some());
     let tree = repo.edit_tree(Some(base_tree), &edits)?;
-    let commit = like(repo, work.commit, tree, base)?;
+    let commit = like(repo, work.commit, tree, &[base])?;
     Ok((Work { commit, tree, on_branch: false }, is_all))
 }
 
@@ -128,7 +128,7 @@ pub(super) fn replay(
     for &commit in commits {
         let Some(parent) = repo.read_commit(commit)?.parents.first().copied() else { continue };
         // A merge with this commit's own parent as the base.
-        let here = like(repo, commit, tree, parent)?;
+        let here = like(repo, commit, tree, &[parent])?;
         match repo.merge_commits(here, commit)? {
             Merge::Clean(same) if same == tree => {}
             Merge::Clean(next) => {
@@ -147,14 +147,17 @@ pub(super) fn replay(
     Ok(replayed)
 }
 
-/// A commit for a merge alone: as another, but with this tree and parent.
-pub(super) fn like(
+/// A commit for a merge alone: as another, but with this tree and these parents.
+///
+/// # Errors
+/// An object cannot be read or written.
+pub fn like(
     repo: &Repo,
     other: ObjectId,
     tree: ObjectId,
-    parent: ObjectId,
+    parents: &[ObjectId],
 ) -> Result<ObjectId, LandError> {
     let CommitInfo { author, committer, time, message, .. } = repo.read_commit(other)?;
-    let (parents, time) = (vec![parent], Some(time));
+    let (parents, time) = (parents.to_vec(), Some(time));
     Ok(repo.write_commit(&Draft { tree, parents, author, committer, time, message })?)
 }

@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 
 use super::LandError;
 use super::forecast::{Clashing, Span};
-use super::pick::like;
-use super::target;
 use super::work::Work;
 use crate::git::{ObjectId, Repo};
 use crate::session::store::Session;
@@ -31,12 +29,10 @@ impl Resolution {
         &mut self,
         repo: &Repo,
         session: &Session,
-        into: Option<&str>,
+        (branch, tip): (&str, ObjectId),
         files: &[Clashing],
     ) -> Result<String, LandError> {
         let repo = repo.in_memory();
-        let (branch, tip) = target::meant(&repo, &session.spec, into)?;
-        let branch = target::short(&branch);
         let theirs = repo.tree_of(tip)?;
         let own = Work::of(&repo, session, &session.state()?)?.tree;
         let mut words = format!(
@@ -75,8 +71,8 @@ impl Resolution {
         Ok(words)
     }
 
-    /// The target with the files that the session has resolved as the session has them: merged with
-    /// its work, these do not conflict.
+    /// The target's tree with the files that the session has resolved as the session has them:
+    /// merged with its work, these do not conflict.
     ///
     /// # Errors
     /// An object cannot be read or written.
@@ -98,8 +94,7 @@ impl Resolution {
                 edits.push((path, entry.map(|entry| (entry.mode, entry.id))));
             }
         }
-        let tree = repo.edit_tree(Some(repo.tree_of(tip)?), &edits)?;
-        like(repo, tip, tree, tip)
+        Ok(repo.edit_tree(Some(repo.tree_of(tip)?), &edits)?)
     }
 }
 

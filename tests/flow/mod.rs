@@ -23,7 +23,6 @@ mod person;
 mod places;
 pub(crate) mod play;
 mod pull;
-mod pull_description;
 mod push;
 mod real_package;
 mod real_project;

@@ -25,6 +25,11 @@ pub struct Http {
 impl Http {
     /// Serves what is in `root`, to be pushed to by anyone.
     pub fn serve(root: &Path) -> Self {
+        Self::serve_with(root, &[])
+    }
+
+    /// As [`Http::serve`], with more pages: each path, and what is answered from the status on.
+    pub fn serve_with(root: &Path, pages: &'static [(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let over = Arc::new(AtomicBool::new(false));
@@ -35,7 +40,7 @@ impl Http {
                     return;
                 }
                 // A client that went away has what it wanted.
-                let _ = stream.and_then(|stream| answer(stream, &root));
+                let _ = stream.and_then(|stream| answer(stream, &root, pages));
             }
         });
         Self { port, over, server: Some(server) }
@@ -59,13 +64,16 @@ impl Drop for Http {
 }
 
 /// One request, by the rules of CGI (RFC 3875).
-fn answer(mut stream: TcpStream, root: &Path) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, root: &Path, pages: &[(&str, &str)]) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut first = String::new();
     reader.read_line(&mut first)?;
     let mut words = first.split_whitespace();
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    if let Some((_, page)) = pages.iter().find(|page| page.0 == path) {
+        return stream.write_all(format!("HTTP/1.1 {page}").as_bytes());
+    }
     let mut cgi = git_agent::process::Cmd::new("git")
         .arg("http-backend")
         .env("GIT_PROJECT_ROOT", root)

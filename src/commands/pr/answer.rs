@@ -4,9 +4,10 @@
 
 use serde::Serialize;
 
+use super::Job;
 use super::open::{Done, Outcome, Would};
+use super::stack::{self, Brought};
 use crate::error::{CommandError, Kind, Result, exit};
-use crate::event::PullRequest;
 use crate::land::pull::Made;
 use crate::plan::Plan;
 use crate::session::store::Session;
@@ -34,49 +35,29 @@ struct View<'a> {
     unverified: Option<String>,
     /// Why a person has to open it.
     by_hand: Option<&'a str>,
+    /// The session below it in its stack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stands_on: Option<&'a str>,
     /// In a dry run alone.
     title: Option<&'a str>,
     body: Option<&'a str>,
 }
 
 /// Tells what would be done.
-pub(super) fn would(ui: &Ui, session: &Session, would: &Would, as_json: bool) -> Result {
-    let Would { route, plan, title, body, known } = would;
-    let number = known.as_ref().and_then(|known| known.number);
+pub(super) fn would(job: &Job<'_>, all: &[Would], as_json: bool) -> Result {
+    let ui = job.context.ui;
     if as_json {
-        let outcome = if number.is_some() { "would-update" } else { "would-open" };
-        let none = PullRequest::default();
-        let view = View {
-            number,
-            title: Some(title),
-            body: Some(body),
-            remote: &route.push_remote,
-            branch: &route.branch,
-            into: &route.into,
-            ..View::of(session, outcome, plan, &none)
-        };
-        return Ok(ui.answer(&json::named("pull", &view)?)?);
+        return print(ui, job, &all.iter().map(View::would).collect::<Vec<_>>());
     }
-    let verb = match known.as_ref().filter(|_| number.is_some()) {
-        Some(known) => format!("update {}", known.url),
-        None => "open a pull request".to_owned(),
-    };
-    let (branch, into) = (&route.branch, route.base());
-    let mut lines = vec![
-        format!(
-            "Would push {branch} to {} and {verb} into {into} ({})",
-            route.push_remote,
-            sum(plan)
-        ),
-        String::new(),
-        title.clone(),
-        String::new(),
-    ];
-    lines.extend(body.lines().map(|line| text::neutral(line).into_owned()));
-    ui.answer(&lines.join("\n"))?;
-    caveats(ui, plan);
-    if let Some(why) = &plan.due {
-        ui.narrate(&format!("It would be verified first: {why}"));
+    for (at, would) in all.iter().enumerate() {
+        if at > 0 {
+            ui.answer("")?;
+        }
+        ui.answer(&page(would))?;
+        caveats(ui, &would.plan);
+        if let Some(why) = &would.plan.due {
+            ui.narrate(&format!("It would be verified first: {why}"));
+        }
     }
     Ok(())
 }
@@ -84,45 +65,77 @@ pub(super) fn would(ui: &Ui, session: &Session, would: &Would, as_json: bool) ->
 /// Tells what was done.
 ///
 /// # Errors
-/// Told, with exit code 3: a person has to open it.
-pub(super) fn tell(ui: &Ui, session: &Session, done: &Done, as_json: bool) -> Result {
-    let Done { plan, pull, made, outcome } = done;
-    let word = match outcome {
-        Outcome::Opened => "opened",
-        Outcome::Updated => "updated",
-        Outcome::ByHand { .. } => "pushed",
-    };
-    if as_json {
-        let by_hand = match outcome {
-            Outcome::ByHand { why, .. } => Some(why.as_str()),
-            Outcome::Opened | Outcome::Updated => None,
-        };
-        let view = View { by_hand, ..View::of(session, word, plan, pull) };
-        ui.answer(&json::named("pull", &view)?)?;
-    } else {
-        ui.answer(&line(done))?;
+/// Told, with exit code 3: a person has to open it. Or why it went no further.
+pub(super) fn tell(job: &Job<'_>, brought: Brought, as_json: bool) -> Result {
+    let (ui, Brought { done, refused }) = (job.context.ui, brought);
+    if as_json && !done.is_empty() {
+        print(ui, job, &done.iter().map(View::done).collect::<Vec<_>>())?;
     }
-    caveats(ui, plan);
-    match outcome {
-        Outcome::Opened | Outcome::Updated => {
-            if *made == Made::Nothing && !as_json {
-                ui.narrate(&format!("  {} has all of it already", pull.branch));
+    let mut by_hand = None;
+    for done in &done {
+        if !as_json {
+            ui.answer(&line(done))?;
+        }
+        caveats(ui, &done.ready.plan);
+        match &done.outcome {
+            Outcome::Opened | Outcome::Updated => {
+                if done.made == Made::Nothing && !as_json {
+                    ui.narrate(&format!("  {} has all of it already", done.pull.branch));
+                }
             }
-            Ok(())
-        }
-        Outcome::ByHand { why, hint } => {
-            ui.warning(why);
-            ui.hint(hint);
-            ui.hint(&format!("git format-patch -o . {}^! makes a mail of it", short(&pull.commit)));
-            Err(CommandError::new(Kind::Told(exit::NEEDS_PERSON), why))
+            // Of a stack what is in the way of one is in the way of all.
+            Outcome::ByHand { why, hint } => by_hand = Some((why, hint, &done.pull.commit)),
         }
     }
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    if let Some(top) = done.last().filter(|top| top.made == Made::Moved)
+        && let Some(upper) = stack::above(job, &top.session.id)?
+    {
+        ui.hint(&format!("git agent pr {upper} --stack brings what stands on it along"));
+    }
+    let Some((why, hint, commit)) = by_hand else { return Ok(()) };
+    ui.warning(why);
+    ui.hint(hint);
+    ui.hint(&format!("git format-patch -o . {}^! makes a mail of it", short(commit)));
+    Err(CommandError::new(Kind::Told(exit::NEEDS_PERSON), why))
+}
+
+/// One as `pull`, a stack as `stack`, the lowest first.
+fn print(ui: &Ui, job: &Job<'_>, views: &[View<'_>]) -> Result {
+    let text = match views {
+        [one] if !job.how.stack => json::named("pull", one)?,
+        all => json::named("stack", &all)?,
+    };
+    Ok(ui.answer(&text)?)
+}
+
+/// What would be pushed and opened.
+fn page(would: &Would) -> String {
+    let Would { route, plan, title, body, known, .. } = would;
+    let verb = match known.as_ref().filter(|known| known.number.is_some()) {
+        Some(known) => format!("update {}", known.url),
+        None => "open a pull request".to_owned(),
+    };
+    let (branch, into) = (&route.branch, route.base());
+    let first = format!(
+        "Would push {branch} to {} and {verb} into {into} ({})",
+        route.push_remote,
+        sum(plan)
+    );
+    let body = body.lines().map(|line| text::neutral(line).into_owned());
+    [first, String::new(), title.clone(), String::new()]
+        .into_iter()
+        .chain(body)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// What was done, in a line.
 pub(super) fn line(done: &Done) -> String {
-    let Done { plan, pull, outcome, .. } = done;
-    let (branch, sum) = (&pull.branch, sum(plan));
+    let Done { ready, pull, outcome, .. } = done;
+    let (branch, sum) = (&pull.branch, sum(&ready.plan));
     match outcome {
         Outcome::Opened => format!("Opened {}  ({branch} into {}, {sum})", pull.url, pull.into),
         Outcome::Updated => format!("Updated {}  ({branch} into {}, {sum})", pull.url, pull.into),
@@ -137,11 +150,31 @@ pub(super) fn line(done: &Done) -> String {
 }
 
 impl<'a> View<'a> {
-    fn of(session: &'a Session, outcome: &'static str, plan: &Plan, pull: &'a PullRequest) -> Self {
+    fn would(would: &'a Would) -> Self {
+        let Would { session, route, plan, title, body, known, .. } = would;
+        let number = known.as_ref().and_then(|known| known.number);
+        let outcome = if number.is_some() { "would-update" } else { "would-open" };
+        View {
+            number,
+            title: Some(title),
+            body: Some(body),
+            remote: &route.push_remote,
+            branch: &route.branch,
+            into: &route.into,
+            stands_on: route.stands_on.as_deref(),
+            ..View::of(session, outcome, plan)
+        }
+    }
+
+    fn done(done: &'a Done) -> Self {
+        let Done { session, ready, pull, outcome, .. } = done;
+        let (word, by_hand) = match outcome {
+            Outcome::Opened => ("opened", None),
+            Outcome::Updated => ("updated", None),
+            Outcome::ByHand { why, .. } => ("pushed", Some(why.as_str())),
+        };
         let some = |text: &'a str| Some(text).filter(|text| !text.is_empty());
         View {
-            session: &session.id,
-            outcome,
             forge: some(&pull.forge),
             number: pull.number,
             url: some(&pull.url),
@@ -149,7 +182,26 @@ impl<'a> View<'a> {
             remote: &pull.remote,
             branch: &pull.branch,
             into: &pull.into,
+            stands_on: pull.stands_on.as_deref(),
             commit: some(&pull.commit),
+            by_hand,
+            ..View::of(session, word, &ready.plan)
+        }
+    }
+
+    fn of(session: &'a Session, outcome: &'static str, plan: &Plan) -> Self {
+        View {
+            session: &session.id,
+            outcome,
+            forge: None,
+            number: None,
+            url: None,
+            state: None,
+            remote: "",
+            branch: "",
+            into: "",
+            stands_on: None,
+            commit: None,
             commits: plan.commits,
             files: plan.stat.files,
             insertions: plan.stat.insertions,

@@ -4,8 +4,7 @@
 
 use serde::Serialize;
 
-use super::{Args, open, outside, watch};
-use crate::commands::context::Context;
+use super::{Args, Job, outside, watch, way};
 use crate::commands::control;
 use crate::error::{CommandError, Result};
 use crate::forge::Comment;
@@ -28,14 +27,15 @@ struct View<'a> {
 ///
 /// # Errors
 /// There is no pull request, the forge cannot be asked, or the session takes no words.
-pub(super) fn comments(context: &Context<'_>, session: &Session, args: &Args) -> Result {
+pub(super) fn comments(job: &Job<'_>, session: &Session, args: &Args) -> Result {
+    let context = job.context;
     let ui = context.ui;
     let known = session.state()?.pull_request;
     let Some((known, number)) = known.and_then(|known| known.number.map(|it| (known, it))) else {
         return Err(CommandError::no(format!("{} has no pull request", session.id))
             .hint(format!("git agent pr {}", session.id)));
     };
-    let forge = open::forge(context, session, &args.how)?;
+    let forge = way::forge(job, session)?;
     let all = control::block_on(forge.comments(number))??;
     let is_new = |comment: &Comment| !known.heard.contains(&comment.id);
     let views = all.iter().map(|comment| View {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a description that says so already is not written again.
 
-use super::{HowArgs, open};
+use super::{HowArgs, Job, way};
 use crate::commands::context::Context;
 use crate::commands::control;
 use crate::error::Result;
@@ -20,7 +20,8 @@ pub(in crate::commands) fn link(
     number: u64,
     text: &str,
 ) -> Result {
-    let forge = open::forge(context, session, &HowArgs::default())?;
+    let how = HowArgs::default();
+    let forge = way::forge(&Job::new(context, &how)?, session)?;
     control::block_on(async {
         let there = forge.pull(number).await?;
         if there.standing == Standing::Open

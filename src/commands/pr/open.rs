@@ -5,40 +5,60 @@
 
 use std::result::Result as StdResult;
 
-use super::HowArgs;
-use crate::commands::context::Context;
+use super::ask::{self, Asked};
+use super::way::Way;
+use super::{HowArgs, Job};
 use crate::commands::control;
-use crate::config::Config;
-use crate::error::{CommandError, Kind, Result};
+use crate::commands::give::Conflicts;
+use crate::error::Result;
 use crate::event::PullRequest;
-use crate::forge::place::{Address, Place};
-use crate::forge::token::{self, Found};
-use crate::forge::{self, Change, Draft, Forge, ForgeError, Pull};
-use crate::land::pull::{self, Body, Made, Ready, Route};
-use crate::plan::work;
-use crate::plan::{Plan, Wish};
+use crate::forge::Pull;
+use crate::git::{ObjectId, Repo};
+use crate::land::pull::{self, Body, Made, PullError, Ready, Rehearsed, Route, Stack};
+use crate::plan::resolve::Resolution;
+use crate::plan::{LandError, Plan, Wish, work};
+use crate::session::lock::Lock;
 use crate::session::state::State;
 use crate::session::store::Session;
-use crate::ui::Ui;
+
+/// One pull request that is wished for.
+#[derive(Clone, Copy)]
+pub(super) struct One<'a> {
+    pub(super) session: &'a Session,
+    pub(super) route: &'a Route,
+    /// What it is part of.
+    pub(super) stack: &'a Stack,
+    /// The title that a person wishes for.
+    pub(super) title: Option<&'a str>,
+}
 
 /// What would be done.
 #[derive(Debug)]
 pub(super) struct Would {
+    pub(super) session: Session,
     pub(super) route: Route,
     pub(super) plan: Plan,
     pub(super) title: String,
     pub(super) body: String,
     /// The one that would be updated.
     pub(super) known: Option<PullRequest>,
+    /// What stands for the commit that would be pushed.
+    pub(super) commit: ObjectId,
 }
 
 /// What was done.
 #[derive(Debug)]
 pub(super) struct Done {
-    pub(super) plan: Plan,
+    pub(super) session: Session,
+    pub(super) route: Route,
+    pub(super) ready: Ready,
     pub(super) pull: PullRequest,
     pub(super) made: Made,
     pub(super) outcome: Outcome,
+    /// The session when it was done.
+    state: State,
+    /// The pull request as the forge has it; none where that was not asked.
+    there: Option<Pull>,
 }
 
 /// What came of it at the forge.
@@ -53,294 +73,178 @@ pub(super) enum Outcome {
     },
 }
 
-/// A forge that can be asked, or why none can.
-enum Way<'a> {
-    Forge(Box<Forge<'a>>),
-    ByHand { place: Option<Box<Place>>, why: String, hint: String },
-}
-
-/// Says what would be done, from what is here of the remote.
+/// Says what would be done, from what is here of the remote; through [`Repo::in_memory`] nothing is
+/// written.
 ///
 /// # Errors
 /// Every reason not to push.
-pub(super) fn rehearse(context: &Context<'_>, session: &Session, how: &HowArgs) -> Result<Would> {
-    let config = context.config()?;
-    let route = route(context, &config, session, how)?;
-    let tips = route.tips(&context.repo)?;
-    route.fetch(&context.repo, tips.into)?;
-    let program = std::env::current_exe()?;
-    let wish = wish(how, &program);
-    let (plan, message) = pull::rehearse(&context.repo, session, &route, tips.into, &wish)?;
+pub(super) fn rehearse(
+    job: &Job<'_>,
+    view: &Repo,
+    one: One<'_>,
+) -> Result<StdResult<Would, PullError>> {
+    let One { session, route, .. } = one;
     let state = session.state()?;
-    let body = body(&config, how, session, &state, &plan, None, &route);
-    Ok(Would { route, plan, title: title(how, &message), body, known: state.pull_request })
+    let rehearsed = || -> StdResult<Rehearsed, PullError> {
+        let tip = match route.at {
+            Some(tip) => tip,
+            None => {
+                let repo = &job.context.repo;
+                let tip = route.tips(repo)?.into;
+                route.fetch(repo, tip)?;
+                tip
+            }
+        };
+        pull::rehearse(view, session, route, tip, &wish(job, None))
+    };
+    Ok(rehearsed().map(|Rehearsed { plan, message, commit }| {
+        let body = body(job, one, &state, &plan, None);
+        let title = one.title.unwrap_or(subject(&message)).to_owned();
+        let (session, route) = (session.clone(), route.clone());
+        Would { session, route, plan, title, body, known: state.pull_request, commit }
+    }))
 }
 
-/// Pushes the branch, and opens or updates the pull request.
+/// Pushes the branch, and opens or updates the pull request. Why nothing was pushed is for the
+/// caller to judge.
 ///
 /// # Errors
-/// Every reason not to push, or the forge refuses.
-pub(super) fn open(context: &Context<'_>, session: &Session, how: &HowArgs) -> Result<Done> {
-    let repo = &context.repo;
-    let config = context.config()?;
-    let route = route(context, &config, session, how)?;
-    let way = way_to(context, &config, &route)?;
-    let (_lock, mut state) = work::hold(repo, session)?;
-    let program = std::env::current_exe()?;
-    let wish = wish(how, &program);
-    let (ready, made) = pushed(context, session, &state, &route, &wish)?;
+/// The forge refuses, or the session does not take its conflicts back.
+pub(super) fn open(
+    job: &Job<'_>,
+    one: One<'_>,
+    way: &Way<'_>,
+) -> Result<StdResult<Done, PullError>> {
+    match take(job, one)? {
+        Ok(taken) => present(job, one, way, taken).map(Ok),
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+/// Tells the forge of the whole stack, where that is known only now.
+///
+/// # Errors
+/// The forge refuses.
+pub(super) fn tell_of(job: &Job<'_>, stack: &Stack, way: &Way<'_>, done: &Done) -> Result {
+    let (Way::Forge(forge), Some(there)) = (way, &done.there) else { return Ok(()) };
+    let one = One { session: &done.session, route: &done.route, stack, title: None };
+    let body = body(job, one, &done.state, &done.ready.plan, Some(&done.ready));
+    Ok(control::block_on(ask::describe(forge, there, &body))??)
+}
+
+/// What was taken of a session and pushed; nobody else works on it meanwhile.
+struct Taken {
+    _lock: Lock,
+    state: State,
+    ready: Ready,
+    made: Made,
+    known: PullRequest,
+}
+
+/// Takes and pushes the work; gives its conflicts back to the session where that is wished.
+fn take(job: &Job<'_>, one: One<'_>) -> Result<StdResult<Taken, PullError>> {
+    let One { session, route, .. } = one;
+    let mut conflicts = Conflicts::default();
+    loop {
+        let taken = try_to(job, session, route, conflicts.resolution());
+        let Err(PullError::Land(LandError::Conflicts { files, .. })) = &taken else {
+            return Ok(taken);
+        };
+        if !job.how.resolve || !conflicts.may_be_told() {
+            return Ok(taken);
+        }
+        let repo = &job.context.repo;
+        let tip = route.tips(repo)?.into;
+        route.fetch(repo, tip)?;
+        conflicts.tell(job.context, session, (&route.base(), tip), files, "pushed")?;
+    }
+}
+
+fn try_to(
+    job: &Job<'_>,
+    session: &Session,
+    route: &Route,
+    resolution: Option<&Resolution>,
+) -> StdResult<Taken, PullError> {
+    let repo = &job.context.repo;
+    let (lock, mut state) = work::hold(repo, session)?;
+    let (ready, made) = pull::deliver(repo, session, &state, route, &wish(job, resolution))?;
     let mut known = PullRequest {
         remote: route.push_remote.clone(),
         branch: route.branch.clone(),
         into: route.into.clone(),
         commit: ready.commit.to_string(),
+        work: ready.plan.work.commit.to_string(),
+        stands_on: route.stands_on.clone(),
         ..state.pull_request.clone().unwrap_or_default()
     };
     if known.number.is_none() {
         "pushed".clone_into(&mut known.state);
     }
-    let work = ready.plan.work.commit;
     // Whatever the forge says: this is on the branch now.
-    pull::note(repo, session, &mut state, &known, work)?;
-    let outcome = match way {
+    pull::note(repo, session, &mut state, &known, ready.plan.work.commit)?;
+    Ok(Taken { _lock: lock, state, ready, made, known })
+}
+
+/// Brings what was pushed before the forge.
+fn present(job: &Job<'_>, one: One<'_>, way: &Way<'_>, taken: Taken) -> Result<Done> {
+    let One { session, route, .. } = one;
+    let Taken { _lock, mut state, ready, made, mut known } = taken;
+    let (outcome, there) = match way {
         Way::Forge(forge) => {
-            let body = body(&config, how, session, &state, &ready.plan, Some(&ready), &route);
-            let asked = Asked { route: &route, how, title: title(how, &ready.message), body };
-            let (found, outcome) = control::block_on(ask(&forge, &asked, &known))??;
-            known = with_number(&known, forge.place(), &found);
-            outcome
+            let body = body(job, one, &state, &ready.plan, Some(&ready));
+            let subject = subject(&ready.message);
+            let asked = Asked { route, how: job.how, title: one.title, subject, body: &body };
+            let (found, outcome) = control::block_on(ask::ask(forge, &asked, &known))??;
+            known = ask::with_number(&known, forge.place(), &found);
+            (outcome, Some(found))
         }
         Way::ByHand { place, why, hint } => {
-            if let Some(place) = &place {
+            if let Some(place) = place {
                 place.kind.as_str().clone_into(&mut known.forge);
                 if known.number.is_none() {
                     known.url = place.compare_url(&route.into, &route.branch);
                 }
             }
-            Outcome::ByHand { why, hint }
+            (Outcome::ByHand { why: why.clone(), hint: hint.clone() }, None)
         }
     };
-    pull::note(repo, session, &mut state, &known, work)?;
-    if how.record || config.pr.record {
-        pull::push_record(repo, &route, &session.id)?;
+    let repo = &job.context.repo;
+    pull::note(repo, session, &mut state, &known, ready.plan.work.commit)?;
+    if job.is_recorded() {
+        pull::push_record(repo, route, &session.id)?;
     }
-    Ok(Done { plan: ready.plan, pull: known, made, outcome })
+    let (session, route) = (session.clone(), route.clone());
+    Ok(Done { session, route, ready, pull: known, made, outcome, state, there })
 }
 
-/// The forge that a session's pull request is at.
-///
-/// # Errors
-/// None can be asked: a person has to.
-pub(super) fn forge<'a>(
-    context: &Context<'a>,
-    session: &Session,
-    how: &HowArgs,
-) -> Result<Forge<'a>> {
-    let config = context.config()?;
-    match way_to(context, &config, &route(context, &config, session, how)?)? {
-        Way::Forge(forge) => Ok(*forge),
-        Way::ByHand { why, hint, .. } => Err(CommandError::new(Kind::NeedsPerson, why).hint(hint)),
-    }
-}
-
-/// Makes the commits and pushes them; again, where the branch that it is for moves meanwhile.
-fn pushed(
-    context: &Context<'_>,
-    session: &Session,
-    state: &State,
-    route: &Route,
-    wish: &Wish<'_>,
-) -> Result<(Ready, Made)> {
-    let repo = &context.repo;
-    let tips = route.tips(repo)?;
-    route.fetch(repo, tips.into)?;
-    // From before the first object is written until the remote has the last.
-    repo.keep_written(&session.kept_dir())?;
-    let ready = pull::prepare(repo, session, state, route, tips, wish)
-        .and_then(|ready| pull::push(repo, route, &ready).map(|made| (ready, made)));
-    if let Err(error) = repo.let_go() {
-        tracing::warn!(%error, "what was written is kept on");
-    }
-    Ok(ready?)
-}
-
-fn route(
-    context: &Context<'_>,
-    config: &Config,
-    session: &Session,
-    how: &HowArgs,
-) -> Result<Route> {
-    let (remote, into) = (how.remote.as_deref(), how.into.as_deref());
-    Ok(Route::find(&context.repo, config, &session.spec, remote, into)?)
-}
-
-fn wish<'a>(how: &HowArgs, program: &'a std::path::Path) -> Wish<'a> {
+fn wish<'a>(job: &'a Job<'_>, resolution: Option<&'a Resolution>) -> Wish<'a> {
+    let HowArgs { no_verify, no_hooks, force, .. } = *job.how;
     Wish {
-        way: how.way(),
-        unverified: how.no_verify,
-        no_hooks: how.no_hooks,
-        program: Some(program),
+        way: job.how.way(),
+        unverified: no_verify,
+        no_hooks,
+        forced: force,
+        resolution,
+        program: Some(&job.program),
         ..Wish::default()
     }
 }
 
-fn title(how: &HowArgs, message: &str) -> String {
-    let subject = || message.lines().next().unwrap_or_default().to_owned();
-    how.title.clone().unwrap_or_else(subject)
+fn subject(message: &str) -> &str {
+    message.lines().next().unwrap_or_default()
 }
 
-fn body(
-    config: &Config,
-    how: &HowArgs,
-    session: &Session,
-    state: &State,
-    plan: &Plan,
-    ready: Option<&Ready>,
-    route: &Route,
-) -> String {
-    let is_recorded = how.record || config.pr.record;
+fn body(job: &Job<'_>, one: One<'_>, state: &State, plan: &Plan, ready: Option<&Ready>) -> String {
+    let One { session, route, stack, .. } = one;
     Body {
         spec: &session.spec,
         state,
         plan,
         verify: ready.and_then(|ready| ready.verify.as_ref()),
-        cost: config.pr.cost,
-        record_at: is_recorded.then_some(route.url.as_str()),
-        stands_on: None,
+        cost: job.config.pr.cost,
+        record_at: job.is_recorded().then_some(route.url.as_str()),
+        stack,
     }
     .text()
-}
-
-/// The forge of the remote, with a token for it.
-fn way_to<'a>(context: &Context<'a>, config: &Config, route: &Route) -> Result<Way<'a>> {
-    let unknown = |why: String| Way::ByHand {
-        place: None,
-        why,
-        hint: "git config agent.forge.<host>.type github|gitlab|forgejo names it".to_owned(),
-    };
-    let Some(address) = Address::parse(&route.url) else {
-        let why = format!("the remote {} is at no forge: {}", route.remote, plain(&route.url));
-        return Ok(unknown(why));
-    };
-    let named = config.forges.get(&address.host).cloned().unwrap_or_default();
-    let known = match Place::known(&address, &named)? {
-        Some(place) => Some(place),
-        None => control::block_on(forge::probe(&address))??,
-    };
-    let Some(place) = known else {
-        let why = format!("{} is no forge that is known here", address.host);
-        return Ok(unknown(why));
-    };
-    let repo = &context.repo;
-    let around = token::Surroundings {
-        env: &|name| std::env::var(name).ok(),
-        git: &|| repo.user_git_in_main(),
-    };
-    match token::find(&place, &around)? {
-        Found::Token(token) => {
-            let ui = context.ui;
-            let on_wait = Box::new(move |wait: &forge::Wait| tell_wait(ui, wait));
-            let forge = Forge::open(place, &token, forge::PATIENCE, on_wait)?;
-            Ok(Way::Forge(Box::new(forge)))
-        }
-        Found::Nothing(looked_for) => {
-            let host = &place.address.host;
-            let why = format!("no token for {host}; looked for {}", looked_for.join(", "));
-            let hint = format!("git credential approve keeps one for {host}; then try again");
-            Ok(Way::ByHand { place: Some(Box::new(place)), why, hint })
-        }
-    }
-}
-
-/// An address without what may be a password in it.
-fn plain(url: &str) -> String {
-    match (url.split_once("://"), url.rfind('@')) {
-        (Some((scheme, _)), Some(at)) => format!("{scheme}://{}", &url[at + 1..]),
-        _ => url.to_owned(),
-    }
-}
-
-fn tell_wait(ui: &Ui, wait: &forge::Wait) {
-    let until = wait.until.strftime("%H:%M:%S UTC");
-    ui.narrate(&format!("{} limits the rate: waiting until {until}", wait.host));
-}
-
-/// What is asked of a forge.
-struct Asked<'a> {
-    route: &'a Route,
-    how: &'a HowArgs,
-    title: String,
-    body: String,
-}
-
-/// Opens the pull request, or updates the one that is there.
-async fn ask(
-    forge: &Forge<'_>,
-    asked: &Asked<'_>,
-    known: &PullRequest,
-) -> StdResult<(Pull, Outcome), ForgeError> {
-    let Asked { route, how, .. } = asked;
-    let from = (route.push_url != route.url).then(|| Address::parse(&route.push_url)).flatten();
-    let from = from.filter(|from| from.path != forge.place().address.path);
-    let there = match known.number {
-        Some(number) => Some(forge.pull(number).await?).filter(is_open),
-        None => None,
-    };
-    let there = match there {
-        Some(there) => Some(there),
-        None => forge.find(from.as_ref(), &route.branch).await?,
-    };
-    let (pull, outcome) = match there {
-        Some(there) => (update(forge, asked, there).await?, Outcome::Updated),
-        None => {
-            let draft = Draft {
-                from: from.as_ref(),
-                branch: &route.branch,
-                into: &route.into,
-                title: &asked.title,
-                body: &asked.body,
-                is_draft: how.draft,
-            };
-            match forge.create(&draft).await {
-                Ok(pull) => (pull, Outcome::Opened),
-                // Somebody was quicker, or it was not in the listing yet.
-                Err(error @ ForgeError::Refused { status: 409 | 422, .. }) => {
-                    let found = forge.find(from.as_ref(), &route.branch).await?;
-                    let found = found.ok_or(error)?;
-                    (update(forge, asked, found).await?, Outcome::Updated)
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    };
-    if !how.reviewer.is_empty() {
-        forge.ask(pull.number, &how.reviewer).await?;
-    }
-    Ok((pull, outcome))
-}
-
-fn is_open(pull: &Pull) -> bool {
-    pull.standing == forge::Standing::Open
-}
-
-/// Brings our part of the description up to date; a title only where one is given.
-async fn update(forge: &Forge<'_>, asked: &Asked<'_>, there: Pull) -> StdResult<Pull, ForgeError> {
-    let body = pull::renewed(&there.body, &asked.body);
-    let title = asked.how.title.as_deref().filter(|title| *title != there.title);
-    let into = Some(asked.route.into.as_str()).filter(|into| *into != there.into);
-    let change = Change { title, body: body.as_deref(), into };
-    match change {
-        Change { title: None, body: None, into: None } => Ok(there),
-        change => forge.change(there.number, &change).await,
-    }
-}
-
-fn with_number(known: &PullRequest, place: &Place, pull: &Pull) -> PullRequest {
-    PullRequest {
-        forge: place.kind.as_str().to_owned(),
-        number: Some(pull.number),
-        url: pull.url.clone(),
-        state: pull.standing.as_str().to_owned(),
-        ..known.clone()
-    }
 }

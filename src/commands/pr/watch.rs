@@ -3,12 +3,14 @@
 //! Invariant: one process watches a session's; it merges only where that was asked for, and ends
 //! after so many tries or so much money.
 
+use std::slice;
 use std::time::Duration;
 
-use super::open::{self, Outcome};
-use super::{Args, answer, outside};
+use super::open::{Done, Outcome};
+use super::{Args, Job, answer, outside, stack, way};
 use crate::commands::context::Context;
 use crate::commands::{control, give};
+use crate::config::{Bound, LOOKS, Pr, amount};
 use crate::error::{CommandError, Kind, Result, exit};
 use crate::event::PullRequest;
 use crate::forge::{Check, Comment, Forge, Pull, Standing, Verdict};
@@ -33,17 +35,17 @@ pub(super) struct WatchArgs {
     /// what it makes of them is pushed
     #[arg(long)]
     watch: bool,
-    /// How often the session is given something back
-    #[arg(long, value_name = "N", default_value_t = 3, requires = "watch")]
-    tries: u32,
+    /// How often the session is given something back (default: agent.pr.tries, which is 3)
+    #[arg(long, value_name = "N", requires = "watch")]
+    tries: Option<u32>,
     /// Give nothing back once that has cost so many US dollars more; the session's own limits hold
-    /// too
-    #[arg(long, value_name = "DOLLARS", requires = "watch")]
-    budget: Option<f64>,
-    /// Seconds between two looks at the forge, at first
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, requires = "watch",
-          value_parser = clap::value_parser!(u64).range(1..=3600))]
-    interval: u64,
+    /// too (default: agent.pr.budget)
+    #[arg(long, value_name = "DOLLARS", requires = "watch", value_parser = amount::dollars)]
+    budget: Option<Bound>,
+    /// Seconds between two looks at the forge, at first (default: agent.pr.interval, which is 20)
+    #[arg(long, value_name = "SECONDS", requires = "watch",
+          value_parser = clap::value_parser!(u64).range(LOOKS))]
+    interval: Option<u64>,
     /// Merge it when all checks have passed and nothing new was said
     #[arg(long, requires = "watch")]
     auto: bool,
@@ -69,7 +71,8 @@ struct Settled {
 ///
 /// # Errors
 /// As [`open::open`]; told: checks fail and nothing more is tried (1), a person is needed (3).
-pub(super) fn watch(context: &Context<'_>, session: &Session, args: &Args) -> Result {
+pub(super) fn watch(job: &Job<'_>, session: &Session, args: &Args) -> Result {
+    let context = job.context;
     let ui = context.ui;
     let _watching = match Lock::acquire(&session.dir.join("pull.lock")) {
         Err(LockError::Held { .. }) => {
@@ -78,16 +81,20 @@ pub(super) fn watch(context: &Context<'_>, session: &Session, args: &Args) -> Re
         }
         lock => lock.map_err(|error| CommandError::from_error(Kind::No, &error))?,
     };
+    let Pr { tries, budget, interval, .. } = job.config.pr;
+    let tries = args.watch.tries.unwrap_or(tries);
+    let budget = args.watch.budget.map_or(budget, |budget| budget.0);
+    let interval = Duration::from_secs(args.watch.interval.unwrap_or(interval));
     let at_first = session.state()?.counted_usd;
     let mut tried = 0;
     loop {
-        let done = open::open(context, session, &args.how)?;
-        if let Outcome::ByHand { .. } = done.outcome {
-            return answer::tell(ui, session, &done, args.json);
+        let brought = stack::bring(job, slice::from_ref(session));
+        if brought.done.iter().any(|done| matches!(done.outcome, Outcome::ByHand { .. })) {
+            return answer::tell(job, brought, args.json);
         }
-        ui.narrate(&answer::line(&done));
-        let forge = open::forge(context, session, &args.how)?;
-        let interval = Duration::from_secs(args.watch.interval);
+        brought.done.iter().for_each(|done| ui.narrate(&answer::line(done)));
+        let done = brought.top()?;
+        let forge = way::forge(job, session)?;
         let settled = control::block_on(settle(context, &forge, &done.pull, interval))??;
         let Settled { pull, checks, comments, logs } = &settled;
         remember(context, session, |known| {
@@ -98,11 +105,11 @@ pub(super) fn watch(context: &Context<'_>, session: &Session, args: &Args) -> Re
         }
         let failed: Vec<_> = checks.iter().filter(|it| it.verdict == Verdict::Failed).collect();
         if failed.is_empty() && comments.is_empty() {
-            return passed(context, session, args, settled);
+            return passed(job, &done, args, settled);
         }
         let spent = session.state()?.counted_usd - at_first;
-        let is_spent = args.watch.budget.is_some_and(|budget| spent >= budget);
-        if tried >= args.watch.tries || is_spent {
+        let is_spent = budget.is_some_and(|budget| spent >= budget);
+        if tried >= tries || is_spent {
             let why = if is_spent { "its budget is spent" } else { "it was tried often enough" };
             tell(ui, args, &settled)?;
             ui.narrate(&format!("Nothing more is given back: {why}"));
@@ -179,10 +186,18 @@ pub(super) fn remember(
     Ok(pull::note(&context.repo, session, &mut state, &known, work)?)
 }
 
-fn passed(context: &Context<'_>, session: &Session, args: &Args, mut settled: Settled) -> Result {
+fn passed(job: &Job<'_>, done: &Done, args: &Args, mut settled: Settled) -> Result {
+    let (context, session) = (job.context, &done.session);
     if args.watch.auto {
+        // Into the branch of another pull request it would be merged before its time.
+        if let (Some(_), Some(below)) = (done.route.at, &done.route.stands_on) {
+            tell(context.ui, args, &settled)?;
+            context.ui.narrate(&format!("Not merged: it stands on that of {below}"));
+            context.ui.hint(&format!("git agent pr {below} --watch --auto"));
+            return Err(CommandError::new(Kind::Told(exit::NO), ""));
+        }
         let Pull { number, head, .. } = &settled.pull;
-        let forge = open::forge(context, session, &args.how)?;
+        let forge = way::forge(job, session)?;
         control::block_on(forge.merge(*number, head))??;
         settled.pull.standing = Standing::Merged;
         remember(context, session, |known| {

@@ -6,19 +6,14 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::landing::{self, Outcome};
 use crate::commands::context::Context;
-use crate::commands::{control, give};
-use crate::error::{CommandError, Result};
+use crate::commands::give::Conflicts;
+use crate::error::Result;
 use crate::land::apply::{self, Landed};
 use crate::plan::pick::Pick;
 use crate::plan::resolve::Resolution;
-use crate::plan::{LandError, Way, Wish};
-use crate::session::state::Phase;
+use crate::plan::{LandError, Way, Wish, target};
 use crate::session::store::Session;
 use crate::stow::remove::{self, Removal};
-use crate::ui::units;
-
-/// How often a session is given its conflicts back.
-const RESOLVED_AT_MOST: usize = 2;
 
 /// Headings of the page of help.
 const WHAT: &str = "What lands, and how";
@@ -70,12 +65,11 @@ pub(super) struct HowArgs {
 /// # Errors
 /// Every reason not to land.
 pub(super) fn land(context: &Context<'_>, how: &HowArgs, session: &Session) -> Result<Outcome> {
-    let mut resolution = Resolution::default();
-    let mut told = 0;
+    let mut conflicts = Conflicts::default();
     loop {
-        let landed = try_to(context, how, session, Some(&resolution).filter(|_| told > 0));
+        let landed = try_to(context, how, session, conflicts.resolution());
         let files = match landed {
-            Err(LandError::Conflicts { files, .. }) if how.resolve && told < RESOLVED_AT_MOST => {
+            Err(LandError::Conflicts { files, .. }) if how.resolve && conflicts.may_be_told() => {
                 files
             }
             Err(error @ LandError::AlreadyLanded { .. }) if how.into.is_none() && !how.dry_run => {
@@ -90,15 +84,8 @@ pub(super) fn land(context: &Context<'_>, how: &HowArgs, session: &Session) -> R
                 return Ok(outcome);
             }
         };
-        let words = resolution.tell(&context.repo, session, how.into.as_deref(), &files)?;
-        let count = units::counted(files.len() as u64, "file");
-        let phase = give::back(context, session, &words, &format!("{count} that conflict"))?;
-        if phase != Phase::Done {
-            let (id, standing) = (&session.id, control::standing(phase));
-            return Err(CommandError::no(format!("{id} {standing}: nothing was landed"))
-                .hint(format!("git agent status {id}")));
-        }
-        told += 1;
+        let (branch, tip) = target::meant(&context.repo, &session.spec, how.into.as_deref())?;
+        conflicts.tell(context, session, (target::short(&branch), tip), &files, "landed")?;
     }
 }
 
@@ -130,6 +117,7 @@ fn try_to(
         forced: how.force,
         resolution,
         program: Some(&program),
+        below: &[],
     };
     let Context { repo, .. } = context;
     Ok(match how.dry_run {

@@ -5,7 +5,8 @@
 
 use std::fmt::Write;
 
-use crate::event::VerifyRecord;
+use super::stack::Member;
+use crate::event::{PullRequest, VerifyRecord};
 use crate::land::message::clean;
 use crate::message::{PlanItem, PlanStatus};
 use crate::plan::Plan;
@@ -34,8 +35,35 @@ pub struct Body<'a> {
     pub cost: bool,
     /// The remote's address, where the session's record was pushed there too.
     pub record_at: Option<&'a str>,
-    /// The pull request that this one stands on: its page.
-    pub stands_on: Option<&'a str>,
+    /// The stack that it is part of.
+    pub stack: &'a Stack,
+}
+
+/// A stack of pull requests; one alone is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stack {
+    /// The pull requests, the highest first.
+    pub rungs: Vec<Rung>,
+    /// The branch that all of it is for.
+    pub into: String,
+}
+
+/// One pull request of a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// The session.
+    pub id: String,
+    /// What it is called at the forge, `#7`.
+    pub name: String,
+    /// What it does.
+    pub title: String,
+}
+
+impl Rung {
+    /// That of a session whose pull request is known.
+    pub fn of(member: &Member, known: &PullRequest) -> Self {
+        Self { id: member.spec.id.clone(), name: known.name(), title: member.subject() }
+    }
 }
 
 impl Body<'_> {
@@ -43,9 +71,7 @@ impl Body<'_> {
     pub fn text(&self) -> String {
         let Self { spec, state, .. } = self;
         let mut parts = vec![BEGIN.to_owned()];
-        if let Some(below) = self.stands_on {
-            parts.push(format!("Stands on {below}, and is to be merged after it."));
-        }
+        parts.extend(self.stacked());
         parts.push(format!("### Task\n\n{}", quoted(&clean(&spec.task))));
         let summary = tame(&clean(&state.summary));
         if !summary.is_empty() {
@@ -59,6 +85,27 @@ impl Body<'_> {
         parts.push(format!("### Session\n\n{}", self.session()));
         parts.push(END.to_owned());
         redact::text(&parts.join("\n\n")).into_owned()
+    }
+
+    fn stacked(&self) -> Option<String> {
+        let Stack { rungs, into } = self.stack;
+        let place = rungs.iter().position(|rung| rung.id == self.spec.id)?;
+        if rungs.len() == 1 {
+            return None;
+        }
+        let mut text = match rungs.get(place + 1) {
+            Some(below) => format!("Stands on {}, and is to be merged after it.", below.name),
+            None => "Others stand on it.".to_owned(),
+        };
+        text += "\n\n### Stack\n\n";
+        for (at, Rung { name, title, .. }) in rungs.iter().enumerate() {
+            let title = tame(title);
+            text += &match at == place {
+                true => format!("- **{title}** (this one)\n"),
+                false => format!("- {name} {title}\n"),
+            };
+        }
+        Some(format!("{text}- `{into}`"))
     }
 
     fn verified(&self) -> String {

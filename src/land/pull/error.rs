@@ -69,9 +69,53 @@ pub enum PullError {
         /// What git said.
         said: String,
     },
-    /// The session that it stands on has no pull request.
-    #[error("{id} is not stacked on a session with a pull request")]
+    /// The session stands on no other.
+    #[error("{id} began at no commit of another session")]
     NoStack {
+        /// The session.
+        id: String,
+    },
+    /// The sessions that were named are not on top of each other.
+    #[error("neither of {one} and {other} stands on the other")]
+    Apart {
+        /// The one.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// The session began at another's commits, which the remote has on no branch that it is for.
+    #[error("{id} stands on {below}, whose branch {branch} is not at {remote}")]
+    Stands {
+        /// The session.
+        id: String,
+        /// The one below it.
+        below: String,
+        /// That one's branch.
+        branch: String,
+        /// The remote.
+        remote: String,
+    },
+    /// Pushes go to another project than the one that the pull request is for.
+    #[error("a stack needs its branches at {remote}, and pushes go to {push_remote}")]
+    StackOfFork {
+        /// The remote that it is for.
+        remote: String,
+        /// The remote that is pushed to.
+        push_remote: String,
+    },
+    /// A pull request that others stand on was put away.
+    #[error("the pull request of {below} that {id} stands on, {pull}, was closed unmerged")]
+    Closed {
+        /// The session.
+        id: String,
+        /// The one below it.
+        below: String,
+        /// Its pull request, `#7`.
+        pull: String,
+    },
+    /// A session of the stack was removed, and has no pull request that others could stand on.
+    #[error("{id}, on which others stand, was removed")]
+    Removed {
         /// The session.
         id: String,
     },
@@ -89,4 +133,12 @@ macro_rules! by_way_of_land {
         }
     )*};
 }
-by_way_of_land!(FormatError, GitError, ObjectError, ProcessError, RefError, SessionError);
+by_way_of_land!(
+    std::io::Error,
+    FormatError,
+    GitError,
+    ObjectError,
+    ProcessError,
+    RefError,
+    SessionError
+);

@@ -10,10 +10,10 @@ use super::PullError;
 use super::route::{Route, Tips};
 use crate::event::{Event, PullRequest, Update, VerifyRecord};
 use crate::git::{ObjectId, Repo};
-use crate::land::apply::{self, short_id};
-use crate::land::commit;
+use crate::land::apply;
+use crate::land::{check, commit};
 use crate::plan::target::Target;
-use crate::plan::{LandError, Plan, Wish};
+use crate::plan::{LandError, Plan, Wish, pick};
 use crate::redact;
 use crate::session::journal::Journal;
 use crate::session::record;
@@ -37,6 +37,17 @@ pub struct Ready {
     is_there: bool,
 }
 
+/// What would be pushed.
+#[derive(Clone, Debug)]
+pub struct Rehearsed {
+    /// What was decided.
+    pub plan: Plan,
+    /// What its message would say.
+    pub message: String,
+    /// What stands for the commit: others may be put on it.
+    pub commit: ObjectId,
+}
+
 /// What came of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Made {
@@ -48,7 +59,8 @@ pub enum Made {
     Nothing,
 }
 
-/// Says what would be pushed, and writes nothing; the branch it is for is taken to be at `tip`.
+/// Says what would be pushed, and moves nothing; the branch it is for is taken to be at `tip`. With
+/// [`Repo::in_memory`] nothing is written.
 ///
 /// # Errors
 /// Every reason not to push.
@@ -58,17 +70,65 @@ pub fn rehearse(
     route: &Route,
     tip: ObjectId,
     wish: &Wish<'_>,
-) -> Result<(Plan, String), PullError> {
+) -> Result<Rehearsed, PullError> {
     let state = session.state()?;
-    let plan = decide(&repo.in_memory(), session, &state, route, tip, wish)?;
-    Ok((plan, commit::words(session, &state)))
+    let plan = decide(repo, session, &state, route, tip, wish)?;
+    let commit = pick::like(repo, tip, plan.tree, &[tip])?;
+    Ok(Rehearsed { plan, message: commit::words(&session.spec, &state), commit })
 }
 
-/// Makes the commits. The caller holds the session.
+/// Makes the commits and pushes them; again, where the branch that it is for has moved while the
+/// checks ran. The caller holds the session.
 ///
 /// # Errors
-/// Every reason not to land there, or somebody else has been on the branch.
-pub fn prepare(
+/// Every reason not to land there; somebody else has been on the branch; git, a hook or the remote
+/// refuses.
+pub fn deliver(
+    repo: &Repo,
+    session: &Session,
+    state: &State,
+    route: &Route,
+    wish: &Wish<'_>,
+) -> Result<(Ready, Made), PullError> {
+    // From before the first object is written until the remote has the last.
+    repo.keep_written(&session.kept_dir())?;
+    let ready = on_top(repo, session, state, route, wish);
+    let pushed = ready.and_then(|ready| push(repo, route, &ready).map(|made| (ready, made)));
+    if let Err(error) = repo.let_go() {
+        tracing::warn!(%error, "what was written is kept on");
+    }
+    pushed
+}
+
+/// Makes the commits on top of what the remote has when they are made.
+fn on_top(
+    repo: &Repo,
+    session: &Session,
+    state: &State,
+    route: &Route,
+    wish: &Wish<'_>,
+) -> Result<Ready, PullError> {
+    const AGAIN: usize = 3;
+    let mut tips = route.tips(repo)?;
+    for _ in 0..AGAIN {
+        route.fetch(repo, tips.into)?;
+        let ready = prepare(repo, session, state, route, tips, wish)?;
+        // Nothing else takes so long that it is asked again.
+        if ready.verify.is_none() {
+            return Ok(ready);
+        }
+        let now = route.tips(repo)?;
+        if now.into == tips.into {
+            return Ok(ready);
+        }
+        tips = now;
+    }
+    route.fetch(repo, tips.into)?;
+    prepare(repo, session, state, route, tips, wish)
+}
+
+/// Makes the commits.
+fn prepare(
     repo: &Repo,
     session: &Session,
     state: &State,
@@ -79,13 +139,9 @@ pub fn prepare(
     let mut plan = decide(repo, session, state, route, tips.into, wish)?;
     let ours = known(state, route);
     if let Some(found) = tips.branch.filter(|found| ours.is_none_or(|ours| ours != *found)) {
-        return Err(PullError::Foreign {
-            remote: route.push_remote.clone(),
-            branch: route.branch.clone(),
-            found: short_id(found),
-        });
+        return Err(route.foreign(&route.branch, found));
     }
-    let message = commit::words(session, state);
+    let message = commit::words(&session.spec, state);
     if let (Some(ours), Some(_)) = (ours, tips.branch)
         && repo.has_object(ours)
         && repo.tree_of(ours)? == plan.tree
@@ -111,10 +167,7 @@ pub fn prepare(
 }
 
 /// Pushes them.
-///
-/// # Errors
-/// git, a hook or the remote refuses.
-pub fn push(repo: &Repo, route: &Route, ready: &Ready) -> Result<Made, PullError> {
+fn push(repo: &Repo, route: &Route, ready: &Ready) -> Result<Made, PullError> {
     if ready.is_there {
         return Ok(Made::Nothing);
     }
@@ -166,8 +219,12 @@ fn decide(
     wish: &Wish<'_>,
 ) -> Result<Plan, PullError> {
     Plan::check_rests(session, state)?;
-    let base = repo.resolve_commit(session.spec.first_commit()).map_err(LandError::from)?;
-    let missing = repo.commits_beyond(base, &[tip]).map_err(LandError::from)?.len();
+    let start = repo.resolve_commit(&route.start).map_err(LandError::from)?;
+    // A branch of the stack's own was held to that when it was pushed.
+    let missing = match route.at {
+        Some(_) => 0,
+        None => repo.commits_beyond(start, &[tip]).map_err(LandError::from)?.len(),
+    };
     if missing > 0 {
         let commits =
             if missing == 1 { "1 commit".to_owned() } else { format!("{missing} commits") };
@@ -176,7 +233,9 @@ fn decide(
     }
     let branch = format!("refs/remotes/{}", route.base());
     let target = Target { branch, tip, checkouts: Vec::new() };
-    Ok(Plan::decide_for(repo, session, state, target, wish)?)
+    let wish = &Wish { below: &route.below, ..*wish };
+    let plan = Plan::decide_for(repo, session, state, target, wish)?;
+    Ok(check::held_to_policy(plan, session, state, wish)?)
 }
 
 /// What we know to have pushed to this branch.

@@ -5,7 +5,9 @@
 
 use super::PullError;
 use crate::config::Config;
+use crate::forge::place::Address;
 use crate::git::{ObjectId, Repo};
+use crate::land::apply::short_id;
 use crate::plan::target;
 use crate::process::Finished;
 use crate::session::spec::Spec;
@@ -25,6 +27,14 @@ pub struct Route {
     pub push_url: String,
     /// Its own branch, there.
     pub branch: String,
+    /// The commit that the work began at, in hex; in a stack that of the lowest.
+    pub start: String,
+    /// The session below it in its stack.
+    pub stands_on: Option<String>,
+    /// The commits whose work that branch has in another shape: those of the stack below.
+    pub below: Vec<ObjectId>,
+    /// Where that branch must be; none where the remote is asked.
+    pub at: Option<ObjectId>,
 }
 
 /// Where the two branches are.
@@ -71,24 +81,32 @@ impl Route {
         let into = merge.as_deref().map_or(local.as_str(), target::short).to_owned();
         let default = repo.config_value("remote.pushDefault").filter(|name| is_there(name));
         let push_remote = default.unwrap_or_else(|| remote.clone());
-        // Not below the prefix itself: the session's ref would answer to the same short name.
-        let branch = match config.branch_prefix.trim_end_matches('/') {
-            "" => format!("pr/{}", spec.id),
-            prefix => format!("{prefix}-pr/{}", spec.id),
-        };
         Ok(Self {
             url: address(repo, &remote, &[])?,
             push_url: address(repo, &push_remote, &["--push"])?,
             remote,
             into,
             push_remote,
-            branch,
+            branch: branch_of(config, &spec.id),
+            start: spec.first_commit().to_owned(),
+            stands_on: None,
+            below: Vec::new(),
+            at: None,
         })
     }
 
     /// The branch it is for, as people say it: `origin/main`.
     pub fn base(&self) -> String {
         format!("{}/{}", self.remote, self.into)
+    }
+
+    /// Whether it is pushed to another project than the one that it is for.
+    pub(super) fn is_from_fork(&self) -> bool {
+        let project = |url: &str| Address::parse(url).map(|it| (it.host, it.path));
+        match (project(&self.url), project(&self.push_url)) {
+            (Some(here), Some(there)) => here != there,
+            _ => self.url != self.push_url,
+        }
     }
 
     /// The full name of its branch at the remote.
@@ -114,7 +132,20 @@ impl Route {
         };
         let no_base =
             || PullError::NoBase { remote: self.remote.clone(), branch: self.into.clone() };
-        Ok(Tips { into: of(&found, &into).ok_or_else(no_base)?, branch: of(&own, &branch) })
+        let into = of(&found, &into).ok_or_else(no_base)?;
+        match self.at {
+            Some(at) if at != into => Err(self.foreign(&self.into, into)),
+            _ => Ok(Tips { into, branch: of(&own, &branch) }),
+        }
+    }
+
+    /// Somebody else has been on a branch of ours.
+    pub(super) fn foreign(&self, branch: &str, found: ObjectId) -> PullError {
+        PullError::Foreign {
+            remote: self.push_remote.clone(),
+            branch: branch.to_owned(),
+            found: short_id(found),
+        }
     }
 
     /// Brings the commits of the branch it is for here, unless they are.
@@ -137,6 +168,20 @@ impl Route {
     }
 }
 
+/// The branch of a session's pull request: not below the prefix itself, where the session's ref
+/// would answer to the same short name.
+pub(super) fn branch_of(config: &Config, id: &str) -> String {
+    match config.branch_prefix.trim_end_matches('/') {
+        "" => format!("pr/{id}"),
+        prefix => format!("{prefix}-pr/{id}"),
+    }
+}
+
+/// Whether a local branch is called so.
+pub(super) fn is_local(repo: &Repo, named: &str) -> bool {
+    matches!(repo.ref_id(&format!("refs/heads/{named}")), Ok(Some(_)))
+}
+
 /// The remotes, by name.
 fn remotes(repo: &Repo) -> Result<Vec<String>, PullError> {
     let done = repo.user_git_in_main().arg("remote").run()?;
@@ -151,13 +196,12 @@ fn branch(
     remotes: &[String],
 ) -> Result<(Option<String>, String), PullError> {
     let named = into.unwrap_or(&spec.base.name);
-    let is_local = matches!(repo.ref_id(&format!("refs/heads/{named}")), Ok(Some(_)));
     let of_remote = remotes.iter().find_map(|remote| {
         let branch = named.strip_prefix(remote.as_str())?.strip_prefix('/')?;
         Some((Some(remote.clone()), branch.to_owned()))
     });
     match (of_remote, into) {
-        (Some(found), _) if !is_local => Ok(found),
+        (Some(found), _) if !is_local(repo, named) => Ok(found),
         // It need not be here.
         (_, Some(into)) => Ok((None, target::short(into).to_owned())),
         (_, None) => {

@@ -308,7 +308,8 @@ fn l03_what_a_session_resolves_lands_and_what_it_leaves_does_not() {
     };
     let found = files(&SQUASH);
     let mut resolution = Resolution::default();
-    let words = resolution.tell(&bench.repo(), &session, None, &found).unwrap();
+    let tip = bench.repo().resolve_commit("main").unwrap();
+    let words = resolution.tell(&bench.repo(), &session, ("main", tip), &found).unwrap();
     assert!(words.contains("main has:\n    vier\nyours has, from line 4:\n    four\n"), "{words}");
     // Untouched, and with markers in it, it still conflicts.
     let wish = Wish { resolution: Some(&resolution), ..SQUASH };

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::pull::Bench;
+use super::Bench;
 use crate::support::forge::description::Description;
 use crate::support::forge::prism::Prism;
 use crate::support::forge::{Check, Comment, Kind, Request};
