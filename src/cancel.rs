@@ -34,11 +34,6 @@ impl Cancel {
         self.0.raised.load(Ordering::SeqCst)
     }
 
-    /// The flag itself, for libraries that poll one.
-    pub fn as_atomic(&self) -> &AtomicBool {
-        &self.0.raised
-    }
-
     /// Returns once somebody has asked.
     pub async fn raised(&self) {
         loop {

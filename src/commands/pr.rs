@@ -65,10 +65,6 @@ pub struct Args {
         add = ArgValueCompleter::new(complete::sessions),
     )]
     sessions: Vec<String>,
-    #[command(flatten)]
-    how: HowArgs,
-    #[command(flatten)]
-    watch: watch::WatchArgs,
     /// List what was said about it, and tell the session of what is new
     #[arg(long, conflicts_with_all = ["watch", "stack"])]
     comments: bool,
@@ -82,7 +78,14 @@ pub struct Args {
     /// --comments "comments"
     #[arg(long)]
     json: bool,
+    #[command(flatten, next_help_heading = "What is opened")]
+    how: HowArgs,
+    #[command(flatten, next_help_heading = "Watching")]
+    watch: watch::WatchArgs,
 }
+
+/// Heading of the page of help.
+const CHECKS: &str = "Conflicts, checks and hooks";
 
 /// What a pull request is to be.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -103,25 +106,25 @@ pub struct HowArgs {
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     title: Option<String>,
     /// The remote (default: the one that the branch follows, else origin)
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), hide_short_help = true)]
     remote: Option<String>,
     /// The session's commits, each made again, instead of one with all of it
     #[arg(long)]
     rebase: bool,
     /// Push the session's record too, all that was said and done (see agent.pr.record)
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     record: bool,
     /// Give conflicts with that branch back to the session, and push what it makes of them
-    #[arg(long, conflicts_with = "dry_run")]
+    #[arg(long, conflicts_with = "dry_run", help_heading = CHECKS)]
     resolve: bool,
     /// Push it without a run of its verify commands on what is pushed
-    #[arg(long)]
+    #[arg(long, help_heading = CHECKS)]
     no_verify: bool,
     /// Run none of your hooks for commits
-    #[arg(long)]
+    #[arg(long, help_heading = CHECKS, hide_short_help = true)]
     no_hooks: bool,
     /// Open one for the work of an experiment too
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = CHECKS)]
     force: bool,
 }
 

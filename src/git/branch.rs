@@ -14,14 +14,6 @@ use crate::git::refs::RefError;
 use crate::git::repo::Repo;
 
 impl Repo {
-    /// Whether there is such a branch (full name).
-    ///
-    /// # Errors
-    /// The name is not valid, or the ref cannot be read.
-    pub fn branch_exists(&self, branch: &str) -> Result<bool, RefError> {
-        Ok(self.ref_id(branch)?.is_some())
-    }
-
     /// The checkout that holds a branch (full name): the main one or a linked worktree. A worktree
     /// whose folder is gone still holds its branch.
     ///
@@ -113,8 +105,8 @@ mod tests {
                 assert_eq!(at("main"), Some(fixture.root.clone()), "{kind:?}");
                 assert_eq!(at("a/b"), Some(linked.clone()));
                 assert_eq!((at("free"), at("b"), at("none")), (None, None, None));
-                assert!(repo.branch_exists("refs/heads/free").unwrap());
-                assert!(!repo.branch_exists("refs/heads/none").unwrap());
+                assert!(repo.ref_id("refs/heads/free").unwrap().is_some());
+                assert_eq!(repo.ref_id("refs/heads/none").unwrap(), None);
             }
             std::fs::remove_dir_all(&linked).unwrap();
             let held = fixture.repo().checked_out_at("refs/heads/a/b").unwrap();

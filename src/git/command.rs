@@ -100,13 +100,8 @@ impl Repo {
         aim(git(self.environment()), self.common_dir(), self.main_work_dir().as_deref())
     }
 
-    /// A program that opens this repository again and is to see it under the same settings, those
-    /// of `git -c` included; what points at a repository is not among them.
-    pub fn with_settings(&self, cmd: Cmd) -> Cmd {
-        self.settings().fold(cmd, |cmd, (key, value)| cmd.env(key, value))
-    }
-
-    /// The variables that [`Repo::with_settings`] passes on.
+    /// The variables by which a program that opens this repository again sees it under the same
+    /// settings, those of `git -c` included; what points at a repository is not among them.
     pub fn settings(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.environment().settings()
     }

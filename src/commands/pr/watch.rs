@@ -36,15 +36,15 @@ pub(super) struct WatchArgs {
     #[arg(long)]
     watch: bool,
     /// How often the session is given something back (default: agent.pr.tries, which is 3)
-    #[arg(long, value_name = "N", requires = "watch")]
+    #[arg(long, value_name = "N", requires = "watch", allow_negative_numbers = true)]
     tries: Option<u32>,
     /// Give nothing back once that has cost so many US dollars more; the session's own limits hold
     /// too (default: agent.pr.budget)
-    #[arg(long, value_name = "DOLLARS", requires = "watch", value_parser = amount::dollars)]
+    #[arg(long, value_name = "DOLLARS", requires = "watch", value_parser = amount::dollars, allow_hyphen_values = true)]
     budget: Option<Bound>,
     /// Seconds between two looks at the forge, at first (default: agent.pr.interval, which is 20)
     #[arg(long, value_name = "SECONDS", requires = "watch",
-          value_parser = clap::value_parser!(u64).range(LOOKS))]
+          value_parser = clap::value_parser!(u64).range(LOOKS), allow_negative_numbers = true, hide_short_help = true)]
     interval: Option<u64>,
     /// Merge it when all checks have passed and nothing new was said
     #[arg(long, requires = "watch")]
