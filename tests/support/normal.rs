@@ -32,16 +32,17 @@ fn normal_word(word: &str) -> String {
     {
         return "127.0.0.1:[port]".to_owned();
     }
+    let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    // Before the times: some end as a number of days does.
+    if (7..=64).contains(&word.len()) && word.chars().all(is_hex) {
+        return "[oid]".to_owned();
+    }
     if is_timestamp(word) || is_duration(word) {
         return "[time]".to_owned();
     }
     // A range names two.
     if let Some((from, to)) = word.split_once("..") {
         return format!("{}..{}", normal_word(from), normal_word(to));
-    }
-    let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-    if (7..=64).contains(&word.len()) && word.chars().all(is_hex) {
-        return "[oid]".to_owned();
     }
     word.to_owned()
 }

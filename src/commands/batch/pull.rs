@@ -68,6 +68,9 @@ pub(super) fn after(ui: &Ui, batch: &Batch, id: &str) -> Result {
     };
     open(ui, batch, own);
     let (path, has_one) = (own.path.clone(), own.page().is_some());
+    // Others were opened meanwhile: who looks last sees all.
+    let others = rows.iter_mut().filter(|row| row.session.as_deref() != Some(id));
+    others.for_each(Row::refresh);
     if !rows.iter().any(Row::may_bring_one) {
         link(ui, batch, &rows);
     }
