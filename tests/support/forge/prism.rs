@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::{Kind, Request};
@@ -39,21 +39,10 @@ impl Prism {
         };
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("prism");
         let program = folder.join("node_modules/.bin/prism");
-        // One test installs it for all.
-        static INSTALL: Mutex<()> = Mutex::new(());
-        let _installs = INSTALL.lock().unwrap_or_else(PoisonError::into_inner);
-        if !program.exists() {
-            fs::create_dir_all(&folder).expect("a folder of the build");
-            let folder = folder.to_str().expect("a path of ours");
-            let npm = git_agent::process::Cmd::new("npm");
-            let npm = npm.args(["install", "--no-audit", "--no-fund", "--prefix", folder, PACKAGE]);
-            match npm.dir(folder).run() {
-                Err(_) => return skip("there is no npm"),
-                Ok(done) if done.exit != 0 => {
-                    return skip(&String::from_utf8_lossy(&done.stderr));
-                }
-                Ok(_) => {}
-            }
+        // One test installs it for all, or finds for all that it cannot be had.
+        static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
+        if let Err(why) = INSTALLED.get_or_init(|| install(&folder, &program)) {
+            return skip(why);
         }
         let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
         let port = port.expect("a free port").port();
@@ -95,6 +84,23 @@ impl Prism {
         let is_taken = status.starts_with('2') || status.starts_with('3');
         (!is_taken || violations.is_some())
             .then(|| format!("{method} {target}: {status} {}", violations.unwrap_or_default()))
+    }
+}
+
+/// Installs Prism with npm, unless it is there. A registry that does not answer is not waited for
+/// long.
+fn install(folder: &Path, program: &Path) -> Result<(), String> {
+    if program.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+    let npm = git_agent::process::Cmd::new("npm").args(["install", "--no-audit", "--no-fund"]);
+    let npm = npm.args(["--prefer-offline", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]);
+    let npm = npm.args(["--fetch-timeout=30000", "--prefix"]).arg(folder).arg(PACKAGE);
+    match npm.dir(folder).run() {
+        Err(_) => Err("there is no npm".to_owned()),
+        Ok(done) if done.exit != 0 => Err(String::from_utf8_lossy(&done.stderr).into_owned()),
+        Ok(_) => Ok(()),
     }
 }
 
